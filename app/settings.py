@@ -1,0 +1,196 @@
+"""npvirt's settings, declared once: name, default, meaning, reader.
+
+Environment variables `NPVIRT_…` and the same keys in a TOML file (`NPVIRT_CONFIG`, default
+`npvirt.toml` in the working directory when there is one) fill them; the environment wins. A
+malformed or unknown one stops the start with a sentence. Reads no other file, opens nothing.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from app.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Bind:
+    """Where the server listens; `host` has no brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host == "localhost" or ip_address(self.host).is_loopback
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, read and checked. Durations carry their unit in the name."""
+
+    data: Path
+    database_url: str
+    bind: Bind
+    scan_seconds: float
+    log: str
+    allowed_hosts: tuple[str, ...]
+    socket_dirs: tuple[str, ...]
+    timezone: str
+    allow_test_files: bool
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One declared setting: `default` is the text that would be written."""
+
+    name: str
+    attribute: str
+    default: str
+    help: str
+    read: Callable[[str], object]
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise ValueError("must name a directory")
+    return Path(text).absolute()
+
+
+def _database_url(text: str) -> str:
+    if text and not text.startswith("sqlite:///"):
+        raise ValueError("must be a sqlite:/// URL")
+    return text
+
+
+def _bind(text: str) -> Bind:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError("must be ADDRESS:PORT, for example 127.0.0.1:8040 or [::1]:8040")
+    host = host.removeprefix("[").removesuffix("]")
+    if host != "localhost":
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ValueError("must begin with an IP address or localhost") from None
+    return Bind(host, int(port))
+
+
+def _scan_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ValueError("must be a number of seconds") from None
+    if not 1 <= seconds <= 86_400:
+        raise ValueError("must lie between 1 and 86400 seconds")
+    return seconds
+
+
+def _log(text: str) -> str:
+    levels = ("debug", "info", "warning", "error")
+    if text.lower() not in levels:
+        raise ValueError(f"must be one of {', '.join(levels)}")
+    return text.lower()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(entry.strip() for entry in text.split(",") if entry.strip())
+
+
+def _directories(text: str) -> tuple[str, ...]:
+    directories = _names(text.replace(":", ","))
+    if not all(Path(entry).is_absolute() for entry in directories):
+        raise ValueError("must list absolute directories")
+    return directories
+
+
+def _timezone(text: str) -> str:
+    if text:
+        try:
+            ZoneInfo(text)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("must be a time zone such as Europe/Berlin") from None
+    return text
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("0", "1", "true", "false", "yes", "no"):
+        raise ValueError("must be 1 or 0")
+    return text.lower() in ("1", "true", "yes")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("NPVIRT_DATA", "data", "./var", "directory of the store, keys and secrets", _directory),
+    Setting("NPVIRT_DATABASE_URL", "database_url", "", "the store; default: npvirt.sqlite in NPVIRT_DATA", _database_url),
+    Setting("NPVIRT_BIND", "bind", "127.0.0.1:8040", "address and port to listen on; loopback only", _bind),
+    Setting("NPVIRT_SCAN_SECONDS", "scan_seconds", "60", "time between two scans of a host", _scan_seconds),
+    Setting("NPVIRT_LOG", "log", "info", "debug, info, warning or error", _log),
+    Setting("NPVIRT_ALLOWED_HOSTS", "allowed_hosts", "", "further names that the Host header may carry, comma-separated", _names),
+    Setting("NPVIRT_SOCKET_DIRS", "socket_dirs", "", "further directories of libvirt sockets that the browser may name", _directories),
+    Setting("NPVIRT_TIMEZONE", "timezone", "", "zone of the times on the pages; default: the server's", _timezone),
+    Setting("NPVIRT_ALLOW_TEST_FILES", "allow_test_files", "0", "allow the test driver to read node files", _switch),
+)  # fmt: skip
+
+_CONFIG = "NPVIRT_CONFIG"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ` (default: the process's) and the TOML file.
+
+    Raises SettingsError with a sentence that names the setting.
+    """
+    environ = os.environ if environ is None else environ
+    known = {setting.name for setting in SETTINGS}
+    texts = _from_file(environ, known)
+    for name in environ:
+        if name.startswith("NPVIRT_") and name != _CONFIG and name not in known:
+            raise SettingsError(f"{name} is not a setting of npvirt.")
+    texts.update({name: environ[name] for name in known if name in environ})
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        try:
+            values[setting.attribute] = setting.read(texts.get(setting.name, setting.default))
+        except ValueError as error:
+            raise SettingsError(f"{setting.name} {error}.") from None
+    settings = Settings(**values)
+    if not settings.bind.is_loopback:
+        raise SettingsError(
+            f"NPVIRT_BIND is {settings.bind}, but npvirt has no sign-in yet and serves on "
+            "loopback only (127.0.0.1 or ::1)."
+        )
+    return settings
+
+
+def _from_file(environ: Mapping[str, str], known: set[str]) -> dict[str, str]:
+    named = environ.get(_CONFIG)
+    path = Path(named or "npvirt.toml")
+    if not path.exists():
+        if named:
+            raise SettingsError(f"{_CONFIG} names {path}, which does not exist.")
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error}.") from None
+    for name in table:
+        if name not in known:
+            raise SettingsError(f"{name} in {path} is not a setting of npvirt.")
+    return {name: _as_text(name, value) for name, value in table.items()}
+
+
+def _as_text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return ",".join(value)
+    raise SettingsError(f"{name} must be a text, a number or a list of texts.")

@@ -1,0 +1,1 @@
+"""The tests of npvirt: a file per feature, names that are sentences."""
