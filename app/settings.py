@@ -128,16 +128,70 @@ def _switch(text: str) -> bool:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("NPVIRT_DATA", "data", "./var", "directory of the store, keys and secrets", _directory),
-    Setting("NPVIRT_DATABASE_URL", "database_url", "", "the store; default: npvirt.sqlite in NPVIRT_DATA", _database_url),
-    Setting("NPVIRT_BIND", "bind", "127.0.0.1:8040", "address and port to listen on; loopback only", _bind),
-    Setting("NPVIRT_SCAN_SECONDS", "scan_seconds", "60", "time between two scans of a host", _scan_seconds),
-    Setting("NPVIRT_LOG", "log", "info", "debug, info, warning or error", _log),
-    Setting("NPVIRT_ALLOWED_HOSTS", "allowed_hosts", "", "further names that the Host header may carry, comma-separated", _names),
-    Setting("NPVIRT_SOCKET_DIRS", "socket_dirs", "", "further directories of libvirt sockets that the browser may name", _directories),
-    Setting("NPVIRT_TIMEZONE", "timezone", "", "zone of the times on the pages; default: the server's", _timezone),
-    Setting("NPVIRT_ALLOW_TEST_FILES", "allow_test_files", "0", "allow the test driver to read node files", _switch),
-)  # fmt: skip
+    Setting(
+        "NPVIRT_DATA",
+        "data",
+        "./var",
+        "directory of the store, keys and secrets",
+        _directory,
+    ),
+    Setting(
+        "NPVIRT_DATABASE_URL",
+        "database_url",
+        "",
+        "the store; default: npvirt.sqlite in NPVIRT_DATA",
+        _database_url,
+    ),
+    Setting(
+        "NPVIRT_BIND",
+        "bind",
+        "127.0.0.1:8040",
+        "address and port to listen on; loopback only",
+        _bind,
+    ),
+    Setting(
+        "NPVIRT_SCAN_SECONDS",
+        "scan_seconds",
+        "60",
+        "time between two scans of a host",
+        _scan_seconds,
+    ),
+    Setting(
+        "NPVIRT_LOG",
+        "log",
+        "info",
+        "debug, info, warning or error",
+        _log,
+    ),
+    Setting(
+        "NPVIRT_ALLOWED_HOSTS",
+        "allowed_hosts",
+        "",
+        "further names that the Host header may carry, comma-separated",
+        _names,
+    ),
+    Setting(
+        "NPVIRT_SOCKET_DIRS",
+        "socket_dirs",
+        "",
+        "further directories of libvirt sockets that the browser may name",
+        _directories,
+    ),
+    Setting(
+        "NPVIRT_TIMEZONE",
+        "timezone",
+        "",
+        "zone of the times on the pages; default: the server's",
+        _timezone,
+    ),
+    Setting(
+        "NPVIRT_ALLOW_TEST_FILES",
+        "allow_test_files",
+        "0",
+        "allow the test driver to read node files",
+        _switch,
+    ),
+)
 
 _CONFIG = "NPVIRT_CONFIG"
 
