@@ -144,7 +144,8 @@ def check_absolute_path(text: str, field: str) -> str:
 
 def check_socket_from_browser(text: str, directories: tuple[str, ...]) -> str:
     """A socket path that a browser may name: under libvirt's own run directories or one of
-    `directories` (the setting); raises InvalidField."""
+    `directories` (the setting); raises InvalidField.
+    """
     path = PurePosixPath(check_absolute_path(text, "socket"))
     allowed = path.is_relative_to("/run/libvirt") or path.match("/run/user/*/libvirt/*")
     if not allowed and not any(path.is_relative_to(entry) for entry in directories):

@@ -46,7 +46,8 @@ class NumaCell(Struct, frozen=True):
 
 class SysinfoSection(Struct, frozen=True):
     """One SMBIOS table as libvirt names it (bios, system, baseBoard, chassis, processor,
-    memory_device, oemStrings) with its entries in order."""
+    memory_device, oemStrings) with its entries in order.
+    """
 
     kind: str
     entries: tuple[tuple[str, str], ...]
@@ -102,7 +103,8 @@ class HostSample(Struct, frozen=True):
 
 class Disk(Struct, frozen=True):
     """A disk of a domain. `source` is a path, device or URL-like text for show; `pool` and
-    `volume` are names, known where a pool of the same host holds the source."""
+    `volume` are names, known where a pool of the same host holds the source.
+    """
 
     target: str
     device: str = "disk"
@@ -153,7 +155,8 @@ class Guest(Struct, frozen=True):
 
 class Domain(Struct, frozen=True):
     """A domain's facts. `id` is None while inactive. `memory_bytes` is the memory that the
-    definition gives it now, `max_memory_bytes` the most it may have."""
+    definition gives it now, `max_memory_bytes` the most it may have.
+    """
 
     uuid: str
     name: str
@@ -211,7 +214,8 @@ class DomainSample(Struct, frozen=True):
 
 class Definition(Struct, frozen=True):
     """A domain's XML as libvirt gives it without secrets; `live_xml` is None while inactive,
-    `inactive_xml` None for a transient domain."""
+    `inactive_xml` None for a transient domain.
+    """
 
     live_xml: str | None = None
     inactive_xml: str | None = None
@@ -236,7 +240,8 @@ class Pool(Struct, frozen=True):
 
 class PoolSample(Struct, frozen=True):
     """Sizes of an active pool; `refreshed_at_ms` is when libvirt last looked at the disk on
-    npvirt's request (None: not since npvirt started)."""
+    npvirt's request (None: not since npvirt started).
+    """
 
     capacity_bytes: int | None = None
     allocation_bytes: int | None = None
@@ -286,7 +291,8 @@ class Lease(Struct, frozen=True):
 
 class Network(Struct, frozen=True):
     """A libvirt network's facts; `forward` is libvirt's mode ("nat", "route", ...), None when
-    isolated. `leases` is None where the driver cannot tell."""
+    isolated. `leases` is None where the driver cannot tell.
+    """
 
     uuid: str
     name: str

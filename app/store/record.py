@@ -1,0 +1,317 @@
+"""The write side: one scan of one host becomes rows, in one transaction.
+
+Keeps the host's open revisions in memory, so that a scan that saw nothing new compares by
+identity and writes only its own row and its samples. What the memory says is what the store
+says: it is changed after the commit, and read anew when somebody else wrote for this host.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from app.inventory import KIND_BY_NAME, Fact, KindName, Sample, Scan
+from app.store import schema
+from app.store.engine import Store
+from app.store.hosts import HostRecord
+
+HOST_KEY = "host"
+_LARGEST = 2**63 - 1
+
+
+class Recorded(Struct, frozen=True):
+    """What became of a scan: its row, its time as stored, the revisions it opened and closed."""
+
+    scan_id: int
+    at_ms: int
+    opened: int
+    closed: int
+
+
+class _Open(Struct):
+    """An open revision: its entity, its row and the fact it holds."""
+
+    entity_id: int
+    revision_id: int
+    fact: Fact
+
+
+class _Changes(Struct):
+    """What a scan changes: facts that are new or differ, and keys that are gone."""
+
+    seen: list[tuple[KindName, str, Fact]]
+    gone: list[tuple[KindName, str]]
+
+
+class Recorder:
+    """Records the scans of one host, one after the other."""
+
+    def __init__(self, store: Store, host: HostRecord, interval_ms: int) -> None:
+        self._store = store
+        self._host_id = host.id
+        self._interval_ms = interval_ms
+        self._last_at_ms: int | None = None
+        self._loaded = False
+        self._open: dict[KindName, dict[str, _Open]] = {}
+        self._entity_ids: dict[tuple[str, str], int] = {}
+
+    def record(self, scan: Scan) -> Recorded:
+        """Store `scan`; raises StoreError, and then nothing of it is stored.
+
+        Its time is moved to one millisecond past the host's last scan where it is not past it,
+        and the scan is marked `clock_stepped`.
+        """
+        try:
+            with self._store.writing() as connection:
+                self._follow_store(connection)
+                return self._write(connection, scan)
+        except BaseException:
+            # The transaction is undone, and so is what was changed here on its behalf.
+            self._loaded = False
+            raise
+
+    def _write(self, connection: sa.Connection, scan: Scan) -> Recorded:
+        last = -1 if self._last_at_ms is None else self._last_at_ms
+        at_ms = max(scan.at_ms, last + 1)
+        changes = self._changes(scan)
+        closed = self._close(connection, changes, at_ms)
+        self._insert_entities(connection, changes, at_ms)
+        self._insert_revisions(connection, changes, at_ms)
+        sampled = self._insert_samples(connection, scan, at_ms)
+        scan_id = self._insert_scan(connection, scan, at_ms, sampled, changes)
+        self._last_at_ms = at_ms
+        return Recorded(scan_id, at_ms, len(changes.seen), closed)
+
+    def _follow_store(self, connection: sa.Connection) -> None:
+        """Read the host's open revisions unless the memory is up to date."""
+        table = schema.scan
+        newest = connection.scalar(
+            sa.select(sa.func.max(table.c.at_ms)).where(table.c.host_id == self._host_id)
+        )
+        if self._loaded and newest == self._last_at_ms:
+            return
+        self._last_at_ms = newest
+        self._open = {kind: {} for kind in schema.KIND_BIT}  # type: ignore[misc] # its keys are kinds
+        entity, revision = schema.entity, schema.revision
+        mine = sa.select(entity.c.id, entity.c.kind, entity.c.key).where(
+            entity.c.host_id == self._host_id
+        )
+        self._entity_ids = {(row.kind, row.key): row.id for row in connection.execute(mine)}
+        still_open = (
+            sa.select(entity.c.key, revision)
+            .join(revision, revision.c.entity_id == entity.c.id)
+            .where(entity.c.host_id == self._host_id, revision.c.valid_to_ms.is_(None))
+        )
+        for row in connection.execute(still_open):
+            fact = msgspec.json.decode(row.body, type=KIND_BY_NAME[row.kind].fact)
+            self._open[row.kind][row.key] = _Open(row.entity_id, row.id, fact)
+        self._loaded = True
+
+    # --- what changed ---------------------------------------------------------------------
+
+    def _changes(self, scan: Scan) -> _Changes:
+        changes = _Changes([], [])
+        for kind, facts in _lists(scan):
+            self._compare(kind, facts, changes)
+            if len(self._open[kind]) > len(facts) - _count_new(facts, self._open[kind]):
+                changes.gone.extend((kind, key) for key in self._open[kind] if key not in facts)
+        # A domain may have gone between its list and its definition.
+        there = scan.domains if scan.domains is not None else self._open["domain"]
+        self._compare(
+            "definition", {k: v for k, v in scan.definitions.items() if k in there}, changes
+        )
+        self._volume_changes(scan, changes)
+        self._follow_owners(changes)
+        return changes
+
+    def _compare(self, kind: KindName, facts: Mapping[str, Fact], changes: _Changes) -> None:
+        known = self._open[kind]
+        for key, fact in facts.items():
+            before = known.get(key)
+            if before is None or (before.fact is not fact and before.fact != fact):
+                changes.seen.append((kind, key, fact))
+
+    def _volume_changes(self, scan: Scan, changes: _Changes) -> None:
+        for pool_uuid, volumes in scan.volumes.items():
+            facts = {volume_key(pool_uuid, name): fact for name, fact in volumes.items()}
+            self._compare("volume", facts, changes)
+            prefix = volume_key(pool_uuid, "")
+            changes.gone.extend(
+                ("volume", key)
+                for key in self._open["volume"]
+                if key.startswith(prefix) and key not in facts
+            )
+
+    def _follow_owners(self, changes: _Changes) -> None:
+        """A domain takes its definition along, a pool its volumes."""
+        domains = {key for kind, key in changes.gone if kind == "domain"}
+        changes.gone.extend(
+            ("definition", key) for key in domains & self._open["definition"].keys()
+        )
+        pools = {key for kind, key in changes.gone if kind == "pool"}
+        if pools:
+            changes.gone.extend(
+                ("volume", key) for key in self._open["volume"] if key.split("/", 1)[0] in pools
+            )
+
+    # --- rows -----------------------------------------------------------------------------
+
+    def _close(self, connection: sa.Connection, changes: _Changes, at_ms: int) -> int:
+        revision, entity = schema.revision, schema.entity
+        ended = [self._open[kind].pop(key) for kind, key in changes.gone]
+        replaced = [self._open[kind].get(key) for kind, key, _ in changes.seen]
+        closing = [*ended, *(before for before in replaced if before is not None)]
+        if closing:
+            connection.execute(
+                sa.update(revision)
+                .where(revision.c.id == sa.bindparam("row"))
+                .values(valid_to_ms=at_ms),
+                [{"row": before.revision_id} for before in closing],
+            )
+        if ended:
+            connection.execute(
+                sa.update(entity)
+                .where(entity.c.id == sa.bindparam("row"))
+                .values(last_seen_ms=self._last_at_ms),
+                [{"row": before.entity_id} for before in ended],
+            )
+        return len(ended)
+
+    def _insert_entities(self, connection: sa.Connection, changes: _Changes, at_ms: int) -> None:
+        """Rows for what was never seen before; what is back after it was gone is there again."""
+        table = schema.entity
+        new = [(kind, key) for kind, key, _ in changes.seen if (kind, key) not in self._entity_ids]
+        back = [
+            {"row": self._entity_ids[(kind, key)]}
+            for kind, key, _ in changes.seen
+            if (kind, key) in self._entity_ids and key not in self._open[kind]
+        ]
+        if back:
+            connection.execute(
+                sa.update(table).where(table.c.id == sa.bindparam("row")).values(last_seen_ms=None),
+                back,
+            )
+        if new:
+            ids: dict[tuple[str, str], int] = dict(
+                zip(new, count(_next_id(connection, table)), strict=False)
+            )
+            mine: dict[str, Any] = {"host_id": self._host_id, "first_seen_ms": at_ms}
+            connection.execute(
+                sa.insert(table),
+                [mine | {"id": n, "kind": kind, "key": key} for (kind, key), n in ids.items()],
+            )
+            self._entity_ids.update(ids)
+
+    def _insert_revisions(self, connection: sa.Connection, changes: _Changes, at_ms: int) -> None:
+        if not changes.seen:
+            return
+        first = _next_id(connection, schema.revision)
+        rows = []
+        for number, (kind, key, fact) in enumerate(changes.seen, start=first):
+            entity_id = self._entity_ids[(kind, key)]
+            body = msgspec.json.encode(fact).decode()
+            rows.append(
+                {"id": number, "entity_id": entity_id, "kind": kind, "valid_from_ms": at_ms,
+                 "body": body}
+            )  # fmt: skip
+            self._open[kind][key] = _Open(entity_id, number, fact)
+        connection.execute(sa.insert(schema.revision), rows)
+
+    def _insert_samples(self, connection: sa.Connection, scan: Scan, at_ms: int) -> int:
+        """The samples' rows; returns the bits of the kinds that were measured whole."""
+        sampled = 0
+        for kind, measured in _samples(scan):
+            open_of_kind = self._open[kind]
+            rows = sorted(
+                (at_ms, open_of_kind[key].entity_id, *astuple(sample))
+                for key, sample in measured.items()
+                if key in open_of_kind
+            )
+            if rows:
+                _insert_rows(connection, kind, rows)
+            if kind != "volume" or scan.volumes_measured:
+                sampled |= schema.KIND_BIT[kind]
+        return sampled
+
+    def _insert_scan(
+        self, connection: sa.Connection, scan: Scan, at_ms: int, sampled: int, changes: _Changes
+    ) -> int:
+        listed = sum(schema.KIND_BIT[kind] for kind, _ in _lists(scan))
+        missing = msgspec.json.encode(scan.missing).decode() if scan.missing else None
+        result = connection.execute(
+            sa.insert(schema.scan).values(
+                host_id=self._host_id,
+                at_ms=at_ms,
+                took_ms=scan.took_ms,
+                ok=int(scan.ok),
+                problem=scan.problem,
+                sentence=scan.sentence,
+                detail=scan.detail,
+                missing=missing,
+                rpc_count=scan.rpc_count,
+                clock_stepped=int(scan.clock_stepped or at_ms != scan.at_ms),
+                interval_ms=self._interval_ms,
+                next_at_ms=scan.next_at_ms,
+                listed=listed,
+                sampled=sampled,
+                changes=len(changes.seen) + len(changes.gone),
+            )
+        )
+        return int(result.lastrowid)
+
+
+def volume_key(pool_uuid: str, name: str) -> str:
+    """A volume's key in the store."""
+    return f"{pool_uuid}/{name}"
+
+
+def _lists(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Fact]]]:
+    """The kinds that the scan lists whole, with what it found of each."""
+    if scan.host is not None:
+        yield "host", {HOST_KEY: scan.host}
+    if scan.domains is not None:
+        yield "domain", scan.domains
+    if scan.pools is not None:
+        yield "pool", scan.pools
+    if scan.networks is not None:
+        yield "network", scan.networks
+    if scan.interfaces is not None:
+        yield "interface", scan.interfaces
+
+
+def _samples(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Sample]]]:
+    if scan.host_sample is not None:
+        yield "host", {HOST_KEY: scan.host_sample}
+    if scan.domain_samples is not None:
+        yield "domain", scan.domain_samples
+    if scan.pool_samples is not None:
+        yield "pool", scan.pool_samples
+    if scan.volume_samples:
+        yield "volume", {volume_key(*key): sample for key, sample in scan.volume_samples.items()}
+
+
+def _count_new(facts: Iterable[str], known: Mapping[str, _Open]) -> int:
+    return sum(key not in known for key in facts)
+
+
+def _next_id(connection: sa.Connection, table: sa.Table) -> int:
+    """The first free id; the writer's lock is held, so nobody else takes it."""
+    return (connection.scalar(sa.select(sa.func.max(table.c.id))) or 0) + 1
+
+
+def _insert_rows(connection: sa.Connection, kind: KindName, rows: list[tuple[Any, ...]]) -> None:
+    """Insert sample rows by position: a tenth of the cost of named values a row."""
+    statement = str(sa.insert(schema.samples[kind]).compile(dialect=connection.dialect))
+    try:
+        connection.exec_driver_sql(statement, rows)
+    except OverflowError:
+        connection.exec_driver_sql(statement, [_within_range(row) for row in rows])
+
+
+def _within_range(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Counters above a signed 64-bit integer are unknown."""
+    return tuple(None if v is not None and v > _LARGEST else v for v in row)

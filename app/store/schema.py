@@ -1,0 +1,146 @@
+"""The tables. Times are integer milliseconds since 1970 UTC; unknown is NULL.
+
+The sample tables' columns are those of the sample structs in app/inventory, in their order, keyed
+(ts, entity): time first is what keeps a tick cheap (neighbouring rows are written together).
+"""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from msgspec.structs import fields
+
+from app.inventory import KINDS, Kind
+
+# What the newest migration makes; a newer one in a file means a newer npvirt made it.
+REVISION = "0001"
+
+# "npvt": marks the file as npvirt's own (PRAGMA application_id).
+APPLICATION_ID = 0x6E707674
+
+# STRICT tables know INTEGER alone; other databases need to be told that it is a wide one.
+Wide = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Flag = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
+
+metadata = sa.MetaData()
+
+host = sa.Table(
+    "host",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("slug", sa.Text, nullable=False),
+    sa.Column("driver", sa.Text, nullable=False),
+    sa.Column("transport", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("host", sa.Text),
+    sa.Column("port", sa.Integer),
+    sa.Column("user", sa.Text),
+    sa.Column("socket", sa.Text),
+    sa.Column("key", sa.Text),
+    sa.Column("known_hosts", sa.Text),
+    sa.Column("pki", sa.Text),
+    sa.Column("sasl", sa.Text),
+    sa.Column("read_only", Flag, nullable=False),
+    sa.Column("allowed_roots", sa.Text, nullable=False),
+    sa.Column("enabled", Flag, nullable=False),
+    sa.Column("host_uuid", sa.Text),
+    sa.Column("created_at_ms", Wide, nullable=False),
+    sa.Column("removed_at_ms", Wide),
+    sqlite_strict=True,
+)
+sa.Index(
+    "host_slug",
+    host.c.slug,
+    unique=True,
+    sqlite_where=host.c.removed_at_ms.is_(None),
+    postgresql_where=host.c.removed_at_ms.is_(None),
+)
+
+credential = sa.Table(
+    "credential",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("username", sa.Text),
+    sa.Column("created_at_ms", Wide, nullable=False),
+    sqlite_strict=True,
+)
+
+scan = sa.Table(
+    "scan",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("host_id", Wide, sa.ForeignKey("host.id"), nullable=False),
+    sa.Column("at_ms", Wide, nullable=False),
+    sa.Column("took_ms", Wide, nullable=False),
+    sa.Column("ok", Flag, nullable=False),
+    sa.Column("problem", sa.Text),
+    sa.Column("sentence", sa.Text),
+    sa.Column("detail", sa.Text),
+    sa.Column("missing", sa.Text),
+    sa.Column("rpc_count", Wide),
+    sa.Column("clock_stepped", Flag, nullable=False),
+    sa.Column("interval_ms", Wide, nullable=False),
+    sa.Column("next_at_ms", Wide),
+    # Bits by position in KINDS: which kinds were listed whole, which were measured whole.
+    sa.Column("listed", sa.Integer, nullable=False),
+    sa.Column("sampled", sa.Integer, nullable=False),
+    # Revisions that this scan opened or closed.
+    sa.Column("changes", Wide, nullable=False),
+    sqlite_strict=True,
+)
+sa.Index("scan_host_at", scan.c.host_id, scan.c.at_ms, unique=True)
+sa.Index("scan_host_ok_at", scan.c.host_id, scan.c.ok, scan.c.at_ms)
+sa.Index("scan_at", scan.c.at_ms)
+
+entity = sa.Table(
+    "entity",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("host_id", Wide, sa.ForeignKey("host.id"), nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("first_seen_ms", Wide, nullable=False),
+    # Set when it is gone: the last time it was seen; NULL while it is there.
+    sa.Column("last_seen_ms", Wide),
+    sqlite_strict=True,
+)
+sa.Index("entity_key", entity.c.host_id, entity.c.kind, entity.c.key, unique=True)
+
+revision = sa.Table(
+    "revision",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("entity_id", Wide, sa.ForeignKey("entity.id"), nullable=False),
+    # Repeated from the entity, so that a look at a whole kind needs no join.
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("valid_from_ms", Wide, nullable=False),
+    sa.Column("valid_to_ms", Wide),
+    sa.Column("body", sa.Text, nullable=False),
+    sqlite_strict=True,
+)
+sa.Index("revision_entity_from", revision.c.entity_id, revision.c.valid_from_ms)
+sa.Index("revision_kind_to", revision.c.kind, revision.c.valid_to_ms)
+sa.Index("revision_from", revision.c.valid_from_ms)
+
+
+def sample_columns(kind: Kind) -> tuple[str, ...]:
+    """The measured columns of a kind, in the order of its sample struct."""
+    return tuple(field.encode_name for field in fields(kind.sample)) if kind.sample else ()
+
+
+def _sample_table(kind: Kind) -> sa.Table:
+    return sa.Table(
+        f"sample_{kind.name}",
+        metadata,
+        sa.Column("ts", Wide, primary_key=True),
+        sa.Column("entity", Wide, primary_key=True),
+        *(sa.Column(name, Wide) for name in sample_columns(kind)),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+
+
+samples: Mapping[str, sa.Table] = {kind.name: _sample_table(kind) for kind in KINDS if kind.sample}
+
+KIND_BIT: Mapping[str, int] = {kind.name: 1 << position for position, kind in enumerate(KINDS)}

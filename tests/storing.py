@@ -1,0 +1,30 @@
+"""A store for one test, and a fixed time at which its stories begin."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from app.connection import Connection
+from app.store.engine import Store
+from app.store.hosts import HostRecord, add_host
+
+# 1 May 2026, 09:30 UTC.
+BASE_MS = 1_777_627_800_000
+
+
+@pytest.fixture
+def a_store(tmp_path: Path) -> Iterator[Store]:
+    """A new, empty store."""
+    store = Store.open(tmp_path / "npvirt.sqlite")
+    yield store
+    store.close()
+
+
+def a_host(store: Store, slug: str, connection: Connection | None = None) -> HostRecord:
+    """A host that was added a minute before BASE_MS."""
+    record = add_host(store, slug, connection or Connection())
+    with store.writing() as writing:
+        writing.exec_driver_sql(f"UPDATE host SET created_at_ms = {BASE_MS - 60_000}")
+    return replace(record, created_at_ms=BASE_MS - 60_000)
