@@ -1,0 +1,31 @@
+"""npvirt, the libvirt panel that remembers.
+
+`create_app` wires the web application; it starts no thread and opens no connection. Rooms:
+web and cli (edges), collect (schedule), virt (libvirt), store (database), and the values and
+words they share (inventory, connection, errors, settings, clock).
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.collect.collector import Collector
+    from app.settings import Settings
+    from app.store.engine import Store
+
+__version__ = "0.1.0"
+
+
+def create_app(settings: "Settings", store: "Store", collector: "Collector") -> "Flask":
+    """The Flask application over an opened store and a collector, started or not."""
+    # Imported here so that the command line and gunicorn's master do not load the web.
+    from flask import Flask
+
+    from app import web
+    from app.services import Services, attach
+
+    app = Flask("app", static_folder="static", template_folder="templates")
+    attach(app, Services(settings, store, collector))
+    web.register(app)
+    return app

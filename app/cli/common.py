@@ -1,0 +1,41 @@
+"""What several commands share: opening the store, printing JSON and tables."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import msgspec
+
+from app.settings import Settings, load
+from app.store.engine import Store, store_path
+
+as_json: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--json", "json_wanted", is_flag=True, help="Print JSON instead of text."
+)
+
+
+@contextmanager
+def opened_store() -> Iterator[tuple[Settings, Store]]:
+    """The settings and the store, closed at the end; raises SettingsError or StoreError."""
+    settings = load()
+    store = Store.open(store_path(settings))
+    try:
+        yield settings, store
+    finally:
+        store.close()
+
+
+def print_json(value: object) -> None:
+    """`value` as one line of JSON on standard output."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest value, two spaces apart."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        cells = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,77 @@
+"""`npvirt doctor`: says what is wrong with the installation, the store and every host."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+
+import click
+from msgspec import Struct
+
+from app import __version__
+from app.cli.common import as_json, opened_store, print_json
+from app.clock import rfc3339
+from app.settings import Settings
+from app.store.engine import Store
+from app.store.history import HostView, fleet
+
+
+class Finding(Struct, frozen=True):
+    """One thing looked at: what, whether it is well, and a sentence."""
+
+    subject: str
+    ok: bool
+    sentence: str
+
+
+@click.command()
+@as_json
+def doctor(json_wanted: bool) -> None:
+    """Examine the installation, the store and the last look at every host. Calls no host."""
+    with opened_store() as (settings, store):
+        findings = list(_examine(settings, store))
+    if json_wanted:
+        print_json({"ok": all(finding.ok for finding in findings), "findings": findings})
+    else:
+        for finding in findings:
+            mark = "ok  " if finding.ok else "FAIL"
+            click.echo(f"{mark} {finding.subject}: {finding.sentence}")
+    if not all(finding.ok for finding in findings):
+        sys.exit(1)
+
+
+def _examine(settings: Settings, store: Store) -> Iterator[Finding]:
+    yield Finding("npvirt", True, f"version {__version__}, data in {settings.data}")
+    for program in ("ssh", "ssh-keygen", "ssh-keyscan"):
+        found = shutil.which(program)
+        yield Finding(program, found is not None, found or "not installed; SSH hosts need it")
+    mode = settings.data.stat().st_mode & 0o077
+    yield Finding(
+        "data directory",
+        mode == 0,
+        "only its owner may enter"
+        if mode == 0
+        else f"others may enter; run: chmod 700 {settings.data}",
+    )
+    damage = store.check()
+    yield Finding("store", damage is None, damage or f"sound, schema {store.revision()}")
+    seen = fleet(store, None)
+    if not seen.hosts:
+        yield Finding("hosts", False, "none is configured; run: npvirt host add")
+    for host in seen.hosts:
+        yield _host_finding(host)
+
+
+def _host_finding(host: HostView) -> Finding:
+    status = host.status
+    if not host.record.enabled:
+        return Finding(host.slug, True, "disabled")
+    if status.last_try_at_ms is None:
+        return Finding(host.slug, False, "never scanned; run: npvirt scan " + host.slug)
+    if not status.known:
+        last = rfc3339(status.last_ok_at_ms) if status.last_ok_at_ms else "never"
+        why = status.sentence or "no recent scan; is npvirt running?"
+        return Finding(host.slug, False, f"unknown; last seen {last}; {why}")
+    if status.missing:
+        parts = "; ".join(f"{part.part}: {part.reason}" for part in status.missing)
+        return Finding(host.slug, False, f"seen, but parts are missing: {parts}")
+    return Finding(host.slug, True, f"seen {rfc3339(status.last_ok_at_ms or 0)}")

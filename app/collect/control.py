@@ -1,0 +1,111 @@
+"""The control socket: how another npvirt process of the same data directory asks the collector.
+
+One JSON request and one JSON answer per connection, over a Unix socket that only the owner of
+the data directory can open. Carries names of hosts and outcomes of scans, no credentials.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+_NAME = "collector.sock"
+_ANSWER_WAIT_S = 150.0
+_REQUEST_BYTES = 65_536
+
+Answer = Callable[[dict[str, list[str]]], object]
+
+
+class ControlServer:
+    """Answers requests, one thread each, until stopped."""
+
+    def __init__(self, data: Path, answer: Answer) -> None:
+        self._data = data
+        self._answer = answer
+        self._socket: socket.socket | None = None
+
+    def start(self) -> None:
+        """Listen; only the holder of the collector's lock may, so a left-over file is replaced."""
+        (self._data / _NAME).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        with _short_path(self._data) as directory:
+            listener.bind(f"{directory}/{_NAME}")
+        (self._data / _NAME).chmod(0o600)
+        listener.listen(8)
+        self._socket = listener
+        threading.Thread(target=self._accept, args=(listener,), name="control", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop listening and remove the socket file."""
+        if self._socket is not None:
+            # shutdown wakes the thread in accept(); close alone would leave it there.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+            self._socket = None
+            (self._data / _NAME).unlink(missing_ok=True)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(
+                target=self._serve, args=(connection,), name="control-request", daemon=True
+            ).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(5.0)
+            try:
+                request = msgspec.json.decode(
+                    _receive(connection, _REQUEST_BYTES), type=dict[str, list[str]]
+                )
+                answer = msgspec.json.encode(self._answer(request))
+                connection.settimeout(_ANSWER_WAIT_S)
+                connection.sendall(answer)
+            except (OSError, msgspec.DecodeError) as error:
+                log.warning("A request on the control socket failed: %s", error)
+
+
+def ask(data: Path, request: dict[str, list[str]]) -> Any | None:
+    """The collector's answer to `request`, decoded, waiting for it; None when none answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            with _short_path(data) as directory:
+                connection.connect(f"{directory}/{_NAME}")
+            connection.settimeout(_ANSWER_WAIT_S)
+            connection.sendall(msgspec.json.encode(request))
+            connection.shutdown(socket.SHUT_WR)
+            answer = _receive(connection, None)
+            return msgspec.json.decode(answer) if answer else None
+        except (OSError, msgspec.DecodeError):
+            return None
+
+
+def _receive(connection: socket.socket, most: int | None) -> bytes:
+    received = bytearray()
+    while block := connection.recv(65_536):
+        received += block
+        if most is not None and len(received) > most:
+            raise OSError("the request is too long")
+    return bytes(received)
+
+
+@contextlib.contextmanager
+def _short_path(directory: Path) -> Iterator[str]:
+    """`directory` by a path that fits into a socket address, however deep it lies."""
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

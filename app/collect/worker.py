@@ -1,0 +1,113 @@
+"""One thread per host: waits to be woken, scans, plans the next look.
+
+A hung host hangs its own worker only. Wakes that come while a scan runs are one more scan.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+
+from app import clock
+from app.collect.scanner import Scanner
+from app.collect.summary import Summary, summarise
+from app.errors import NpvirtError, StoreError
+
+log = logging.getLogger(__name__)
+
+_FIRST_RETRY_S = 2.0
+
+
+class HostWorker:
+    """Scans one host whenever it is woken, or when a failed look is due to be tried again."""
+
+    def __init__(self, make_scanner: Callable[[], Scanner], slug: str, interval_s: float) -> None:
+        self.slug = slug
+        self._make_scanner = make_scanner
+        self._interval_s = interval_s
+        self._condition = threading.Condition()
+        self._wanted = False
+        self._everything = False
+        self._stopping = False
+        self._scans_begun = 0
+        self._scans_ended = 0
+        self._last: Summary | None = None
+        self._failures = 0
+        self._retry_in_s: float | None = None
+        self._thread = threading.Thread(target=self._run, name=f"scan-{slug}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; it scans when woken."""
+        self._thread.start()
+
+    def wake(self, *, everything: bool = False) -> int:
+        """Ask for a scan and return its number, to be handed to `wait`."""
+        with self._condition:
+            self._wanted = True
+            self._everything = self._everything or everything
+            self._condition.notify_all()
+            return self._scans_begun + 1
+
+    def wait(self, number: int, timeout_s: float) -> Summary | None:
+        """The outcome of the newest scan once scan `number` has ended; None after `timeout_s`,
+        or when the outcome could not be stored.
+        """
+        with self._condition:
+            ended = self._condition.wait_for(lambda: self._scans_ended >= number, timeout_s)
+            return self._last if ended else None
+
+    def stop(self) -> None:
+        """Ask the thread to end; it does when its present scan has."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end; True when it has ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        scanner: Scanner | None = None
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._wanted or self._stopping, self._retry_in_s)
+                if self._stopping:
+                    break
+                everything, self._wanted, self._everything = self._everything, False, False
+                self._scans_begun += 1
+            outcome: Summary | None = None
+            try:
+                scanner = scanner or self._make_scanner()
+                seen = scanner.scan(everything=everything, next_at_ms=self._plan)
+                outcome = summarise(self.slug, seen)
+            except StoreError as error:
+                log.error("%s: what was seen could not be stored: %s", self.slug, error)
+                self._retry_in_s = None
+            except NpvirtError as error:
+                log.error("%s: %s", self.slug, error)
+                self._retry_in_s = None
+            except Exception:
+                # This loop must survive whatever one host provokes; the log keeps the traceback.
+                log.exception("%s: the scan failed for a reason npvirt did not foresee", self.slug)
+                if scanner is not None:
+                    scanner.disconnect()
+            with self._condition:
+                self._last = outcome
+                self._scans_ended = self._scans_begun
+                self._condition.notify_all()
+        if scanner is not None:
+            scanner.close()
+
+    def _plan(self, ok: bool) -> int:
+        """When the next look is planned, as a wall-clock label.
+
+        After a good one the schedule's next tick; after a failed one sooner at first, doubling
+        with a jitter so that hosts do not come in step, until the tick comes first anyway.
+        """
+        self._failures = 0 if ok else self._failures + 1
+        jitter = random.uniform(0.8, 1.2)  # noqa: S311 (spreads load; guards nothing)
+        retry_s = _FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 16) * jitter
+        self._retry_in_s = None if ok or retry_s >= self._interval_s else retry_s
+        next_s = self._interval_s if self._retry_in_s is None else self._retry_in_s
+        return clock.now_ms() + round(next_s * 1000)

@@ -1,0 +1,31 @@
+"""What a request handler may use, made once per process and kept by the Flask application."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+
+from app.collect.collector import Collector
+from app.settings import Settings
+from app.store.engine import Store
+
+_KEY = "npvirt"
+
+
+@dataclass(frozen=True)
+class Services:
+    """The settings, the store and the collector of this process."""
+
+    settings: Settings
+    store: Store
+    collector: Collector
+
+
+def attach(app: Flask, services: Services) -> None:
+    """Give `app` its services."""
+    app.extensions[_KEY] = services
+
+
+def services() -> Services:
+    """The services of the current application."""
+    return cast(Services, current_app.extensions[_KEY])

@@ -1,0 +1,78 @@
+"""Deadlines for what libvirt itself never ends: one watchdog thread for the whole process.
+
+libvirt's open and calls have no timeout; what ends them is shutting the connection underneath.
+Whoever may hang registers what to do about it; the thread looks four times a second, and only
+while somebody is registered.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app import clock
+
+_PERIOD_S = 0.25
+
+
+class Watchdog:
+    """Calls `cut` of whatever is not finished when its time is up."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, tuple[float, Callable[[], None]]] = {}
+        self._tokens = itertools.count()
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._idle = True
+
+    @contextmanager
+    def limit(self, seconds: float, cut: Callable[[], None]) -> Iterator[None]:
+        """Have `cut` called, from the watchdog's thread, if the block takes longer."""
+        token = next(self._tokens)
+        # One dictionary operation each way: atomic, so that a call costs no lock.
+        self._pending[token] = (clock.monotonic_s() + seconds, cut)
+        if self._idle:
+            self._wake()
+        try:
+            yield
+        finally:
+            self._pending.pop(token, None)
+
+    def _wake(self) -> None:
+        with self._condition:
+            self._idle = False
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                self._thread.start()
+            self._condition.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                if not self._pending:
+                    self._idle = True
+                    # Somebody who registered before it was set finds the timeout below.
+                    self._condition.wait(None if not self._pending else _PERIOD_S)
+                else:
+                    self._condition.wait(_PERIOD_S)
+            now_s = clock.monotonic_s()
+            for token, (until_s, cut) in list(self._pending.items()):
+                if now_s >= until_s and self._pending.pop(token, None) is not None:
+                    cut()
+
+
+watchdog = Watchdog()
+
+
+class Deadline:
+    """A point in time by which several steps together must be done."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until_s = clock.monotonic_s() + seconds
+
+    def left_s(self, most_s: float = float("inf")) -> float:
+        """Seconds left, at most `most_s`; raises TimeoutError when there are none."""
+        left = self._until_s - clock.monotonic_s()
+        if left <= 0:
+            raise TimeoutError("the time is up")
+        return min(left, most_s)

@@ -1,0 +1,223 @@
+"""The relay: libvirt speaks to a local socket of npvirt's own, npvirt speaks to the host.
+
+libvirt's open and calls can hang for good; shutting the relay ends them at once, all of them.
+One thread per relay copies both ways (a TLS object is not safe for two), and counts libvirt's
+calls on the way. Knows nothing of how the host was reached (app/virt/dial.py) nor of libvirt.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import ssl
+import struct
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app.virt.uri import RelayAddress
+
+_BLOCK = 262_144
+_MOST_BUFFERED = 1_048_576
+_KEEPALIVE_PROGRAM = 0x6B656570
+_HEADER = struct.Struct(">IIIIi")
+
+
+class CallCounter:
+    """Counts the calls in a stream of libvirt RPC packets.
+
+    Packet: length, program, version, procedure, type (0 = call), ..., each 4 bytes big-endian
+    (libvirt, docs/kbase/internals/rpc.rst).
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._skip = 0
+        self._head = b""
+
+    def feed(self, data: bytes) -> None:
+        """Count in the next bytes of the stream."""
+        position = 0
+        while position < len(data):
+            if self._skip:
+                step = min(self._skip, len(data) - position)
+                self._skip -= step
+                position += step
+                continue
+            wanted = _HEADER.size - len(self._head)
+            self._head += data[position : position + wanted]
+            position += min(wanted, len(data) - position)
+            if len(self._head) == _HEADER.size:
+                length, program, _, _, kind = _HEADER.unpack(self._head)
+                self.count += kind == 0 and program != _KEEPALIVE_PROGRAM
+                self._skip = max(0, length - _HEADER.size)
+                self._head = b""
+
+
+class Relay:
+    """Relays one connection between libvirt and `upstream`, until cut or either side ends."""
+
+    def __init__(
+        self, upstream: socket.socket, *, over_tcp: bool, finish: Callable[[], None] | None = None
+    ) -> None:
+        """`over_tcp`: libvirt must believe that it is on TCP, so that SASL encrypts for itself.
+        `finish` is called once, when the relay has ended.
+        """
+        self.calls: CallCounter | None = CallCounter()
+        self._upstream = upstream
+        self._finish = finish
+        self._client: socket.socket | None = None
+        self._directory: str | None = None
+        self._lock = threading.Lock()
+        self._cut = False
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._listener = self._listen_tcp() if over_tcp else self._listen_unix()
+        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is relayed any more."""
+        return not self._thread.is_alive()
+
+    def cut(self) -> None:
+        """End the relay now; whatever hangs in libvirt on it returns with an error."""
+        with self._lock:
+            if not self._cut:
+                self._cut = True
+                os.write(self._wake_write, b"x")
+
+    def close(self) -> None:
+        """End the relay and wait until its thread has."""
+        self.cut()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _listen_unix(self) -> socket.socket:
+        self._directory = tempfile.mkdtemp(prefix="npvirt-")
+        path = f"{self._directory}/relay"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        listener.bind(path)
+        listener.listen(1)
+        self.address = RelayAddress(socket=path)
+        return listener
+
+    def _listen_tcp(self) -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        self.address = RelayAddress(port=listener.getsockname()[1])
+        return listener
+
+    def _run(self) -> None:
+        try:
+            self._client = self._accept()
+            if self._client is not None:
+                self._copy(self._client)
+        except (OSError, ssl.SSLError):
+            # Either side broke off: the other one is told by the closing below.
+            pass
+        finally:
+            self._tidy()
+
+    def _accept(self) -> socket.socket | None:
+        """The one connection, of this very user; None when cut before it came."""
+        try:
+            while True:
+                ends: list[Any] = [self._listener, self._wake_read]
+                ready, _, _ = select.select(ends, [], [])
+                if self._wake_read in ready:
+                    return None
+                client, peer = self._listener.accept()
+                if self._directory is not None or _is_ours(self._listener, peer):
+                    return client
+                client.close()
+        finally:
+            self._listener.close()
+            self._remove_directory()
+
+    def _copy(self, client: socket.socket) -> None:
+        upstream = self._upstream
+        client.setblocking(False)
+        upstream.setblocking(False)
+        out, back = bytearray(), bytearray()
+        poller = select.poll()
+        poller.register(self._wake_read, select.POLLIN)
+        while True:
+            poller.register(client, _events(len(out) < _MOST_BUFFERED, bool(back)))
+            poller.register(upstream, _events(len(back) < _MOST_BUFFERED, bool(out)))
+            events = dict(poller.poll())
+            if self._wake_read in events:
+                return
+            if events.get(client.fileno()) and len(out) < _MOST_BUFFERED:
+                data = _receive(client)
+                if data == b"":
+                    return
+                if data:
+                    if self.calls is not None:
+                        self.calls.feed(data)
+                    out += data
+            _send(upstream, out)
+            if events.get(upstream.fileno()):
+                data = _receive(upstream)
+                if data == b"":
+                    _send(client, back)
+                    return
+                back += data or b""
+            _send(client, back)
+
+    def _tidy(self) -> None:
+        for end in (self._client, self._upstream):
+            if end is not None:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+        with self._lock:
+            self._cut = True
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+        if self._finish is not None:
+            self._finish()
+
+    def _remove_directory(self) -> None:
+        if self._directory is not None:
+            Path(self._directory, "relay").unlink(missing_ok=True)
+            Path(self._directory).rmdir()
+
+
+def _events(readable: bool, writable: bool) -> int:
+    return (select.POLLIN if readable else 0) | (select.POLLOUT if writable else 0)
+
+
+def _receive(end: socket.socket) -> bytes | None:
+    """What has arrived; b"" at the end of the stream, None when there is nothing yet."""
+    try:
+        data = end.recv(_BLOCK)
+        # A TLS object may hold more than the kernel's socket shows; poll would not tell.
+        while data and isinstance(end, ssl.SSLSocket) and (more := end.pending()):
+            data += end.recv(more)
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
+    return data
+
+
+def _send(end: socket.socket, waiting: bytearray) -> None:
+    """Send what fits, and keep the rest."""
+    with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        while waiting:
+            with memoryview(waiting) as view:
+                sent = end.send(view[:_BLOCK])
+            del waiting[:sent]
+
+
+def _is_ours(listener: socket.socket, peer: tuple[str, int]) -> bool:
+    """Whether the far end of a loopback connection belongs to this user (/proc/net/tcp)."""
+    port = listener.getsockname()[1]
+    local, remote = f"0100007F:{peer[1]:04X}", f"0100007F:{port:04X}"
+    for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
+        columns = line.split()
+        if columns[1] == local and columns[2] == remote:
+            return int(columns[7]) == os.getuid()
+    return False

@@ -1,0 +1,48 @@
+"""The serving process: make the application, start the collector. Nothing else starts anything.
+
+gunicorn imports this in its worker, after the fork, so that libvirt's and the scheduler's threads
+live where requests are served. What stops the start is one sentence, and ends gunicorn as a whole.
+"""
+
+import atexit
+import logging
+import sys
+
+from flask import Flask
+
+from app import create_app
+from app.collect.collector import Collector
+from app.collect.first_host import ensure_first_host
+from app.connection import describe
+from app.errors import NpvirtError
+from app.settings import load
+from app.store.engine import Store, store_path
+
+# gunicorn's own code for an application that cannot be loaded: its master stops as well.
+_APPLICATION_LOAD_ERROR = 4
+
+
+def build() -> Flask:
+    """Open the store, start collecting, and return the application; raises NpvirtError."""
+    settings = load()
+    logging.basicConfig(
+        level=settings.log.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    store = Store.open(store_path(settings))
+    added = ensure_first_host(store)
+    if added is not None:
+        what = describe(added.connection)
+        print(f"No host was configured: added “{added.slug}” ({what}).", file=sys.stderr)
+    collector = Collector(settings, store)
+    application = create_app(settings, store, collector)
+    collector.start()
+    atexit.register(collector.stop)
+    return application
+
+
+try:
+    app = build()
+except NpvirtError as error:
+    print(f"npvirt: {error}", file=sys.stderr)
+    sys.exit(_APPLICATION_LOAD_ERROR)
