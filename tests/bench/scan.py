@@ -50,7 +50,7 @@ def run() -> Iterator[str]:
             per_domain = (first.rpc_count or 0) / DOMAINS
             yield (
                 f"first scan of {len(first.domains or ())} domains: {first.rpc_count} calls "
-                f"({per_domain:.2f} per domain, at most 3), {first.took_ms} ms"
+                f"({per_domain:.2f} per domain, limit 3), {first.took_ms} ms"
             )
             yield from _steady(reader, session, uri)
 
@@ -66,11 +66,11 @@ def _steady(reader: Reader, session: Session, uri: str) -> Iterator[str]:
         virshs.append(time.perf_counter() - between)
         calls.append(scan.rpc_count or 0)
         assert not scan.missing, scan.missing
-    yield f"steady scan: {max(calls)} calls at most (at most 16), {statistics.median(calls):.0f} median"
+    yield f"steady scan: {statistics.median(calls):.0f} calls, {max(calls)} at most (limit 16)"
     ours_ms, virsh_ms = (statistics.median(times) * 1000 for times in (ours, virshs))
     yield (
         f"steady scan {ours_ms:.0f} ms, virsh domstats {virsh_ms:.0f} ms: "
-        f"ratio {ours_ms / virsh_ms:.2f} (at most 0.6)"
+        f"ratio {ours_ms / virsh_ms:.2f} (limit 0.6)"
     )
 
 
