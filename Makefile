@@ -20,7 +20,7 @@ check: ## Lint, format, types and the layers
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
-	@.venv/bin/lint-imports --no-timing
+	@.venv/bin/lint-imports
 
 lab: ## Start four real libvirt hosts on this machine and npvirt looking at them
 	@.ci/setup lab
