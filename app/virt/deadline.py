@@ -6,6 +6,7 @@ while somebody is registered.
 """
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,13 @@ class Watchdog:
         finally:
             self._pending.pop(token, None)
 
+    def forget(self) -> None:
+        """Begin anew, in a forked child: threads do not come along."""
+        self._pending.clear()
+        self._condition = threading.Condition()
+        self._thread = None
+        self._idle = True
+
     def _wake(self) -> None:
         with self._condition:
             self._idle = False
@@ -62,6 +70,7 @@ class Watchdog:
 
 
 watchdog = Watchdog()
+os.register_at_fork(after_in_child=watchdog.forget)
 
 
 class Deadline:

@@ -4,7 +4,6 @@ Uses the very functions that a session is opened with, one at a time. Changes no
 and trusts nothing. Every step has its deadline; the whole takes at most some twenty seconds.
 """
 
-import contextlib
 import socket
 import subprocess
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from app.virt.ssh import HostKey
 from app.virt.tls import start_tls
 
 _STEP_S = 6.0
+_WALK_S = 20.0
 
 # Per transport: the steps in order, by name and label.
 _WALKS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -101,7 +101,11 @@ class _Walk:
         self._fields = endpoint.connection
         self._steps: list[Step] = []
         self._addresses: list[tuple[int, str]] = []
-        self._open: list[socket.socket] = []
+        self._shown: tuple[HostKey, ...] = ()
+        self._stream: socket.socket | None = None
+        self._deadline = Deadline(_WALK_S)
+        self._begun_s = clock.monotonic_s()
+        self._advice: VirtError | None = None
         self._session: Session | None = None
         self._found: dict[str, int] = {}
         port = self._fields.port or DEFAULT_PORTS.get(self._fields.transport, 0)
@@ -120,12 +124,20 @@ class _Walk:
             "libvirt": self._libvirt, "permissions": self._permissions, "sysinfo": self._sysinfo,
         }  # fmt: skip
         for name, label in self._plan:
-            started_s = clock.monotonic_s()
+            self._begun_s = clock.monotonic_s()
+            before = self._advice
             try:
                 ok, message = deeds[name]()
             except TimeoutError as error:
                 raise problem("timeout", self._fields, str(error)) from None
-            self._steps.append(Step(name, label, ok, clock.took_ms(started_s), message))
+            advice = self._advice if self._advice is not before else None
+            self._steps.append(
+                Step(
+                    name, label, ok, clock.took_ms(self._begun_s), message,
+                    next=advice.next_step if advice else "",
+                    problem=advice.problem if advice else None,
+                )
+            )  # fmt: skip
 
     def failed(self, error: VirtError, took_ms: int) -> Diagnosis:
         """The diagnosis when a step failed: the rest was not tried."""
@@ -133,15 +145,15 @@ class _Walk:
         words = {"unknown-host-key": "unknown", "changed-host-key": "changed"}
         message = words.get(error.problem, error.sentence)
         self._steps.append(
-            Step(name, label, ok=False, took_ms=0, message=message, next=error.next_step,
-                 problem=error.problem)
+            Step(name, label, ok=False, took_ms=clock.took_ms(self._begun_s), message=message,
+                 next=error.next_step, problem=error.problem)
         )  # fmt: skip
         for rest, rest_label in self._plan[len(self._steps) :]:
             self._steps.append(Step(rest, rest_label, ok=None, took_ms=0, message="not tried"))
         return Diagnosis(
             ok=False, steps=tuple(self._steps), sentence=error.sentence, took_ms=took_ms,
             next_step=error.next_step, problem=error.problem, detail=error.detail,
-            host_keys=self._shown_keys(error),
+            host_keys=self._shown if "host-key" in error.problem else (),
         )  # fmt: skip
 
     def arrived(self, took_ms: int) -> Diagnosis:
@@ -151,6 +163,7 @@ class _Walk:
         return Diagnosis(
             ok=True, steps=tuple(self._steps), took_ms=took_ms,
             sentence=f"Connected in {took_ms / 1000:.1f} s: {', '.join(known)}.",
+            next_step=self._advice.next_step if self._advice else "",
             domains=self._found.get("domains"), pools=self._found.get("pools"),
             cpus=self._found.get("cpus"), memory_bytes=self._found.get("memory_bytes"),
         )  # fmt: skip
@@ -159,37 +172,46 @@ class _Walk:
         """Close whatever the walk opened."""
         if self._session is not None:
             self._session.close()
-        for stream in self._open:
-            stream.close()
+        if self._stream is not None:
+            self._stream.close()
+
+    def _left_s(self) -> float:
+        return self._deadline.left_s(_STEP_S)
 
     # --- the steps, each: (ok, message), or VirtError --------------------------------------
 
     def _socket(self) -> tuple[bool, str]:
         path = dial.socket_path(self._fields, read_only=self._fields.read_only)
-        self._open.append(
-            dial.connect_unix(self._fields, Deadline(_STEP_S), read_only=self._fields.read_only)
-        )
+        dial.connect_unix(self._fields, path, Deadline(self._left_s())).close()
         return True, path
 
     def _name(self) -> tuple[bool, str]:
-        self._addresses = dial.resolve_name(self._fields, Deadline(_STEP_S))
+        self._addresses = dial.resolve_name(self._fields, Deadline(self._left_s()))
         return True, self._addresses[0][1]
 
     def _port(self) -> tuple[bool, str]:
         started_s = clock.monotonic_s()
-        stream = dial.connect_tcp(self._fields, self._addresses, Deadline(_STEP_S))
-        self._open.append(stream)
+        self._stream = dial.connect_tcp(self._fields, self._addresses, Deadline(self._left_s()))
+        answered_ms = clock.took_ms(started_s)
         if self._fields.transport == "ssh":
-            _expect_ssh(self._fields, stream)
-        return True, f"{clock.took_ms(started_s)} ms"
+            _expect_ssh(self._fields, self._stream)
+        if self._fields.transport != "tls":
+            self._stream.close()
+        return True, f"{answered_ms} ms"
 
-    def _host_key(self) -> tuple[bool, str]:
+    def _host_key(self) -> tuple[bool | None, str]:
         host, port = self._fields.host or "", self._fields.port or DEFAULT_PORTS["ssh"]
-        known = ssh.known_keys(Path(self._endpoint.known_hosts_file or ""), host, port)
-        shown = ssh.fetch_host_keys(host, port)
+        file = Path(self._endpoint.known_hosts_file or "known_hosts")
+        # As ssh does: a key known without a port will do for every port.
+        default = DEFAULT_PORTS["ssh"]
+        known = ssh.known_keys(file, host, port) or ssh.known_keys(file, host, default)
+        self._shown = ssh.fetch_host_keys(host, port, deadline_s=self._left_s())
         if not known:
             raise problem("unknown-host-key", self._fields)
-        trusted = [key for key in shown if key.line in known]
+        if any(key.marker for key in known):
+            return None, "by the rules in known_hosts; the login decides"
+        lines = {key.line for key in known}
+        trusted = [key for key in self._shown if key.line in lines]
         if not trusted:
             raise problem("changed-host-key", self._fields)
         return True, trusted[0].fingerprint
@@ -199,7 +221,7 @@ class _Walk:
         command = [*ssh.options(self._endpoint), "true"]
         try:
             done = subprocess.run(
-                command, capture_output=True, check=False, timeout=2 * _STEP_S,
+                command, capture_output=True, check=False, timeout=self._left_s(),
                 env=ssh.environment(), stdin=subprocess.DEVNULL,
             )  # fmt: skip
         except FileNotFoundError:
@@ -211,53 +233,80 @@ class _Walk:
             raise ssh.classify(self._endpoint, said) or problem("lost", self._fields, said)
         return True, "key accepted"
 
-    def _certificate(self) -> tuple[bool, str]:
-        self._open.append(start_tls(self._endpoint, self._open.pop(), Deadline(_STEP_S)))
+    def _certificate(self) -> tuple[bool | None, str]:
+        if self._stream is None:
+            return None, "not tried"
+        self._stream = start_tls(self._endpoint, self._stream, Deadline(self._left_s()))
+        # Closed here already, because a host has only so many places for clients.
+        self._stream.close()
         return True, "both accepted"
 
     def _libvirt(self) -> tuple[bool, str]:
-        session = Session.open(self._endpoint, read_only=self._fields.read_only, deadline_s=_STEP_S)
+        read_only = self._fields.read_only
+        session = Session.open(self._endpoint, read_only=read_only, deadline_s=self._left_s())
         self._session = session
-        session.call_deadline_s = _STEP_S
         libvirt = session.connection
-        version = _version(session.call(libvirt.getLibVersion))
-        info: list[Any] = session.call(libvirt.getInfo)
+        kind, library = self._ask(libvirt.getType), _version(self._ask(libvirt.getLibVersion))
+        info: list[Any] = self._ask(libvirt.getInfo)
         self._found |= {"cpus": int(info[2]), "memory_bytes": int(info[1]) * 1024**2}
-        return True, f"{version}, {session.call(libvirt.getType)}"
+        try:
+            hypervisor = _version(self._ask(libvirt.getVersion, patient=True))
+        except VirtError:
+            if not session.alive:
+                raise
+            # The driver is there, but not the program that it drives.
+            return True, f"{library}, {kind}"
+        return True, f"{library}, {kind} {hypervisor}"
+
+    def _ask(self, function: Callable[..., Any], *arguments: Any, patient: bool = False) -> Any:
+        """What libvirt answers to one call, within a step's time; or, for what takes a libvirt
+        that just started some seconds to find out, within all that is left of the walk's.
+        """
+        session = self._known_session()
+        session.call_deadline_s = self._deadline.left_s() if patient else self._left_s()
+        return session.call(function, *arguments)
 
     def _permissions(self) -> tuple[bool | None, str]:
-        session = self._session
-        if session is None:
-            return None, "not tried"
+        session = self._known_session()
         try:
-            self._found["domains"] = len(session.call(session.connection.listAllDomains, 0))
-            self._found["pools"] = len(session.call(session.connection.listAllStoragePools, 0))
+            self._found["domains"] = len(self._ask(session.connection.listAllDomains, 0))
+            self._found["pools"] = len(self._ask(session.connection.listAllStoragePools, 0))
         except VirtError as error:
-            if error.failure in ("denied", "unreachable", "timeout"):
+            if error.failure == "denied" or not session.alive:
                 raise
+            self._advice = error
             return None, error.sentence
-        return True, "read only, as chosen" if self._fields.read_only else "yes"
+        if self._fields.read_only:
+            return True, "read only, as chosen"
+        return self._may_act(session)
+
+    def _may_act(self, session: Session) -> tuple[bool | None, str]:
+        """Ask for something harmless that libvirt answers to those alone who may act."""
+        try:
+            self._ask(session.connection.getDomainCapabilities, patient=True)
+        except VirtError as error:
+            if not session.alive:
+                raise
+            if error.failure == "denied":
+                self._advice = problem("read-only", self._fields, error.detail)
+                return None, "may look, but not act"
+        return True, "yes"
 
     def _sysinfo(self) -> tuple[bool | None, str]:
-        session = self._session
-        if session is None:
-            return None, "not tried"
+        session = self._known_session()
         try:
-            session.call(session.connection.getSysinfo, 0)
+            self._ask(session.connection.getSysinfo, 0)
         except VirtError as error:
-            if error.failure in ("unreachable", "timeout"):
+            if not session.alive:
                 raise
             denied = error.failure == "denied"
             return None, "not permitted" if denied else "not available on this host"
         return True, "available"
 
-    def _shown_keys(self, error: VirtError) -> tuple[HostKey, ...]:
-        if error.problem not in ("unknown-host-key", "changed-host-key"):
-            return ()
-        with contextlib.suppress(VirtError):
-            port = self._fields.port or DEFAULT_PORTS["ssh"]
-            return ssh.fetch_host_keys(self._fields.host or "", port)
-        return ()
+    def _known_session(self) -> Session:
+        if self._session is None:
+            raise problem("lost", self._fields)
+        return self._session
 
 
 def _expect_ssh(fields: Connection, stream: socket.socket) -> None:
@@ -265,7 +314,7 @@ def _expect_ssh(fields: Connection, stream: socket.socket) -> None:
     try:
         banner = stream.recv(4)
     except TimeoutError:
-        raise problem("no-answer", fields, "connected, but no SSH banner came") from None
+        raise problem("silent", fields, "no SSH banner came") from None
     except OSError as error:
         raise problem("not-ssh", fields, str(error)) from None
     if banner != b"SSH-":

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from app.connection import DEFAULT_PORTS, Connection, Endpoint
 from app.virt import ssh
+from app.virt.classify import socket_error
 from app.virt.deadline import Deadline
-from app.virt.problems import problem, socket_error
+from app.virt.problems import problem
 from app.virt.tls import start_tls
 
 _CONNECT_S = 5.0
@@ -29,19 +30,21 @@ _SOCKET_NAMES = ("virtqemud-sock", "libvirt-sock")
 @dataclass
 class Upstream:
     """An open stream to a host's libvirt. `finish` ends what carries it; `said` is what the
-    carrier (ssh) had to say, once it has ended.
+    carrier (ssh) had to say, once it has ended; `path` the local socket that was reached.
     """
 
     stream: socket.socket
     finish: Callable[[], None] | None = None
     said: Callable[[], str] | None = None
+    path: str = ""
 
 
 def dial(endpoint: Endpoint, deadline: Deadline, *, read_only: bool) -> Upstream:
     """Reach the host; raises VirtError."""
     connection = endpoint.connection
     if connection.transport == "unix":
-        return Upstream(connect_unix(connection, deadline, read_only=read_only))
+        path = socket_path(connection, read_only=read_only)
+        return Upstream(connect_unix(connection, path, deadline), path=path)
     if connection.transport == "ssh":
         return start_ssh(endpoint, remote_command(connection, read_only=read_only))
     plain = connect_tcp(connection, resolve_name(connection, deadline), deadline)
@@ -70,9 +73,8 @@ def socket_path(connection: Connection, *, read_only: bool) -> str:
     return path
 
 
-def connect_unix(connection: Connection, deadline: Deadline, *, read_only: bool) -> socket.socket:
+def connect_unix(connection: Connection, path: str, deadline: Deadline) -> socket.socket:
     """A stream to the local socket; raises VirtError."""
-    path = socket_path(connection, read_only=read_only)
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         stream.settimeout(deadline.left_s(_CONNECT_S))
@@ -96,6 +98,8 @@ def resolve_name(connection: Connection, deadline: Deadline) -> list[tuple[int, 
         try:
             found = socket.getaddrinfo(connection.host, None, type=socket.SOCK_STREAM)
             answers.put([(int(entry[0]), str(entry[4][0])) for entry in found])
+        except UnicodeError as error:
+            answers.put(OSError(str(error)))
         except OSError as error:
             answers.put(error)
 
@@ -141,6 +145,7 @@ def remote_command(connection: Connection, *, read_only: bool) -> str:
     suffix = "-ro" if read_only else ""
     if connection.socket:
         sockets, helper_first = shlex.quote(connection.socket), ""
+        lacking = "no nc for a socket path"
     else:
         base = (
             '"${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/libvirt'
@@ -148,11 +153,12 @@ def remote_command(connection: Connection, *, read_only: bool) -> str:
             else '"/run/libvirt'
         )
         sockets = " ".join(f'{base}/{name}{suffix}"' for name in _SOCKET_NAMES)
+        lacking = "neither virt-ssh-helper nor nc"
         helper_first = f"if command -v virt-ssh-helper >/dev/null 2>&1; then {helper}; fi; "
     script = (
         f"{helper_first}"
         "if ! command -v nc >/dev/null 2>&1; then "
-        'echo "neither virt-ssh-helper nor nc" >&2; exit 127; fi; '
+        f'echo "{lacking}" >&2; exit 127; fi; '
         f'for s in {sockets}; do if [ -S "$s" ]; then break; fi; done; '
         "if nc -q 2>&1 | grep -q 'requires an argument'; then q=-q0; else q=; fi; "
         'exec nc $q -U "$s"'

@@ -1,12 +1,8 @@
-"""What can go wrong on the way to a host, in plain words: one table, and who belongs where in it.
+"""What can go wrong on the way to a host, in plain words: one declared table.
 
-Pure: turns what libvirt, ssh, OpenSSL or the kernel said into a VirtError. Callers branch on its
-`failure` and `problem`; only this module reads texts, because libvirt tells the cases of code 38
-apart by text alone.
+Pure. Callers branch on `failure` and `problem`; app/virt/classify.py finds out which it is.
 """
 
-import errno
-import ssl
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -16,7 +12,7 @@ from app.errors import Failure, VirtError
 
 
 class Problem(Struct, frozen=True):
-    """One kind of trouble; the texts may name {host}, {port}, {user} and {path}."""
+    """One kind of trouble; the texts may name {host}, {port}, {user}, {path} and {service}."""
 
     failure: Failure
     sentence: str
@@ -35,6 +31,11 @@ PROBLEMS: Mapping[str, Problem] = {
     "permission-denied": Problem(
         "denied", "npvirt may not use the socket {path}.",
         "Add npvirt's user to the group libvirt (usermod -aG libvirt USER), then restart npvirt.",
+    ),
+    "not-libvirt-socket": Problem(
+        "unreachable", "What listens on the socket {path} is not libvirt, or ended at once.",
+        "Check the path; libvirt's own are /run/libvirt/virtqemud-sock and /run/libvirt/"
+        "libvirt-sock.",
     ),
     "path-too-long": Problem(
         "invalid", "The socket path {path} is longer than a socket's path may be.",
@@ -55,6 +56,10 @@ PROBLEMS: Mapping[str, Problem] = {
     "timeout": Problem(
         "timeout", "{host} did not answer on port {port} in time.",
         "The host is off, or a firewall drops the packets. Try: ping {host}",
+    ),
+    "silent": Problem(
+        "timeout", "{host} accepts connections on port {port}, but then says nothing.",
+        "Check the port; if it is right, the service behind it hangs or is overloaded.",
     ),
     "no-answer": Problem(
         "timeout", "Something accepted the connection, but libvirt did not answer in time.",
@@ -84,6 +89,19 @@ PROBLEMS: Mapping[str, Problem] = {
     "key-encrypted": Problem(
         "invalid", "The SSH key {path} is protected by a passphrase, which npvirt cannot type.",
         "Use npvirt's own key, or one without a passphrase.",
+    ),
+    "key-invalid": Problem(
+        "invalid", "The file {path} is no private key that ssh can read.",
+        "Check that it is the private half, whole, and in OpenSSH's or PEM format.",
+    ),
+    "no-nc": Problem(
+        "unreachable", "The login works, but {host} has no nc, which a socket path of your own "
+        "needs.",
+        "On the host install netcat-openbsd, or leave the socket path empty.",
+    ),
+    "helper-failed": Problem(
+        "unreachable", "The login works, but what carries libvirt on {host} ended at once.",
+        "On the host try, as {user}: virsh -c qemu:///system hostname",
     ),
     "no-helper": Problem(
         "unreachable", "The login works, but {host} has neither virt-ssh-helper nor nc.",
@@ -135,12 +153,20 @@ PROBLEMS: Mapping[str, Problem] = {
         "Check both; on the host: sasldblistusers2 -f /etc/libvirt/passwd.db",
     ),
     "sasl-needed": Problem(
-        "denied", "{host} wants a SASL user and password, or offers no mechanism in common.",
-        "Choose a SASL credential; over plain TCP the host must offer one that encrypts, such as "
-        "digest-md5.",
+        "denied", "{host} wants a SASL user and password.",
+        "Choose a SASL credential for this connection.",
+    ),
+    "sasl-unsupported": Problem(
+        "denied", "{host} offers no SASL mechanism that npvirt can use here.",
+        "Over plain TCP the host needs one that encrypts, such as digest-md5 (its "
+        "/etc/sasl2/libvirt.conf); others work over TLS.",
+    ),
+    "sasl-password-file": Problem(
+        "invalid", "The SASL password file {path} cannot be read.",
+        "Check the credential's path and that npvirt's user may read the file.",
     ),
     "not-libvirt": Problem(
-        "unreachable", "What answers on port {port} of {host} does not speak libvirt's protocol.",
+        "unreachable", "{service} answers on port {port} of {host}, not libvirt.",
         "Check the port: libvirt's are 16514 for TLS and 16509 for TCP.",
     ),
     "tls-expected": Problem(
@@ -163,6 +189,14 @@ PROBLEMS: Mapping[str, Problem] = {
         "unsupported", "libvirt answers, but has no driver for this kind of connection.",
         "Check the driver and whether the host runs a system or a session libvirt.",
     ),
+    "read-only": Problem(
+        "denied", "libvirt lets npvirt look there, but not act.",
+        "Let npvirt's user use libvirt's writable socket, or mark this host as read-only.",
+    ),
+    "no-relay": Problem(
+        "failed", "npvirt cannot make a socket of its own to speak to libvirt through.",
+        "Check that its temporary directory (TMPDIR) is writable and its path is short.",
+    ),
     "lost": Problem(
         "unreachable", "The connection was lost.",
         "npvirt tries again by itself.",
@@ -174,18 +208,13 @@ PROBLEMS: Mapping[str, Problem] = {
     "failed": Problem("failed", "libvirt could not do it.", "Its own words say more."),
 }  # fmt: skip
 
-# (code, domain) of libvirt errors; a code alone where the domain does not matter.
-_FAILURES: Mapping[int, Failure] = {
-    3: "unsupported", 8: "unsupported", 29: "denied", 42: "gone", 43: "gone", 45: "denied",
-    49: "gone", 50: "gone", 55: "invalid_state", 67: "unsupported", 72: "gone", 74: "unsupported",
-    80: "gone", 86: "unreachable", 88: "denied", 108: "unsupported",
-}  # fmt: skip
-_AGENT_CODES = (74, 86, 108)
-_RPC_DOMAINS = (7, 13)
-
 
 def problem(
-    code: str, connection: Connection | None = None, detail: str = "", path: str = ""
+    code: str,
+    connection: Connection | None = None,
+    detail: str = "",
+    path: str = "",
+    service: str = "Something else",
 ) -> VirtError:
     """The error for a code of the table, its texts filled in from the connection."""
     entry = PROBLEMS[code]
@@ -194,7 +223,8 @@ def problem(
         "host": known.host or "the host",
         "port": known.port or DEFAULT_PORTS.get(known.transport, 0),
         "user": known.user or "npvirt's user",
-        "path": path or known.socket or "",
+        "path": path or known.socket or "of libvirt",
+        "service": service,
     }
     return VirtError(
         entry.failure,
@@ -203,146 +233,3 @@ def problem(
         detail=detail,
         next_step=entry.next_step.format(**words),
     )
-
-
-def call_error(code: int, domain: int, text: str) -> VirtError:
-    """The error for a libvirt call that failed on an open connection."""
-    if code in _AGENT_CODES and domain not in _RPC_DOMAINS:
-        failure: Failure = "unsupported" if code == 74 else "invalid_state"
-        return VirtError(failure, "The guest agent does not answer.", problem="agent", detail=text)
-    if domain == 7 or (code == 38 and domain in _RPC_DOMAINS):
-        return problem("lost", detail=text)
-    failure = _FAILURES.get(code, "failed")
-    return VirtError(failure, _call_sentence(failure), detail=text)
-
-
-def _call_sentence(failure: Failure) -> str:
-    sentences: Mapping[Failure, str] = {
-        "unsupported": "This host's driver does not support it.",
-        "denied": "The host does not permit it.",
-        "gone": "It is no longer there.",
-        "invalid_state": "Its present state does not allow it.",
-        "unreachable": "The host does not answer.",
-    }
-    return sentences.get(failure, "libvirt could not do it.")
-
-
-def open_error(connection: Connection, code: int, domain: int, text: str) -> VirtError:
-    """The error for libvirt failing to open a connection whose relay was dialled."""
-    if code == 45:
-        if "authentication failed" in text.replace("Failed to start SASL", ""):
-            wrong = "sasl-wrong-password" if connection.sasl else "sasl-needed"
-            return problem(wrong, connection, text)
-        return problem("sasl-needed", connection, text)
-    if code in (5, 3):
-        return problem("no-driver", connection, text)
-    if "authentication" in text.lower() and connection.transport in ("tcp", "tls"):
-        return problem("sasl-needed", connection, text)
-    if domain in _RPC_DOMAINS or code == 38:
-        at_once = (
-            "reset by peer" in text or "End of file" in text or "client socket is closed" in text
-        )
-        plain = connection.transport == "tcp" and at_once
-        return problem("tls-expected" if plain else "not-libvirt", connection, text)
-    return problem("failed", connection, text)
-
-
-def socket_error(connection: Connection, error: OSError, path: str = "") -> VirtError:
-    """The error for a connect that the kernel or the name service refused."""
-    if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
-        return problem("no-answer" if path else "timeout", connection, str(error), path)
-    if path:
-        codes = {
-            errno.ENOENT: "no-socket",
-            errno.ENOTDIR: "no-socket",
-            errno.ECONNREFUSED: "socket-refused",
-            errno.ENOTSOCK: "socket-refused",
-            errno.EACCES: "permission-denied",
-            errno.EPERM: "permission-denied",
-            errno.EAGAIN: "no-answer",
-        }
-        return problem(codes.get(error.errno or 0, "no-socket"), connection, str(error), path)
-    codes = {
-        errno.ECONNREFUSED: "refused",
-        errno.EHOSTUNREACH: "no-route",
-        errno.ENETUNREACH: "no-route",
-        errno.EACCES: "no-route",
-        errno.ECONNRESET: "not-libvirt",
-    }
-    return problem(codes.get(error.errno or 0, "no-route"), connection, str(error))
-
-
-# OpenSSL's verification results (x509_vfy.h).
-_VERIFY: Mapping[int, str] = {
-    9: "expired", 10: "expired", 62: "name", 64: "name", 2: "issuer", 18: "issuer", 19: "issuer",
-    20: "issuer", 21: "issuer", 7: "issuer",
-}  # fmt: skip
-
-
-def server_tls_error(connection: Connection, error: OSError, *, has_certificate: bool) -> VirtError:
-    """The error for a TLS handshake with the host that failed."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        kinds = {"expired": "server-certificate-expired", "name": "wrong-certificate-name"}
-        kind = _VERIFY.get(error.verify_code, "issuer")
-        return problem(kinds.get(kind, "unknown-ca"), connection, str(error))
-    if isinstance(error, TimeoutError):
-        return problem("no-answer", connection, str(error))
-    text = str(error).lower()
-    if "alert" in text and "certificate" in text:
-        refused = "client-certificate-refused" if has_certificate else "no-client-certificate"
-        return problem(refused, connection, str(error))
-    return problem("not-tls", connection, str(error))
-
-
-def own_certificate_error(connection: Connection, error: ssl.SSLError, path: str) -> VirtError:
-    """The error for npvirt's own certificate failing against its own CA."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        expired = _VERIFY.get(error.verify_code) == "expired"
-        code = "client-certificate-expired" if expired else "client-certificate-foreign"
-        return problem(code, connection, str(error), path)
-    return problem("certificate-files", connection, str(error), path)
-
-
-# What ssh and the far side say, first match first.
-_SSH_TEXTS: tuple[tuple[str, str], ...] = (
-    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "changed-host-key"),
-    ("Host key verification failed", "unknown-host-key"),
-    ("host key is known for", "unknown-host-key"),
-    ("Could not resolve hostname", "name-not-found"),
-    ("Connection refused", "refused"),
-    ("No route to host", "no-route"),
-    ("Network is unreachable", "no-route"),
-    ("Connection timed out", "timeout"),
-    ("Operation timed out", "timeout"),
-    ("UNPROTECTED PRIVATE KEY FILE", "key-too-open"),
-    ("bad permissions", "key-too-open"),
-    ("not accessible", "key-file-missing"),
-    ("neither virt-ssh-helper nor nc", "no-helper"),
-    ("not found", "no-helper"),
-)
-_SSH_LATER_TEXTS: tuple[tuple[str, str], ...] = (
-    ("cannot connect to", "libvirt-not-running"),
-    ("No such file or directory", "libvirt-not-running"),
-    ("Permission denied (", "key-refused"),
-    ("Too many authentication failures", "key-refused"),
-    ("Permission denied", "remote-permission"),
-    ("banner exchange", "not-ssh"),
-    ("Connection closed", "not-ssh"),
-)
-
-
-def ssh_error(
-    connection: Connection, text: str, key_file: str, known_hosts: str
-) -> VirtError | None:
-    """The error for what ssh said before the connection ended, None if it says nothing of it."""
-    helper = "virt-ssh-helper" in text or "nc:" in text
-    if helper and "Permission denied" in text:
-        return problem("remote-permission", connection, text)
-    for part, code in _SSH_LATER_TEXTS[:2] if helper else ():
-        if part in text:
-            return problem(code, connection, text)
-    for part, code in (*_SSH_TEXTS, *_SSH_LATER_TEXTS):
-        if part in text:
-            path = known_hosts if "host-key" in code else key_file
-            return problem(code, connection, text, path)
-    return None

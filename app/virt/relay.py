@@ -15,12 +15,12 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from app.virt.uri import RelayAddress
 
 _BLOCK = 262_144
 _MOST_BUFFERED = 1_048_576
+_GREETING = 16
 _KEEPALIVE_PROGRAM = 0x6B656570
 _HEADER = struct.Struct(">IIIIi")
 
@@ -63,9 +63,12 @@ class Relay:
         self, upstream: socket.socket, *, over_tcp: bool, finish: Callable[[], None] | None = None
     ) -> None:
         """`over_tcp`: libvirt must believe that it is on TCP, so that SASL encrypts for itself.
-        `finish` is called once, when the relay has ended.
+        `finish` is called once, when the relay has ended. Raises OSError, the upstream untouched.
         """
         self.calls: CallCounter | None = CallCounter()
+        # What the host said first: tells another service from libvirt.
+        self.greeting = b""
+        self.ended = False
         self._upstream = upstream
         self._finish = finish
         self._client: socket.socket | None = None
@@ -73,14 +76,14 @@ class Relay:
         self._lock = threading.Lock()
         self._cut = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._listener = self._listen_tcp() if over_tcp else self._listen_unix()
+        try:
+            self._listener = self._listen_tcp() if over_tcp else self._listen_unix()
+        except OSError:
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            raise
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing is relayed any more."""
-        return not self._thread.is_alive()
 
     def cut(self) -> None:
         """End the relay now; whatever hangs in libvirt on it returns with an error."""
@@ -99,7 +102,12 @@ class Relay:
         self._directory = tempfile.mkdtemp(prefix="npvirt-")
         path = f"{self._directory}/relay"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        listener.bind(path)
+        try:
+            listener.bind(path)
+        except OSError:
+            listener.close()
+            self._remove_directory()
+            raise
         listener.listen(1)
         self.address = RelayAddress(socket=path)
         return listener
@@ -125,10 +133,11 @@ class Relay:
     def _accept(self) -> socket.socket | None:
         """The one connection, of this very user; None when cut before it came."""
         try:
+            poller = select.poll()
+            poller.register(self._wake_read, select.POLLIN)
+            poller.register(self._listener, select.POLLIN)
             while True:
-                ends: list[Any] = [self._listener, self._wake_read]
-                ready, _, _ = select.select(ends, [], [])
-                if self._wake_read in ready:
+                if any(ready == self._wake_read for ready, _ in poller.poll()):
                     return None
                 client, peer = self._listener.accept()
                 if self._directory is not None or _is_ours(self._listener, peer):
@@ -139,36 +148,51 @@ class Relay:
             self._remove_directory()
 
     def _copy(self, client: socket.socket) -> None:
-        upstream = self._upstream
+        """Copy until libvirt has left, or the host has and its last words are delivered."""
+        upstream, host_speaks = self._upstream, True
         client.setblocking(False)
         upstream.setblocking(False)
         out, back = bytearray(), bytearray()
         poller = select.poll()
         poller.register(self._wake_read, select.POLLIN)
-        while True:
-            poller.register(client, _events(len(out) < _MOST_BUFFERED, bool(back)))
-            poller.register(upstream, _events(len(back) < _MOST_BUFFERED, bool(out)))
+        while host_speaks or back:
+            hear_host = host_speaks and len(back) < _MOST_BUFFERED
+            hear_client = len(out) < _MOST_BUFFERED
+            _watch(poller, client, readable=hear_client, writable=bool(back))
+            _watch(poller, upstream, readable=hear_host, writable=bool(out) and host_speaks)
             events = dict(poller.poll())
             if self._wake_read in events:
                 return
-            if events.get(client.fileno()) and len(out) < _MOST_BUFFERED:
-                data = _receive(client)
-                if data == b"":
-                    return
-                if data:
-                    if self.calls is not None:
-                        self.calls.feed(data)
-                    out += data
-            _send(upstream, out)
-            if events.get(upstream.fileno()):
-                data = _receive(upstream)
-                if data == b"":
-                    _send(client, back)
-                    return
-                back += data or b""
+            if hear_client and events.get(client.fileno()) and not self._hear(client, out):
+                return
+            if hear_host and events.get(upstream.fileno()):
+                host_speaks = self._hear_host(back)
+            if host_speaks:
+                _send(upstream, out)
             _send(client, back)
 
+    def _hear(self, client: socket.socket, out: bytearray) -> bool:
+        """Take what libvirt says; False when it has left."""
+        data = _receive(client)
+        if data and self.calls is not None:
+            self.calls.feed(data)
+        out += data or b""
+        return data != b""
+
+    def _hear_host(self, back: bytearray) -> bool:
+        """Take what the host says; False when it has ended."""
+        try:
+            data = _receive(self._upstream)
+        except OSError:
+            # Broken off; what it said before is delivered all the same.
+            return False
+        back += data or b""
+        self.greeting = self.greeting or bytes(back[:_GREETING])
+        return data != b""
+
     def _tidy(self) -> None:
+        # Before the closing: libvirt's call fails at once, and is then to be known as cut off.
+        self.ended = True
         for end in (self._client, self._upstream):
             if end is not None:
                 with contextlib.suppress(OSError):
@@ -187,8 +211,14 @@ class Relay:
             Path(self._directory).rmdir()
 
 
-def _events(readable: bool, writable: bool) -> int:
-    return (select.POLLIN if readable else 0) | (select.POLLOUT if writable else 0)
+def _watch(poller: select.poll, end: socket.socket, *, readable: bool, writable: bool) -> None:
+    events = (select.POLLIN if readable else 0) | (select.POLLOUT if writable else 0)
+    if events:
+        poller.register(end, events)
+    else:
+        # Poll reports a hang-up even to those who ask for nothing: the loop would spin on it.
+        with contextlib.suppress(KeyError):
+            poller.unregister(end)
 
 
 def _receive(end: socket.socket) -> bytes | None:

@@ -4,6 +4,7 @@ Every call goes through `Session.call`: it has a deadline, and what libvirt rais
 VirtError. A session that was cut or lost stays dead; whoever needs another opens one.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,12 @@ import libvirt
 from app.connection import Connection, Endpoint
 from app.errors import VirtError
 from app.virt import ssh
+from app.virt.classify import call_error, open_error
 from app.virt.deadline import Deadline, watchdog
 from app.virt.dial import Upstream, dial
-from app.virt.problems import call_error, open_error, problem
+from app.virt.problems import problem
 from app.virt.relay import Relay
-from app.virt.uri import RelayAddress, libvirt_uri
+from app.virt.uri import libvirt_uri
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,7 +40,9 @@ class Session:
         self.call_deadline_s = 10.0
         self._fields = fields
         self._relay = relay
-        self._dead: VirtError | None = None
+        # Problem and detail; an error raised from here anew each time, since a kept one would
+        # gather the frames of everybody who met it.
+        self._dead: tuple[str, str] | None = None
         self._close_lock = threading.Lock()
 
     @classmethod
@@ -46,42 +50,17 @@ class Session:
         """Reach the host and open libvirt there, within `deadline_s`; raises VirtError."""
         fields = endpoint.connection
         if fields.transport == "embedded":
-            return cls(_open(endpoint, None, read_only=read_only), fields, None)
+            return cls(_open_embedded(fields, read_only=read_only), fields, None)
+        password = _password(endpoint)
         deadline = Deadline(deadline_s)
         try:
             upstream = dial(endpoint, deadline, read_only=read_only)
         except TimeoutError as error:
             raise problem("timeout", fields, str(error)) from None
-        return cls._over(endpoint, upstream, deadline, read_only=read_only)
-
-    @classmethod
-    def _over(
-        cls, endpoint: Endpoint, upstream: Upstream, deadline: Deadline, *, read_only: bool
-    ) -> "Session":
-        fields = endpoint.connection
-        relay = Relay(upstream.stream, over_tcp=fields.transport == "tcp", finish=upstream.finish)
-        if fields.transport == "tcp" and fields.sasl:
-            # Encrypted by SASL: the packets cannot be told apart.
-            relay.calls = None
-        late = threading.Event()
-
-        def cut() -> None:
-            late.set()
-            relay.cut()
-
-        try:
-            with watchdog.limit(deadline.left_s(), cut):
-                connection = _open(endpoint, relay.address, read_only=read_only)
-        except TimeoutError as error:
-            relay.close()
-            raise problem("timeout", fields, str(error)) from None
-        except libvirt.libvirtError as error:
-            said = upstream.said() if upstream.said is not None and not late.is_set() else ""
-            relay.close()
-            raise _why_not_open(endpoint, error, said, late=late.is_set()) from None
-        except BaseException:
-            relay.close()
-            raise
+        relay = _relay(fields, upstream)
+        login = None if password is None else (endpoint.sasl_user or "", password)
+        flags = libvirt.VIR_CONNECT_RO if read_only else 0
+        connection = _open_over(endpoint, upstream, relay, login, flags, deadline)
         return cls(connection, fields, relay)
 
     @property
@@ -99,7 +78,7 @@ class Session:
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`function(*args)`, a libvirt call, within `call_deadline_s`; raises VirtError."""
         if self._dead is not None:
-            raise self._dead
+            raise self._death()
         try:
             if self._relay is None:
                 return function(*args, **kwargs)
@@ -115,75 +94,128 @@ class Session:
         with self._close_lock:
             if self.connection is None:
                 return
-            if self._dead is None:
-                self._dead = problem("lost", self._fields, "closed here")
+            self._dead = self._dead or ("lost", "closed here")
             if self._relay is not None:
                 # First, because libvirt's close would wait for an answer.
                 self._relay.close()
-            try:
+            # It complains that the way to the host is gone, as is meant.
+            with contextlib.suppress(libvirt.libvirtError):
                 self.connection.close()
-            except libvirt.libvirtError as error:
-                self._dead.detail = str(error)
             self.connection = None
 
     def _cut_late(self) -> None:
-        self._dead = problem("no-answer", self._fields)
+        self._dead = self._dead or ("no-answer", "")
         if self._relay is not None:
             self._relay.cut()
 
     def _typed(self, error: libvirt.libvirtError) -> VirtError:
-        if self._dead is not None:
-            return self._dead
-        code, domain = error.get_error_code(), error.get_error_domain()
+        code, domain = error.get_error_code() or 0, error.get_error_domain() or 0
         text = str(error)
-        if self._relay is not None and self._relay.ended:
-            self._dead = problem("lost", self._fields, text)
-            return self._dead
-        typed = call_error(code or 0, domain or 0, text)
-        if typed.problem == "lost":
-            self._dead = typed
-        return typed
+        if self._dead is None:
+            typed = call_error(code, domain, text)
+            ended = self._relay is not None and self._relay.ended
+            if typed.problem != "lost" and not ended:
+                return typed
+            self._dead = ("lost", text)
+        return self._death()
+
+    def _death(self) -> VirtError:
+        code, detail = self._dead or ("lost", "")
+        return problem(code, self._fields, detail)
 
 
-def _open(endpoint: Endpoint, relay: RelayAddress | None, *, read_only: bool) -> Any:
-    uri = libvirt_uri(endpoint.connection, relay)
-    flags = libvirt.VIR_CONNECT_RO if read_only else 0
-    if relay is None:
-        try:
-            return libvirt.openAuth(uri, [[], None, None], flags)
-        except libvirt.libvirtError as error:
-            code, domain = error.get_error_code() or 0, error.get_error_domain() or 0
-            raise open_error(endpoint.connection, code, domain, str(error)) from None
-    return libvirt.openAuth(uri, [_CREDENTIALS, _answer, endpoint], flags)
+def _password(endpoint: Endpoint) -> str | None:
+    """The SASL password, read before the host is bothered; None without SASL."""
+    file = endpoint.sasl_password_file
+    if endpoint.sasl_user is None or file is None:
+        return None
+    try:
+        return Path(file).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise problem("sasl-password-file", endpoint.connection, str(error), file) from None
 
 
-def _answer(questions: list[list[Any]], endpoint: Endpoint) -> int:
+def _relay(fields: Connection, upstream: Upstream) -> Relay:
+    over_tcp = fields.transport == "tcp"
+    try:
+        relay = Relay(upstream.stream, over_tcp=over_tcp, finish=upstream.finish)
+    except OSError as error:
+        upstream.stream.close()
+        if upstream.finish is not None:
+            upstream.finish()
+        raise problem("no-relay", fields, str(error)) from None
+    if over_tcp and fields.sasl:
+        # Encrypted by SASL: the packets cannot be told apart.
+        relay.calls = None
+    return relay
+
+
+def _open_over(
+    endpoint: Endpoint,
+    upstream: Upstream,
+    relay: Relay,
+    login: tuple[str, str] | None,
+    flags: int,
+    deadline: Deadline,
+) -> Any:
+    """Have libvirt open the relay's near end; closes the relay when that fails."""
+    fields = endpoint.connection
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        relay.cut()
+
+    try:
+        with watchdog.limit(deadline.left_s(), cut):
+            uri = libvirt_uri(fields, relay.address)
+            return libvirt.openAuth(uri, [_CREDENTIALS, _answer, login], flags)
+    except TimeoutError as error:
+        relay.close()
+        raise problem("timeout", fields, str(error)) from None
+    except libvirt.libvirtError as error:
+        said = upstream.said() if upstream.said is not None and not late.is_set() else ""
+        relay.close()
+        if late.is_set():
+            raise problem("no-answer", fields, str(error)) from None
+        raise _why_not_open(endpoint, error, said, relay.greeting, upstream.path) from None
+    except BaseException:
+        relay.close()
+        raise
+
+
+def _open_embedded(fields: Connection, *, read_only: bool) -> Any:
+    try:
+        flags = libvirt.VIR_CONNECT_RO if read_only else 0
+        return libvirt.openAuth(libvirt_uri(fields, None), [[], None, None], flags)
+    except libvirt.libvirtError as error:
+        code, domain = error.get_error_code() or 0, error.get_error_domain() or 0
+        raise open_error(fields, code, domain, str(error)) from None
+
+
+def _answer(questions: list[list[Any]], login: tuple[str, str] | None) -> int:
     """Answer libvirt's questions for SASL: [kind, prompt, challenge, default, result]."""
-    user, file = endpoint.sasl_user, endpoint.sasl_password_file
-    if user is None or file is None:
+    if login is None:
         return -1
+    user, password = login
     for question in questions:
         if question[0] in (_USER, _AUTHENTICATION_NAME):
             question[4] = user
         elif question[0] == _PASSPHRASE:
-            question[4] = Path(file).read_text(encoding="utf-8").removesuffix("\n")
+            question[4] = password
         else:
             return -1
     return 0
 
 
 def _why_not_open(
-    endpoint: Endpoint, error: libvirt.libvirtError, said: str, *, late: bool
+    endpoint: Endpoint, error: libvirt.libvirtError, said: str, greeting: bytes, path: str
 ) -> VirtError:
-    fields = endpoint.connection
     text = str(error)
-    if late:
-        return problem("no-answer", fields, text)
     if said:
         known = ssh.classify(endpoint, said)
         if known is not None:
             return known
-    found = open_error(fields, error.get_error_code() or 0, error.get_error_domain() or 0, text)
-    if said:
-        found.detail = f"{said.strip()}\n{text}"
-    return found
+        text = f"{said.strip()}\n{text}"
+    code, domain = error.get_error_code() or 0, error.get_error_domain() or 0
+    return open_error(endpoint.connection, code, domain, text, greeting=greeting, path=path)

@@ -9,8 +9,9 @@ import ssl
 from pathlib import Path
 
 from app.connection import Connection, Endpoint
+from app.virt.classify import own_certificate_error, server_tls_error
 from app.virt.deadline import Deadline
-from app.virt.problems import own_certificate_error, problem, server_tls_error
+from app.virt.problems import problem
 
 _CONFIRMED = b"\x01"
 
@@ -22,17 +23,34 @@ def start_tls(endpoint: Endpoint, plain: socket.socket, deadline: Deadline) -> s
     try:
         plain.settimeout(deadline.left_s())
         secured = context.wrap_socket(plain, server_hostname=connection.host)
-        try:
-            answer = secured.recv(1)
-        except OSError:
-            answer = b""
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         raise server_tls_error(connection, error, has_certificate=has_certificate) from None
-    if answer != _CONFIRMED:
+    try:
+        _await_confirmation(connection, secured, has_certificate=has_certificate)
+    except BaseException:
         secured.close()
-        code = "client-certificate-refused" if has_certificate else "no-client-certificate"
-        raise problem(code, connection)
+        raise
     return secured
+
+
+def _await_confirmation(
+    connection: Connection, secured: ssl.SSLSocket, *, has_certificate: bool
+) -> None:
+    try:
+        answer = secured.recv(1)
+    except TimeoutError as error:
+        raise problem("silent", connection, str(error)) from None
+    except OSError as error:
+        # With TLS 1.3 the server refuses a certificate after the handshake, by an alert.
+        answer, said = b"", str(error)
+    else:
+        said = f"answered {answer!r}" if answer else "closed the connection"
+    if answer == _CONFIRMED:
+        return
+    if answer:
+        raise problem("not-libvirt", connection, said)
+    code = "client-certificate-refused" if has_certificate else "no-client-certificate"
+    raise problem(code, connection, said)
 
 
 def _context(endpoint: Endpoint) -> tuple[ssl.SSLContext, bool]:
@@ -45,13 +63,15 @@ def _context(endpoint: Endpoint) -> tuple[ssl.SSLContext, bool]:
         certificate = Path("/etc/pki/libvirt/clientcert.pem")
         key = Path("/etc/pki/libvirt/private/clientkey.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The relay's loop expects that writing never waits for reading.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     try:
         context.load_verify_locations(authority)
         has_certificate = certificate.exists() and key.exists()
         if certificate.exists() != key.exists():
             raise problem("certificate-files", connection, path=str(directory))
         if has_certificate:
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key, _no_passphrase)
     except ssl.SSLError as error:
         raise own_certificate_error(connection, error, str(directory)) from None
     except OSError as error:
@@ -59,6 +79,11 @@ def _context(endpoint: Endpoint) -> tuple[ssl.SSLContext, bool]:
     if has_certificate:
         _check_own(connection, authority, certificate, key)
     return context, has_certificate
+
+
+def _no_passphrase() -> str:
+    """Answer for a protected key, so that OpenSSL does not ask at a terminal, and wait."""
+    return ""
 
 
 def _check_own(connection: Connection, authority: Path, certificate: Path, key: Path) -> None:
@@ -69,11 +94,11 @@ def _check_own(connection: Connection, authority: Path, certificate: Path, key: 
     judge = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     judge.verify_mode = ssl.CERT_REQUIRED
     judge.load_verify_locations(authority)
-    judge.load_cert_chain(certificate, key)
+    judge.load_cert_chain(certificate, key, _no_passphrase)
     us = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     us.check_hostname = False
     us.verify_mode = ssl.CERT_NONE
-    us.load_cert_chain(certificate, key)
+    us.load_cert_chain(certificate, key, _no_passphrase)
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
     client, server = us.wrap_bio(back, there), judge.wrap_bio(there, back, server_side=True)
     for _ in range(4):
