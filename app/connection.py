@@ -24,6 +24,8 @@ DEFAULT_PORTS: Mapping[str, int] = {"ssh": 22, "tls": 16514, "tcp": 16509}
 DEFAULT_ALLOWED_ROOT = "/var/lib/libvirt"
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+# /hosts/add is the form for a new host.
+_TAKEN_SLUGS = ("add",)
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _NUMBER_LIKE = re.compile(r"(0[xX][0-9a-fA-F]*|[0-9]+)")
@@ -73,6 +75,8 @@ def check_slug(text: str, field: str = "name") -> str:
             "A name is 1 to 32 lower-case letters, digits and hyphens, "
             "and begins with a letter or digit.",
         )
+    if text in _TAKEN_SLUGS:
+        raise InvalidField(field, f"“{text}” is an address of npvirt’s own; choose another name.")
     return text
 
 

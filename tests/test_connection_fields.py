@@ -64,7 +64,7 @@ def test_a_user_is_a_login_name(text: str) -> None:
         check_user(text)
 
 
-@pytest.mark.parametrize("text", ["", "Kvm", "-a", "a_b", "a" * 33, "a/b", "kvm 1", "ä"])
+@pytest.mark.parametrize("text", ["", "add", "Kvm", "-a", "a_b", "a" * 33, "a/b", "kvm 1", "ä"])
 def test_a_slug_is_lower_case_letters_digits_and_hyphens(text: str) -> None:
     with pytest.raises(InvalidField):
         check_slug(text)

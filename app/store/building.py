@@ -203,6 +203,8 @@ class Builder:
             .join(entity, entity.c.id == revision.c.entity_id)
             .where(revision.c.kind.in_(_SHOWN), revision.c.valid_from_ms <= self._at_ms, still)
         )  # fmt: skip
+        # In a fixed order, so that a past moment is the same however often it is asked for.
+        query = query.order_by(revision.c.entity_id)
         return [_Revision(*row) for row in self._connection.execute(query).all()]
 
     def _read_facts(self, revisions: Iterable[_Revision]) -> None:

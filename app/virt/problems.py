@@ -74,6 +74,10 @@ PROBLEMS: Mapping[str, Problem] = {
         "The host was reinstalled, or another machine answers in its place. Find out which before "
         "you trust the new key.",
     ),
+    "no-host-key": Problem(
+        "unreachable", "{host} shows no SSH host key on port {port}.",
+        "Check that an SSH server runs there; a connection test says more.",
+    ),
     "key-refused": Problem(
         "denied", "{host} does not accept the SSH key for {user}.",
         "Add the public key to ~{user}/.ssh/authorized_keys on the host, and check the user name.",
@@ -150,7 +154,8 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "sasl-wrong-password": Problem(
         "denied", "{host} rejected the SASL user or password.",
-        "Check both; on the host: sasldblistusers2 -f /etc/libvirt/passwd.db",
+        "Check both (on the host: sasldblistusers2 -f /etc/libvirt/passwd.db). A host says the "
+        "same when it has no mechanism for plain TCP that encrypts, such as digest-md5.",
     ),
     "sasl-needed": Problem(
         "denied", "{host} wants a SASL user and password.",

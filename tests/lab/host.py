@@ -195,6 +195,7 @@ class LabHost:
                 process.wait(15)
         if Path(f"/sys/class/net/{self.slot.veth}").exists():
             subprocess.run(["ip", "link", "del", self.slot.veth], capture_output=True, check=False)
+        self._libvirtd = self._holder = None
         self.slot.release()
         shutil.rmtree(self.root, ignore_errors=True)
 

@@ -30,8 +30,10 @@ class Slot:
         return f"npvlab{self.number}"
 
     def release(self) -> None:
-        """Give the number back."""
-        os.close(self._descriptor)
+        """Give the number back; once is enough."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def _take() -> tuple[int, int]:

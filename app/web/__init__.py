@@ -1,0 +1,67 @@
+"""The web: pages, their parts, the JSON interface. Draws from the store alone.
+
+No handler of a GET waits on libvirt, and nothing here imports libvirt or app/virt. `register`
+gives a Flask application its routes, checks, headers and templates' vocabulary.
+"""
+
+import hashlib
+from pathlib import Path
+
+from flask import Flask
+from jinja2 import StrictUndefined
+
+from app import __version__
+from app.services import Services
+from app.web import api, domains, guard, host_forms, hosts, networks, overview, storage
+from app.web.errors import register_errors
+from app.web.page import attach_pages
+from app.web.words import DOMAIN_LOOKS
+
+# name, label, icon, address
+NAVIGATION = (
+    ("overview", "Overview", "home", "/"),
+    ("hosts", "Hosts", "host", "/hosts"),
+    ("domains", "VMs", "vm", "/domains"),
+    ("storage", "Storage", "disk", "/pools"),
+    ("networks", "Networks", "net", "/networks"),
+)
+
+
+def register(app: Flask) -> None:
+    """Make `app`, which has its services attached, answer."""
+    services: Services = app.extensions["npvirt"]
+    guard.protect(app, services.settings)
+    attach_pages(app)
+    _speak(app, services)
+    register_errors(app)
+    for module in (overview, hosts, host_forms, domains, storage, networks, api):
+        app.register_blueprint(module.blueprint)
+
+
+def _speak(app: Flask, services: Services) -> None:
+    """What every template may say."""
+    assets = _assets(Path(app.static_folder or ""))
+    seconds = services.settings.scan_seconds
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(
+        asset=assets.__getitem__,
+        icons=assets["icons.svg"],
+        navigation=NAVIGATION,
+        looks=DOMAIN_LOOKS,
+        version=__version__,
+        scan_every=f"{seconds:g} s",
+        zone=services.settings.timezone or "the server’s zone",
+    )
+
+
+def _assets(folder: Path) -> dict[str, str]:
+    """The address of every static file, carrying its digest so that browsers may keep it."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+            found[name] = f"/static/{name}?v={digest}"
+    return found

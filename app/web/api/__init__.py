@@ -1,0 +1,14 @@
+"""The JSON interface under /api/v1, and what tells whether npvirt is well.
+
+The same answers as the pages, from the same fleet; every list is CSV as well (`format=csv`).
+Nothing here waits on libvirt: the one POST asks for a scan and says so at once.
+"""
+
+from flask import Blueprint
+
+blueprint = Blueprint("api", __name__)
+
+# Registers the routes.
+from app.web.api import health, lists, objects  # noqa: E402
+
+__all__ = ("blueprint", "health", "lists", "objects")

@@ -1,0 +1,148 @@
+"""How the API answers: JSON or CSV bytes kept as long as the fleet stays the same, with an ETag."""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlencode
+
+import msgspec
+from flask import Response, request
+from msgspec.structs import replace
+
+from app import clock
+from app.errors import InvalidField
+from app.services import services
+from app.store.history import Fleet, fleet
+from app.web.api.items import Item, time_or_none
+from app.web.csv import to_csv
+from app.web.kept import Rendered
+from app.web.listing import Kind, Query, read_query
+from app.web.moment import moment
+from app.web.page import pages
+
+_FORMATS = ("json", "csv")
+# A file holds all that match; a page of it is of no use to anybody who did not ask for one.
+_ALL = 1_000_000_000
+
+
+class Page(NamedTuple):
+    """One page of a list, as items."""
+
+    items: list[Item]
+    total: int
+    counts: Mapping[str, int]
+
+
+Build = Callable[[Fleet, Query], Page]
+
+
+def answer_object(build: Callable[[Fleet], Item]) -> Response:
+    """One object with `as_of` and `scans`; raises NotFound, InvalidField."""
+    check_parameters(("at",))
+    seen = _fleet()
+
+    def make() -> bytes:
+        item = build(_as_then(seen))
+        shown = (str(item["host"]),) if "uuid" in item else ()
+        return msgspec.json.encode({**item, **_scans(seen, shown)})
+
+    return _kept(seen, "application/json", make)
+
+
+def answer_list(kind: Kind[Any], build: Build, name: str, columns: Sequence[str]) -> Response:
+    """A list as JSON, or as CSV with `format=csv`: then all that match unless a page is asked."""
+    form = check_parameters(kind.parameters | {"at", "format"}).get("format", "json")
+    if form not in _FORMATS:
+        raise InvalidField("format", "The format is json or csv.")
+    seen = _fleet()
+    # Forms send empty values; a script that does has lost its variable.
+    strict = request.path.startswith("/api/")
+    query = read_query(request.args, kind, known_hosts(seen), strict=strict)
+    if form == "csv":
+        return _as_csv(seen, query, build, name, columns)
+
+    def make() -> bytes:
+        page = build(_as_then(seen), query)
+        answer = {
+            "items": page.items,
+            "total": page.total,
+            "page": query.page,
+            "counts": page.counts,
+            **_scans(seen, query.hosts),
+        }
+        return msgspec.json.encode(answer)
+
+    return _kept(seen, "application/json", make)
+
+
+def _as_csv(seen: Fleet, query: Query, build: Build, name: str, columns: Sequence[str]) -> Response:
+    if not {"page", "per_page"} & set(request.args):
+        query = replace(query, per_page=_ALL)
+
+    def make() -> bytes:
+        return to_csv(build(_as_then(seen), query).items, columns).encode()
+
+    response = _kept(seen, "text/csv", make)
+    response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
+    return response
+
+
+def check_parameters(allowed: Collection[str]) -> Mapping[str, str]:
+    """The query parameters, refused where one is not `allowed`; raises InvalidField."""
+    for name in request.args:
+        if name not in allowed:
+            raise InvalidField(name[:40], f"This address takes no parameter “{name[:40]}”.")
+        if name in ("at", "format") and len(request.args.getlist(name)) > 1:
+            raise InvalidField(name, f"{name} can be given once only.")
+    return request.args
+
+
+def known_hosts(seen: Fleet) -> set[str]:
+    """The hosts that may be asked for: those of the moment, and those of the present."""
+    slugs = {view.slug for view in seen.hosts}
+    if seen.moment_ms is not None:
+        slugs |= {view.slug for view in fleet(services().store, None).hosts}
+    return slugs
+
+
+def _fleet() -> Fleet:
+    at = moment(request.args, clock.now_ms())
+    return fleet(services().store, at.at_ms)
+
+
+def _as_then(seen: Fleet) -> Fleet:
+    """The fleet without what is only known of the present: whether a host is disabled."""
+    if seen.moment_ms is None:
+        return seen
+    views = (replace(view, record=replace(view.record, enabled=True)) for view in seen.hosts)
+    return replace(seen, hosts=tuple(views))
+
+
+def _scans(seen: Fleet, hosts: Collection[str]) -> Item:
+    """`as_of`, and per host (all, if none is named) when it was last looked at, whether it
+    answered, and what is missing.
+    """
+    scans = {
+        view.slug: {
+            "at": time_or_none(view.status.last_try_at_ms),
+            "ok": view.status.ok,
+            "missing": [missing.part for missing in view.status.missing],
+        }
+        for view in seen.hosts
+        if not hosts or view.slug in hosts
+    }
+    return {"as_of": time_or_none(seen.as_of_ms), "scans": scans}
+
+
+def _kept(seen: Fleet, mimetype: str, make: Callable[[], bytes]) -> Response:
+    arguments = sorted(request.args.items(multi=True))
+    key = ("api", mimetype, request.path, urlencode(arguments))
+
+    def rendered() -> Rendered:
+        body = make()
+        return Rendered(body, hashlib.blake2b(body, digest_size=8).hexdigest())
+
+    found = pages().kept.get(key, seen, rendered)
+    response = Response(found.body, mimetype=mimetype)
+    response.set_etag(found.digest)
+    return cast(Response, response.make_conditional(request))

@@ -1,0 +1,27 @@
+"""Whether this process is alive and schedules scans, and whether it can read the store."""
+
+import msgspec
+from flask import Response
+
+from app.services import services
+from app.web.api import blueprint
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """200 while the process lives and its scheduler ticks, else 503."""
+    health = services().collector.health()
+    return _said(msgspec.json.encode(health), ok=health.ok)
+
+
+@blueprint.get("/readyz")
+def readyz() -> Response:
+    """200 when pages can be drawn; the store's own error (503) when not."""
+    services().store.version()
+    return _said(msgspec.json.encode({"ok": True}), ok=True)
+
+
+def _said(body: bytes, *, ok: bool) -> Response:
+    response = Response(body, 200 if ok else 503, mimetype="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

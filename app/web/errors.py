@@ -1,0 +1,90 @@
+"""How errors are said: a page for people, problem JSON (RFC 9457) for the API, a message that
+htmx puts into the corner for a part of a page. Every one is a sentence; none shows a traceback.
+"""
+
+import logging
+from http import HTTPStatus
+
+import msgspec
+from flask import Flask, Response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from app.errors import Conflict, InvalidField, NotFound, StoreError, VirtError
+from app.web.moment import LIVE
+from app.web.page import framed
+
+log = logging.getLogger(__name__)
+
+_SENTENCES = {
+    400: "npvirt did not understand this request.",
+    403: "npvirt refused this request.",
+    404: "There is nothing at this address.",
+    405: "This address does not take requests of this kind.",
+    413: "This request is larger than npvirt accepts.",
+}
+_BROKEN = "Something went wrong inside npvirt. Its log says what; nothing was changed on any host."
+
+
+def register_errors(app: Flask) -> None:
+    """Answer every error of `app` in the form that its asker reads."""
+    app.register_error_handler(InvalidField, _invalid)
+    app.register_error_handler(NotFound, lambda error: answer(404, str(error)))
+    app.register_error_handler(Conflict, lambda error: answer(409, str(error)))
+    app.register_error_handler(StoreError, _store)
+    app.register_error_handler(VirtError, lambda error: answer(502, error.sentence))
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def problem(status: int, sentence: str, **more: object) -> Response:
+    """RFC 9457 problem JSON; `more` are its further members."""
+    title = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": sentence, **more}
+    return Response(msgspec.json.encode(body), status, mimetype="application/problem+json")
+
+
+def answer(status: int, sentence: str, field: str | None = None) -> Response:
+    """`sentence` in the form that this request's asker reads."""
+    if _wants_json():
+        more = {} if field is None else {"invalid": [{"name": field, "reason": sentence}]}
+        return problem(status, sentence, **more)
+    if request.headers.get("HX-Request") == "true":
+        html = render_template("errors/toast.html", sentence=sentence)
+        return Response(html, status, mimetype="text/html")
+    title = "Not found" if status == 404 else HTTPStatus(status).phrase
+    html = render_template(
+        "errors/page.html", status=status, title=title, sentence=sentence, moment=LIVE
+    )
+    # The ribbon reads the store, which may be what is broken.
+    return framed(html, "", title, status=status, ribbon=status < 500)
+
+
+def _wants_json() -> bool:
+    return request.path.startswith("/api/") or request.path in ("/healthz", "/readyz")
+
+
+def _invalid(error: InvalidField) -> Response:
+    return answer(422, error.sentence, error.field)
+
+
+def _store(error: StoreError) -> Response:
+    log.error("%s %s: %s", request.method, request.path, error)
+    return answer(503, str(error))
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:
+        return Response(status=status, headers=dict(error.get_headers()))
+    own = type(error).description
+    said = error.description if error.description and error.description != own else None
+    made = answer(status, said or _SENTENCES.get(status, HTTPStatus(status).description or _BROKEN))
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            made.headers[name] = value
+    return made
+
+
+def _unforeseen(error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return answer(500, _BROKEN)

@@ -1,0 +1,128 @@
+"""Values as people read them, beyond sizes (see figures.py): rates, reasons, ports, switches.
+
+Pure. Unknown is "–" and never 0.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from app.inventory import Graphics
+from app.web.figures import percent, size, size_of
+
+UNKNOWN = "–"
+
+# Why a domain is in its state, where it is worth a word; what is normal stays quiet.
+_REASONS: Mapping[tuple[str, str], str] = {
+    ("shutoff", "shutdown"): "by its guest",
+    ("shutoff", "destroyed"): "forced off",
+    ("shutoff", "crashed"): "after a crash",
+    ("shutoff", "migrated"): "migrated away",
+    ("shutoff", "saved"): "after save",
+    ("shutoff", "failed"): "failed to start",
+    ("shutoff", "from-snapshot"): "from a snapshot",
+    ("shutoff", "daemon"): "by libvirt",
+    ("paused", "user"): "by user",
+    ("paused", "io-error"): "I/O error",
+    ("paused", "starting-up"): "starting up",
+    ("paused", "post-copy"): "post-copy migration",
+    ("paused", "post-copy-failed"): "post-copy migration failed",
+    ("paused", "api-error"): "API error",
+    ("shutdown", "user"): "on request",
+    ("crashed", "panicked"): "guest panicked",
+}
+
+
+def reason(state: str, word: str | None) -> str:
+    """Why a domain is in `state`, in words; empty where libvirt does not tell."""
+    if word is None:
+        return ""
+    return _REASONS.get((state, word), word.replace("-", " "))
+
+
+def quiet_reason(state: str, word: str | None) -> str:
+    """The reason as a list shows it: nothing for what runs as it should."""
+    return "" if state in ("running", "blocked") else reason(state, word)
+
+
+def number(value: int | None) -> str:
+    """A count."""
+    return UNKNOWN if value is None else str(value)
+
+
+def switch(value: bool | None) -> str:
+    """Something that is on, off or not known."""
+    return UNKNOWN if value is None else "on" if value else "off"
+
+
+def yes_no(value: bool | None) -> str:
+    """Something that is so, is not, or is not known."""
+    return UNKNOWN if value is None else "yes" if value else "no"
+
+
+def share(value: float | None) -> str:
+    """A share 0..1 in whole percent."""
+    return UNKNOWN if value is None else f"{round(100 * value)} %"
+
+
+def megabytes(per_second: float | None) -> str:
+    """Bytes per second in MB/s, without the unit: "2.3", "0", "118"."""
+    if per_second is None:
+        return UNKNOWN
+    value = per_second / 1e6
+    if value < 0.05:
+        return "0" if per_second == 0 else "<0.1"
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def both_ways(first: float | None, second: float | None) -> str:
+    """Two rates side by side in MB/s: "2.3 / 5.9"; one dash where neither is known."""
+    if first is None and second is None:
+        return UNKNOWN
+    return f"{megabytes(first)} / {megabytes(second)}"
+
+
+def part_of(used: int | None, whole: int | None) -> tuple[str, int | None]:
+    """ "12 / 16 GiB", and how full that is in whole percent, None where it is not known."""
+    filled = percent(used, whole)
+    if whole is None:
+        return size(used), None
+    return size_of(used, whole), None if filled is None else min(filled, 100)
+
+
+def duration(seconds: float) -> str:
+    """A length of time: "45 s", "12 min", "3 h", "9 d"."""
+    for limit, unit, word in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
+        if seconds < limit:
+            return f"{round(seconds / unit)} {word}"
+    return f"{round(seconds / 86_400)} d"
+
+
+def port(graphics: Sequence[Graphics]) -> tuple[str, str]:
+    """Where the first graphics server with a port answers: ":5900", and in full."""
+    for server in graphics:
+        number = server.port if server.port is not None else server.tls_port
+        if number is not None and number > 0:
+            return f":{number}", f"{server.type.upper()} {endpoint(server)}"
+    return "", ""
+
+
+def endpoint(server: Graphics) -> str:
+    """Address and ports of a graphics server; empty while it has none."""
+    host = server.listen or ""
+    host = f"[{host}]" if ":" in host and not host.startswith("/") else host
+    parts = []
+    if server.port is not None and server.port > 0:
+        parts.append(f"{host}:{server.port}")
+    if server.tls_port is not None and server.tls_port > 0:
+        parts.append(f"{host}:{server.tls_port} (TLS)")
+    return " · ".join(parts) or host
+
+
+def plural(count: int, word: str) -> str:
+    """ "1 VM", "3 VMs"."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def listed(words: Sequence[str], most: int = 3) -> str:
+    """A few names, and how many there are besides: "a, b, c and 4 more"."""
+    shown = ", ".join(words[:most])
+    return f"{shown} and {len(words) - most} more" if len(words) > most else shown

@@ -1,0 +1,122 @@
+"""The list of hosts, one host, and what its buttons ask for: scan, enable, disable, read-only,
+remove. What is asked of libvirt is only asked: the collector does it, and no handler waits.
+"""
+
+from flask import Blueprint, Response, flash, redirect, render_template, request
+from msgspec.structs import replace
+
+from app.errors import InvalidField
+from app.services import services
+from app.store.hosts import HostRecord, edit_host, get_host, remove_host, set_enabled
+from app.web.host_page import build_host
+from app.web.host_rows import host_rows
+from app.web.page import Drawing, View, draw
+
+blueprint = Blueprint("hosts", __name__)
+
+HOSTS = View("hosts/list.html", "hosts")
+HOST = View("hosts/one.html", "hosts")
+
+
+@blueprint.get("/hosts")
+@blueprint.get("/ui/hosts")
+def hosts() -> Response:
+    """The list of hosts, or its part."""
+    return draw(HOSTS, build_list)
+
+
+@blueprint.get("/hosts/<slug>")
+@blueprint.get("/ui/hosts/<slug>")
+def host(slug: str) -> Response:
+    """One host, or its part."""
+    return draw(HOST, lambda drawing: build_host(drawing, slug))
+
+
+def build_list(drawing: Drawing) -> dict[str, object]:
+    """The context of hosts/list.html."""
+    fleet = drawing.fleet
+    rows = host_rows(fleet, drawing.zone, fleet.as_of_ms)
+    return {
+        "title": "Hosts",
+        "rows": rows,
+        "has_hosts": bool(rows),
+        "answering": sum(row.known for row in rows),
+    }
+
+
+@blueprint.post("/hosts/<slug>/scan")
+def scan(slug: str) -> Response:
+    """Ask for a scan of this host; the page brings what it saw."""
+    record = get_host(services().store, slug)
+    if not record.enabled:
+        return _done(slug, f"{slug} is disabled, so it is not scanned. Enable it first.", ok=False)
+    if services().collector.scan_now(slug):
+        return _done(slug, f"Asked for a scan of {slug}.", "scan-asked")
+    return _done(
+        slug, "No npvirt process is collecting at the moment; nothing was asked.", ok=False
+    )
+
+
+@blueprint.post("/hosts/<slug>/enable")
+def enable(slug: str) -> Response:
+    """Scan this host again."""
+    record = _checked(slug)
+    set_enabled(services().store, record.slug, True)
+    services().collector.wake()
+    return _done(slug, f"{slug} is enabled; its first scan begins now.", "scan-asked")
+
+
+@blueprint.post("/hosts/<slug>/disable")
+def disable(slug: str) -> Response:
+    """Stop scanning this host; what was seen stays."""
+    record = _checked(slug)
+    set_enabled(services().store, record.slug, False)
+    services().collector.wake()
+    return _done(slug, f"{slug} is disabled. Its history stays.", "scan-asked")
+
+
+@blueprint.post("/hosts/<slug>/read-only")
+def read_only(slug: str) -> Response:
+    """Let npvirt act on this host (`read_only=no`), or only look (`read_only=yes`)."""
+    wanted = request.form.get("read_only", "")
+    if wanted not in ("yes", "no"):
+        raise InvalidField("read_only", "Read only is yes or no.")
+    record = _checked(slug)
+    connection = replace(record.connection, read_only=wanted == "yes")
+    edit_host(services().store, record.slug, connection)
+    services().collector.wake()
+    text = "npvirt only looks at" if wanted == "yes" else "npvirt may look at and act on"
+    return _done(slug, f"{text} {slug}.", "scan-asked")
+
+
+@blueprint.post("/hosts/<slug>/remove")
+def remove(slug: str) -> Response:
+    """Take this host out of npvirt; nothing happens on the host, and the history stays."""
+    record = _checked(slug)
+    remove_host(services().store, record.slug)
+    services().collector.wake()
+    flash(f"{slug} is no longer watched. Nothing was changed on the host; its history stays.")
+    return _go("/hosts")
+
+
+def _checked(slug: str) -> HostRecord:
+    return get_host(services().store, slug)
+
+
+def _done(slug: str, text: str, event: str = "", *, ok: bool = True) -> Response:
+    """Say what was done: in the corner for htmx, else on the host's page."""
+    if request.headers.get("HX-Request") != "true":
+        flash(text, "message" if ok else "error")
+        return _go(f"/hosts/{slug}")
+    html = render_template("hosts/said.html", text=text, ok=ok)
+    response = Response(html, 200 if ok else 409, mimetype="text/html")
+    if event:
+        response.headers["HX-Trigger"] = event
+    return response
+
+
+def _go(address: str) -> Response:
+    """Send the browser to `address`: 303 for a form, HX-Redirect for htmx."""
+    if request.headers.get("HX-Request") == "true":
+        return Response(status=204, headers={"HX-Redirect": address})
+    return redirect(address, 303)  # type: ignore[return-value]  # werkzeug's own Response class

@@ -1,0 +1,275 @@
+"""How a page is drawn: from one fleet, as a part that refreshes itself inside a frame.
+
+A page at `/x` and its part at `/ui/x` are one view: the page holds, byte for byte, what the part's
+address returns. Both are kept as bytes for as long as the store's fleet stays the very same
+object, so an unchanged page costs no more than sending it. What belongs to one session (the CSRF
+token, messages after a redirect) is put into the frame per request and is never in a part.
+Asks libvirt nothing.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlencode
+
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    get_flashed_messages,
+    render_template,
+    request,
+    session,
+)
+from flask_wtf.csrf import generate_csrf
+from markupsafe import Markup
+from werkzeug.datastructures import MultiDict
+
+from app import clock
+from app.errors import InvalidField
+from app.services import services
+from app.store.history import Fleet, fleet
+from app.web.kept import Kept, Rendered
+from app.web.moment import LIVE, Moment, moment
+from app.web.ribbon import draw_ribbon
+from app.web.when import Zone
+
+_KEY = "npvirt-pages"
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page is made of: the template of its part, the item of the navigation, and the
+    query parameters that it takes besides `at`.
+    """
+
+    part: str
+    nav: str
+    parameters: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a page is drawn from. `arguments` are the view's own query parameters."""
+
+    fleet: Fleet
+    moment: Moment
+    arguments: MultiDict[str, str]
+    zone: Zone
+
+    @property
+    def live(self) -> bool:
+        """Whether this is the present, so that buttons may stand on the page."""
+        return not self.moment.past
+
+
+Build = Callable[[Drawing], Mapping[str, object]]
+
+
+class Pages:
+    """What this process needs to draw: the renderings that it keeps, the reader's zone, and the
+    texts that stand for the slots of a frame (random, so that no name from a host can be one).
+    """
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+        self.kept = Kept()
+        self.kept_tokens = Kept(entries=256)
+        self.csrf_slot = f"csrf-{secrets.token_hex(16)}"
+        self.toast_slot = f"toast-{secrets.token_hex(16)}"
+
+
+def attach_pages(app: Flask) -> None:
+    """Give `app` its renderings; `pages()` finds them."""
+    app.extensions[_KEY] = Pages(Zone(app.extensions["npvirt"].settings.timezone))
+
+
+def pages() -> Pages:
+    """The renderings of the current application."""
+    return cast(Pages, current_app.extensions[_KEY])
+
+
+def draw(view: View, build: Build) -> Response:
+    """Answer with the page, or with its part under `/ui`: 204 when the part's reader already has
+    it (`have=`). Raises InvalidField for a bad or unknown parameter.
+    """
+    arguments = _arguments(view)
+    at = moment(request.args, clock.now_ms())
+    store = services().store
+    drawing = Drawing(fleet(store, at.at_ms), at, arguments, pages().zone)
+    address = page_address(request.path)
+    query = _query(arguments, at)
+    part = pages().kept.get(
+        (address, query), drawing.fleet, lambda: _part(view, build, drawing, address, query)
+    )
+    if request.path.startswith("/ui/"):
+        return part_response(part)
+    here = f"{address}?{urlencode(tuple(arguments.items(multi=True)))}".removesuffix("?")
+    return _frame_response(view.nav, part, drawing, here)
+
+
+def page_address(path: str) -> str:
+    """The address of the page whose part, or which itself, is at `path`."""
+    address = path.removeprefix("/ui") if path.startswith("/ui/") else path
+    return "/" if address == "/overview" else address
+
+
+def part_address(address: str) -> str:
+    """Where the part of the page at `address` is."""
+    return "/ui/overview" if address == "/" else f"/ui{address}"
+
+
+def form_page(
+    template: str, nav: str, title: str, *, status: int = 200, **context: object
+) -> Response:
+    """A page that is drawn for this one request (forms): not kept, not refreshing itself."""
+    html = render_template(template, moment=LIVE, csrf=generate_csrf(), title=title, **context)
+    return framed(html, nav, title, status=status)
+
+
+def framed(html: str, nav: str, title: str, *, status: int = 200, ribbon: bool = True) -> Response:
+    """`html`, rendered by a template, inside the frame of every page."""
+    band = ribbon_part(LIVE, "/").body if ribbon else b""
+    frame = _frame(html.encode(), band, nav, title, LIVE)
+    return Response(_filled(frame), status, mimetype="text/html")
+
+
+def ribbon_part(at: Moment, address: str, seen: Fleet | None = None) -> Rendered:
+    """The band under the header, drawn for `at`; the address matters for the past alone, where
+    it leads back to the present of the same page.
+    """
+    basis = fleet(services().store, at.at_ms) if seen is None else seen
+    now_ms = clock.now_ms() if at.at_ms is None else at.at_ms
+    bucket = now_ms // 600_000
+    key = ("ribbon", at.at_ms, bucket, address if at.past else "")
+
+    def make() -> Rendered:
+        context = draw_ribbon(services().store, basis, at, now_ms, pages().zone)
+        html = render_template("ribbon.html", moment=at, live_address=address, **context)
+        return _with_digest(html)
+
+    return pages().kept.get(key, basis, make)
+
+
+def render_part(template: str, **context: object) -> str:
+    """A fragment for one request that belongs to no view (the answer to a form)."""
+    return render_template(template, moment=LIVE, **context)
+
+
+def _arguments(view: View) -> MultiDict[str, str]:
+    arguments: MultiDict[str, str] = MultiDict()
+    for name, value in request.args.items(multi=True):
+        if name in view.parameters:
+            arguments.add(name, value)
+        elif name not in ("at", "have"):
+            raise InvalidField(name[:40], f"This page takes no parameter “{name[:40]}”.")
+    return arguments
+
+
+def _query(arguments: MultiDict[str, str], at: Moment) -> str:
+    pairs = list(arguments.items(multi=True))
+    if at.past:
+        pairs.append(("at", at.text))
+    return urlencode(pairs)
+
+
+_HAVE = "have-0000000000000000"
+
+
+def _part(view: View, build: Build, drawing: Drawing, address: str, query: str) -> Rendered:
+    source = f"{part_address(address)}?{query}{'&' if query else ''}have={_HAVE}"
+    poll = source if drawing.live else ""
+    context = build(drawing)
+    html = render_template(
+        view.part, moment=drawing.moment, live=drawing.live, poll=poll, query=query, **context
+    )
+    return _with_digest(html, str(context.get("title", "")))
+
+
+def _with_digest(html: str, title: str = "") -> Rendered:
+    """The part with the digest of its own bytes where it says what its reader has."""
+    body = html.encode()
+    digest = _digest(body)
+    # Once: the address in the root element comes first, and names from hosts come after it.
+    return Rendered(body.replace(_HAVE.encode(), digest.encode(), 1), digest, title)
+
+
+def part_response(part: Rendered) -> Response:
+    """A part on its own, or 204 when its reader says that it already has this one."""
+    if request.args.get("have") == part.digest:
+        return Response(status=204)
+    response = Response(part.body, mimetype="text/html")
+    response.set_etag(part.digest)
+    return cast(Response, response.make_conditional(request))
+
+
+def _frame_response(nav: str, part: Rendered, drawing: Drawing, here: str) -> Response:
+    at = drawing.moment
+    band = ribbon_part(at, here, drawing.fleet)
+    key = ("frame", nav, here, at.at_ms, band.digest)
+    frame = pages().kept.get(key, part, lambda: _frame(part.body, band.body, nav, part.title, at))
+    etag = f"{frame.digest}{_session_mark()}"
+    if "_flashes" not in session and request.if_none_match.contains(etag):
+        response = Response(status=304)
+    else:
+        response = Response(_filled(frame), mimetype="text/html")
+    response.set_etag(etag)
+    return response
+
+
+def _session_mark() -> str:
+    """What tells one session's page from another's, without giving the CSRF seed away."""
+    seed = str(session.get("csrf_token", ""))
+    return (
+        hashlib.blake2b(seed.encode(), digest_size=4).hexdigest() if seed else secrets.token_hex(4)
+    )
+
+
+def _frame(body: bytes, ribbon: bytes, nav: str, title: str, at: Moment) -> Rendered:
+    kept = pages()
+    html = render_template(
+        "base.html",
+        body=Markup(body.decode()),  # noqa: S704 (rendered by an escaping template)
+        ribbon=Markup(ribbon.decode()),  # noqa: S704 (as above)
+        nav=nav,
+        title=title,
+        moment=at,
+        csrf=kept.csrf_slot,
+        toasts=kept.toast_slot,
+    ).encode()
+    csrf, toast = kept.csrf_slot.encode(), kept.toast_slot.encode()
+    head, rest = html.split(csrf, 1)
+    rest, end = rest.split(toast, 1)
+    middle, tail = rest.rsplit(csrf, 1)
+    pieces = (head, middle, tail, end)
+    return Rendered(b"", _digest(b"".join(pieces)), title, pieces)
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.blake2b(body, digest_size=8).hexdigest()
+
+
+def _filled(frame: Rendered) -> bytes:
+    head, middle, tail, end = frame.pieces
+    token = _token()
+    return b"".join((head, token, middle, token, tail, _messages(), end))
+
+
+def _token() -> bytes:
+    """The CSRF token of this session. Signing it anew for every page would cost as much as the
+    rest of an unchanged page; it has no time limit, so one signature serves the session.
+    """
+    seed = session.get("csrf_token")
+    if seed is None:
+        return str(generate_csrf()).encode()
+    made = pages().kept_tokens.get(seed, None, lambda: Rendered(str(generate_csrf()).encode(), ""))
+    return made.body
+
+
+def _messages() -> bytes:
+    if "_flashes" not in session:
+        return b""
+    messages = get_flashed_messages(with_categories=True)
+    return render_template("toasts.html", messages=messages).encode()

@@ -1,0 +1,90 @@
+"""Times as people read them, in the zone of the settings or else the server's.
+
+Pure: the same moment makes the same text whenever it is drawn, so that data alone decides the
+bytes of a page; how long ago something was is written by the browser.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from app.clock import rfc3339, utc
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True)
+class When:
+    """One moment in words: `iso` for machines, `short` "14:02" on the page's day else "11 May",
+    `clock` "14:02:04", `full` with date and zone.
+    """
+
+    at_ms: int
+    iso: str
+    short: str
+    clock: str
+    full: str
+
+
+class Zone:
+    """Where the reader's clock stands; an empty name is the server's own zone."""
+
+    def __init__(self, name: str = "") -> None:
+        self._zone: tzinfo | None = ZoneInfo(name) if name else None
+
+    def local(self, at_ms: int) -> datetime:
+        """`at_ms` as an aware datetime of this zone."""
+        return utc(at_ms).astimezone(self._zone)
+
+    def when(self, at_ms: int, page_ms: int | None) -> When:
+        """`at_ms` in words on a page whose data are of `page_ms`."""
+        at = self.local(at_ms)
+        page = self.local(page_ms) if page_ms is not None else at
+        clock = at.strftime("%H:%M:%S")
+        return When(
+            at_ms, rfc3339(at_ms), _short(at, page), clock, f"{_date(at)} {clock} {_zone(at)}"
+        )
+
+    def maybe(self, at_ms: int | None, page_ms: int | None) -> When | None:
+        """`at_ms` in words, or None."""
+        return None if at_ms is None else self.when(at_ms, page_ms)
+
+    def stamp(self, at_ms: int) -> str:
+        """Date and time: "2026-05-12 14:07:31"."""
+        return self.local(at_ms).strftime("%Y-%m-%d %H:%M:%S")
+
+    def day_and_time(self, at_ms: int) -> str:
+        """In full: "Friday 1 May 2026, 09:30"."""
+        at = self.local(at_ms)
+        seconds = ":%S" if at.second else ""
+        return f"{_DAYS[at.weekday()]} {_date(at)}, {at.strftime('%H:%M' + seconds)}"
+
+    def name(self, at_ms: int) -> str:
+        """The zone's offset at `at_ms`: "UTC+02:00"."""
+        return _zone(self.local(at_ms))
+
+
+def _date(at: datetime) -> str:
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
+
+
+def _short(at: datetime, page: datetime) -> str:
+    if at.date() == page.date():
+        return at.strftime("%H:%M")
+    if at.year == page.year:
+        return f"{at.day} {_MONTHS[at.month - 1]}"
+    return _date(at)
+
+
+def _zone(at: datetime) -> str:
+    minutes = round((at.utcoffset() or at - at).total_seconds() / 60)
+    if minutes == 0:
+        return "UTC"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'+' if minutes > 0 else '-'}{hours:02d}:{rest:02d}"
+
+
+def month_day(at: datetime) -> str:
+    """Day and month: "12 May"."""
+    return f"{at.day} {_MONTHS[at.month - 1]}"

@@ -1,0 +1,110 @@
+"""Chromium from the system's packages, looking at a served application.
+
+A page of `Watched` notes every console message, page error, failed request and violation of the
+content security policy; `errors` must be empty at the end of a test.
+"""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_NOTE_VIOLATIONS = """
+document.addEventListener('securitypolicyviolation',
+  event => console.error('CSP: ' + event.violatedDirective + ' ' + event.blockedURI));
+"""
+
+
+class _Silent(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 (its name)
+        """Keep the test's output to itself."""
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """`app` behind an address of this machine, in threads, until the block ends."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Silent)
+    thread = threading.Thread(target=server.serve_forever, name="served", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests of this process."""
+    if _CHROMIUM is None:
+        pytest.skip("Chromium is not installed (apt install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=_CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Watched:
+    """A page, the address that it looks at, and what went wrong on it."""
+
+    page: Page
+    base: str
+    errors: list[str] = field(default_factory=list)
+
+    def go(self, address: str) -> Page:
+        """Open `address` and wait until htmx has taken hold of it."""
+        self.page.goto(self.base + address)
+        if self.page.evaluate("!document.documentElement.classList.contains('no-js')"):
+            self.page.wait_for_function("typeof htmx === 'object'")
+        return self.page
+
+    def refresh(self) -> None:
+        """Have every live part of the page ask again, as its clock would."""
+        with self.page.expect_response(lambda answer: "/ui/" in answer.url):
+            self.page.evaluate("htmx.trigger(document.body, 'refresh')")
+        self.page.wait_for_timeout(60)
+
+
+@contextmanager
+def watched(
+    browser: Browser,
+    app: Flask,
+    *,
+    width: int = 1280,
+    script: bool = True,
+    dark: bool = False,
+) -> Iterator[Watched]:
+    """A new page of its own session on `app`."""
+    with served(app) as base:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            java_script_enabled=script,
+            color_scheme="dark" if dark else "light",
+        )
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        seen = Watched(page, base)
+        if script:
+            page.add_init_script(_NOTE_VIOLATIONS)
+        page.on("console", lambda said: _note(seen, said.type, said.text))
+        page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        try:
+            yield seen
+        finally:
+            context.close()
+
+
+def _note(seen: Watched, kind: str, text: str) -> None:
+    if kind in ("error", "warning"):
+        seen.errors.append(f"{kind}: {text}")

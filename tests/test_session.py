@@ -1,0 +1,389 @@
+"""Sessions: every way to a host works, nothing hangs, every error is a typed one."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.connection import Connection, Endpoint
+from app.errors import VirtError
+from app.virt.session import Session
+from tests.endpoints import children, opened, over_socket, over_ssh, over_tcp, over_tls
+from tests.lab.fixtures import SASL_PASSWORD, SASL_USER
+from tests.lab.host import LabHost, Options
+from tests.lab.pki import Pki
+
+_EMBEDDED = Endpoint(Connection(driver="test", transport="embedded", path="default"))
+
+
+@pytest.fixture
+def stoppable(lab_pki: Pki) -> Iterator[LabHost]:
+    """A host of a test's own, to be stopped and killed, reached in every way."""
+    options = Options(
+        tcp=True, tls=True, ssh=True, pki=lab_pki.server(), tcp_port=26509, tls_port=27514
+    )
+    with LabHost("lab-stoppable", options) as host:
+        yield host
+
+
+def _name(session: Session) -> str:
+    name: str = session.call(session.connection.getHostname)
+    return name
+
+
+def _ways(host: LabHost, pki: Pki, directory: Path) -> dict[str, Endpoint]:
+    return {
+        "socket": over_socket(host),
+        "ssh": over_ssh(host, directory / "known"),
+        "tls": over_tls(host, pki.client(), port=27514),
+        "tcp": over_tcp(host, port=26509),
+    }
+
+
+# --- the ways that work ---------------------------------------------------------------------
+
+
+def test_a_host_is_reached_by_its_socket(socket_host: LabHost) -> None:
+    session = opened(over_socket(socket_host))
+    try:
+        assert _name(session) == socket_host.name
+        assert session.alive
+    finally:
+        session.close()
+    assert not session.alive
+
+
+@pytest.mark.parametrize("port", [None, 2222])
+@pytest.mark.parametrize("family", ["ip4", "ip6"])
+def test_a_host_is_reached_by_ssh(
+    ssh_host: LabHost, tmp_path: Path, family: str, port: int | None
+) -> None:
+    endpoint = over_ssh(ssh_host, tmp_path / "known", host=getattr(ssh_host, family), port=port)
+    session = opened(endpoint)
+    try:
+        assert _name(session) == ssh_host.name
+    finally:
+        session.close()
+    assert children("ssh") == []
+
+
+def test_a_host_without_the_helper_is_reached_through_nc(lab: None, tmp_path: Path) -> None:
+    options = Options(ssh=True, hidden=("/usr/bin/virt-ssh-helper",))
+    with LabHost("lab-nc", options) as host:
+        session = opened(over_ssh(host, tmp_path / "known"))
+        try:
+            assert _name(session) == host.name
+        finally:
+            session.close()
+
+
+def test_ssh_may_be_told_another_socket(ssh_host: LabHost, tmp_path: Path) -> None:
+    ssh_host.run("ln -sf /run/libvirt/libvirt-sock '/run/my $sock'")
+    endpoint = over_ssh(ssh_host, tmp_path / "known hosts %h", socket="/run/my $sock")
+    session = opened(endpoint)
+    try:
+        assert _name(session) == ssh_host.name
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("family", ["ip4", "ip6"])
+def test_a_host_is_reached_by_tls(tls_host: LabHost, lab_pki: Pki, family: str) -> None:
+    session = opened(over_tls(tls_host, lab_pki.client(), host=getattr(tls_host, family)))
+    try:
+        assert _name(session) == tls_host.name
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("family", ["ip4", "ip6"])
+def test_a_host_is_reached_by_tcp_with_a_sasl_user(
+    sasl_host: LabHost, sasl_password: Path, family: str
+) -> None:
+    host = getattr(sasl_host, family)
+    session = opened(over_tcp(sasl_host, user=SASL_USER, password=sasl_password, host=host))
+    try:
+        assert _name(session) == sasl_host.name
+        # SASL encrypts for itself, so what passes cannot be read, nor counted.
+        assert session.call(session.connection.isEncrypted) == 1
+        assert session.rpc_count is None
+    finally:
+        session.close()
+
+
+def test_a_sasl_user_may_be_asked_for_over_tls_too(lab_pki: Pki, sasl_password: Path) -> None:
+    options = Options(
+        tls=True, pki=lab_pki.server(), sasl={SASL_USER: SASL_PASSWORD}, sasl_over_tls=True
+    )
+    with LabHost("lab-sasl-tls", options) as host:
+        endpoint = Endpoint(
+            Connection(transport="tls", host=host.ip4, sasl="sasl"),
+            pki_directory=str(lab_pki.client()),
+            sasl_user=SASL_USER,
+            sasl_password_file=str(sasl_password),
+        )
+        session = opened(endpoint)
+        try:
+            assert _name(session) == host.name
+            assert (session.rpc_count or 0) > 0
+        finally:
+            session.close()
+
+
+@pytest.mark.parametrize("way", ["socket", "ssh", "tls", "tcp"])
+def test_ports_of_ones_own_work_on_every_way_and_calls_are_counted(
+    stoppable: LabHost, lab_pki: Pki, tmp_path: Path, way: str
+) -> None:
+    session = opened(_ways(stoppable, lab_pki, tmp_path)[way])
+    try:
+        before = session.rpc_count
+        assert before is not None
+        session.call(session.connection.getHostname)
+        session.call(session.connection.listAllDomains)
+        assert session.rpc_count == before + 2
+    finally:
+        session.close()
+
+
+def test_a_read_only_session_may_look_but_not_act(socket_host: LabHost) -> None:
+    session = opened(over_socket(socket_host), read_only=True)
+    try:
+        assert session.call(session.connection.listAllDomains) == []
+        with pytest.raises(VirtError) as caught:
+            session.call(session.connection.defineXML, "<domain/>")
+        assert caught.value.failure == "denied"
+        assert session.alive
+    finally:
+        session.close()
+
+
+def test_threads_may_share_a_session(socket_host: LabHost) -> None:
+    session = opened(over_socket(socket_host))
+    names: list[str] = []
+
+    def ask() -> None:
+        names.extend(session.call(session.connection.getHostname) for _ in range(20))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    session.close()
+    assert names == ["lab-socket"] * 80
+
+
+# --- hosts that stop, and what must not hang ------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["socket", "ssh", "tls", "tcp"])
+def test_opening_a_host_that_has_stopped_ends_at_its_deadline(
+    stoppable: LabHost, lab_pki: Pki, tmp_path: Path, way: str
+) -> None:
+    endpoint = _ways(stoppable, lab_pki, tmp_path)[way]
+    stoppable.kill("STOP")
+    with pytest.raises(VirtError) as caught:
+        opened(endpoint, deadline_s=1.0)
+    assert caught.value.failure == "timeout"
+    assert caught.value.problem in ("no-answer", "silent")
+    assert children("ssh") == []
+    stoppable.kill("CONT")
+    opened(endpoint).close()
+
+
+@pytest.mark.parametrize("way", ["socket", "ssh", "tls", "tcp"])
+def test_calls_on_a_host_that_has_stopped_end_at_their_deadline_all_of_them(
+    stoppable: LabHost, lab_pki: Pki, tmp_path: Path, way: str
+) -> None:
+    session = opened(_ways(stoppable, lab_pki, tmp_path)[way])
+    session.call_deadline_s = 0.5
+    stoppable.kill("STOP")
+    errors: list[VirtError] = []
+
+    def ask() -> None:
+        with pytest.raises(VirtError) as caught:
+            session.call(session.connection.getHostname)
+        errors.append(caught.value)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert [(error.failure, error.problem) for error in errors] == [("timeout", "no-answer")] * 3
+    assert not session.alive
+    with pytest.raises(VirtError, match="did not answer"):
+        session.call(session.connection.getHostname)
+    session.close()
+
+
+def test_closing_does_not_wait_for_a_host_that_has_stopped(stoppable: LabHost) -> None:
+    session = opened(over_socket(stoppable))
+    session.call_deadline_s = 3600.0
+    stoppable.kill("STOP")
+    failures: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(VirtError) as caught:
+            session.call(session.connection.getHostname)
+        failures.append(caught.value.failure)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    session.close()
+    thread.join(20)
+    assert failures == ["unreachable"]
+
+
+@pytest.mark.parametrize("way", ["socket", "ssh", "tls", "tcp"])
+def test_a_host_that_ends_is_known_as_lost_at_the_next_call(
+    stoppable: LabHost, lab_pki: Pki, tmp_path: Path, way: str
+) -> None:
+    session = opened(_ways(stoppable, lab_pki, tmp_path)[way])
+    stoppable.kill("KILL")
+    with pytest.raises(VirtError) as caught:
+        session.call(session.connection.getHostname)
+    assert (caught.value.failure, caught.value.problem) == ("unreachable", "lost")
+    assert not session.alive
+    session.close()
+
+
+def test_opening_and_failing_again_and_again_keeps_nothing(
+    stoppable: LabHost, lab_pki: Pki, tmp_path: Path
+) -> None:
+    ways = _ways(stoppable, lab_pki, tmp_path)
+    wrong = over_tls(stoppable, lab_pki.client(None), port=27514)
+
+    def go() -> None:
+        for endpoint in ways.values():
+            opened(endpoint).close()
+        for endpoint in (wrong, over_socket(stoppable, socket="/nowhere"), over_tcp(stoppable)):
+            with pytest.raises(VirtError):
+                opened(endpoint)
+
+    go()
+    before = _held()
+    for _ in range(3):
+        go()
+    assert _held() == before
+
+
+def _held() -> tuple[int, int, int]:
+    """Open files, threads but the watchdog's, and ssh processes."""
+    threads = [thread for thread in threading.enumerate() if thread.name != "deadlines"]
+    return len(list(Path("/proc/self/fd").iterdir())), len(threads), len(children("ssh"))
+
+
+# --- errors at the choke-point --------------------------------------------------------------
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Session]:
+    file = tmp_path / "node.xml"
+    file.write_text("<node/>")
+    connection = Connection(driver="test", transport="embedded", path=str(file))
+    session = opened(Endpoint(connection))
+    yield session
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "failure"),
+    [
+        (lambda c: c.lookupByName("nobody"), "gone"),
+        (lambda c: c.storagePoolLookupByName("nobody"), "gone"),
+        (lambda c: c.getMemoryStats(-1), "unsupported"),
+    ],
+)
+def test_what_libvirt_raises_leaves_as_a_typed_error(
+    embedded: Session, call: Callable[[Any], object], failure: str
+) -> None:
+    with pytest.raises(VirtError) as caught:
+        embedded.call(call, embedded.connection)
+    assert caught.value.failure == failure
+    assert caught.value.detail
+    assert embedded.alive
+
+
+def test_a_text_that_is_not_utf8_is_a_typed_error_too(embedded: Session) -> None:
+    with pytest.raises(VirtError) as caught:
+        embedded.call(b"\xff".decode, "utf-8")
+    assert (caught.value.failure, caught.value.problem) == ("failed", "bad-text")
+    assert embedded.alive
+
+
+def test_a_mistake_of_npvirts_own_is_not_hidden(embedded: Session) -> None:
+    with pytest.raises(ZeroDivisionError):
+        embedded.call(lambda: 1 // 0)
+
+
+def test_a_closed_session_refuses_every_call(embedded: Session) -> None:
+    function = embedded.connection.getHostname
+    embedded.close()
+    embedded.close()
+    assert not embedded.alive
+    with pytest.raises(VirtError) as caught:
+        embedded.call(function)
+    assert caught.value.failure == "unreachable"
+
+
+def test_the_embedded_driver_has_no_relay_and_no_count(embedded: Session) -> None:
+    assert embedded.call(embedded.connection.listAllDomains) == []
+    assert embedded.rpc_count is None
+
+
+def test_a_node_file_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
+    path = str(tmp_path / "nothing.xml")
+    with pytest.raises(VirtError):
+        opened(Endpoint(Connection(driver="test", transport="embedded", path=path)))
+
+
+def test_a_password_file_that_cannot_be_read_stops_before_the_host_is_asked(
+    tmp_path: Path,
+) -> None:
+    endpoint = Endpoint(
+        Connection(transport="tcp", host="host.invalid", sasl="sasl"),
+        sasl_user="fred",
+        sasl_password_file=str(tmp_path / "nothing"),
+    )
+    with pytest.raises(VirtError) as caught:
+        opened(endpoint)
+    assert caught.value.problem == "sasl-password-file"
+
+
+def test_nothing_that_a_host_says_is_printed(
+    socket_host: LabHost, capfd: pytest.CaptureFixture[str]
+) -> None:
+    session = opened(over_socket(socket_host))
+    with pytest.raises(VirtError):
+        session.call(session.connection.lookupByName, "<script>")
+    session.close()
+    assert capfd.readouterr() == ("", "")
+
+
+_IN_A_CHILD = """
+import os, threading
+from app.virt.deadline import watchdog
+
+with watchdog.limit(60, lambda: None):
+    child = os.fork()
+    if child == 0:
+        cut = threading.Event()
+        with watchdog.limit(0.1, cut.set):
+            os._exit(0 if cut.wait(20) else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_deadlines_hold_in_a_forked_child_too() -> None:
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", _IN_A_CHILD]
+    done = subprocess.run(
+        command, cwd=root, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    assert done.returncode == 0
