@@ -16,6 +16,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# As root, without a screen, and without calling anybody but the served application.
+CHROMIUM_OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
 _NOTE_VIOLATIONS = """
 document.addEventListener('securitypolicyviolation',
   event => console.error('CSP: ' + event.violatedDirective + ' ' + event.blockedURI));
@@ -47,9 +52,7 @@ def chromium() -> Iterator[Browser]:
     if _CHROMIUM is None:
         pytest.skip("Chromium is not installed (apt install chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=_CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=CHROMIUM_OPTIONS)
         yield browser
         browser.close()
 

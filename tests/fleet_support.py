@@ -32,7 +32,7 @@ from app.inventory import (
     VolumeSample,
 )
 from app.store.engine import Store
-from app.store.hosts import HostRecord, add_host
+from app.store.hosts import HostRecord, add_host, get_host
 from app.store.record import Recorder
 from tests.web_support import (
     GIB,
@@ -52,8 +52,9 @@ STATES = (
     ("shutdown", "user"), ("blocked", None), ("pmsuspended", None), ("nostate", None),
 )  # fmt: skip
 _NAMES = (
-    "app-01", "app-02", "backup-srv", "build-06", "build-07", "cache-1", "ci-runner-03", "db-primary",
-    "dev-box-11", "erp-test", "files-1", "staging-db", "k8s-w1", "ldap-1", "mail-1", HOSTILE,
+    "app-01", "app-02", "backup-srv", "build-06", "build-07", "cache-1", "ci-runner-03",
+    "db-primary", "dev-box-11", "erp-test", "files-1", "staging-db", "k8s-w1", "ldap-1", "mail-1",
+    HOSTILE,
 )  # fmt: skip
 POOL_STATES = ("running", "running", "degraded", "building", "inactive", "inaccessible")
 _IMAGES = "/var/lib/libvirt/images"
@@ -271,9 +272,7 @@ def fill_fleet(store: Store, domains: int = 24) -> None:
         with store.writing() as writing:
             writing.exec_driver_sql(f"UPDATE host SET created_at_ms = {now - 3_600_000}")
         recorder = Recorder(store, record, INTERVAL_MS)
-        recorder.record(
-            make_scan(number, record, now - 2 * INTERVAL_MS, domains, 600)
-        )
+        recorder.record(make_scan(number, record, now - 2 * INTERVAL_MS, domains, 600))
         if slug == "kvm-06":
             scan_twice(store, record, make_scan(number, record, now, domains, 720), ok=False)
             continue
@@ -283,8 +282,6 @@ def fill_fleet(store: Store, domains: int = 24) -> None:
 
 def scan_again(web: Web, number: int, seconds: int, **changes: object) -> None:
     """One more scan of a host, by now."""
-    from app.store.hosts import get_host
-
     record = get_host(web.store, HOSTS[number])
     scan = make_scan(number, record, now_ms(), 24, seconds)
     Recorder(web.store, record, INTERVAL_MS).record(replace(scan, **changes))

@@ -178,6 +178,15 @@ def test_threads_may_share_a_session(socket_host: LabHost) -> None:
     assert names == ["lab-socket"] * 80
 
 
+def test_libvirts_test_driver_may_be_reached_through_a_hosts_libvirt(socket_host: LabHost) -> None:
+    session = opened(over_socket(socket_host, driver="test"))
+    try:
+        assert session.call(session.connection.getType) == "TEST"
+        assert (session.rpc_count or 0) > 0
+    finally:
+        session.close()
+
+
 # --- hosts that stop, and what must not hang ------------------------------------------------
 
 

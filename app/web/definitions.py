@@ -91,4 +91,6 @@ def _memory(element: etree._Element | None) -> int | None:
 
 def _whole(text: str | None) -> int | None:
     stripped = (text or "").strip()
-    return int(stripped) if stripped.isascii() and stripped.isdigit() and len(stripped) < 19 else None
+    return (
+        int(stripped) if stripped.isascii() and stripped.isdigit() and len(stripped) < 19 else None
+    )

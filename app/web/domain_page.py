@@ -115,7 +115,8 @@ def build_domain(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]
 def strip(seen: DomainSeen, fleet: Fleet, leased: Leases) -> list[Fact]:
     """The figures under the head."""
     domain, found = seen.fact, rates(seen)
-    used, _ = part_of(memory_used_bytes(seen.sample), domain.memory_bytes)
+    used = memory_used_bytes(seen.sample)
+    memory = size(domain.memory_bytes) if used is None else part_of(used, domain.memory_bytes)[0]
     most = domain.max_memory_bytes
     small = f"max {size(most)}" if most is not None and most != domain.memory_bytes else ""
     vcpus = f"max {domain.max_vcpus}" if domain.max_vcpus not in (None, domain.vcpus) else ""
@@ -124,7 +125,7 @@ def strip(seen: DomainSeen, fleet: Fleet, leased: Leases) -> list[Fact]:
     facts = [
         Fact("vCPU", number(domain.vcpus), vcpus),
         Fact("CPU", share(found.cpu)),
-        Fact("Memory", used if is_active(domain) else size(domain.memory_bytes), small),
+        Fact("Memory", memory, small),
         Fact("Disk r / w", both_ways(found.disk_read, found.disk_write), "MB/s"),
         Fact("Net rx / tx", both_ways(found.net_rx, found.net_tx), "MB/s"),
         Fact("Disks", _disks_in_short(domain, fleet, seen.host)),

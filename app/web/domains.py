@@ -148,9 +148,7 @@ def _summary(counts: Counts) -> str:
 def _narrowed(ask: Asked) -> list[str]:
     """What the list is narrowed by, for saying that nothing matches it."""
     query = ask.query
-    words = {
-        flag: f"{label.lower()}: {word}" for label, flags in _GROUPS for flag, word in flags
-    }
+    words = {flag: f"{label.lower()}: {word}" for label, flags in _GROUPS for flag, word in flags}
     found = [f"host {query.host}"] if query.host else []
     found += [f"state {DOMAIN_LOOKS[query.state].word.lower()}"] if query.state else []
     found += [words[flag] for flag in query.flags]

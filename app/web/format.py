@@ -81,19 +81,11 @@ def both_ways(first: float | None, second: float | None) -> str:
 
 
 def part_of(used: int | None, whole: int | None) -> tuple[str, int | None]:
-    """ "12 / 16 GiB", and how full that is in whole percent, None where it is not known."""
+    """Text like "12 / 16 GiB", and how full that is in whole percent or None."""
     filled = percent(used, whole)
     if whole is None:
         return size(used), None
     return size_of(used, whole), None if filled is None else min(filled, 100)
-
-
-def duration(seconds: float) -> str:
-    """A length of time: "45 s", "12 min", "3 h", "9 d"."""
-    for limit, unit, word in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < limit:
-            return f"{round(seconds / unit)} {word}"
-    return f"{round(seconds / 86_400)} d"
 
 
 def port(graphics: Sequence[Graphics]) -> tuple[str, str]:
@@ -118,7 +110,7 @@ def endpoint(server: Graphics) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """ "1 VM", "3 VMs"."""
+    """A count with its word: "1 VM", "3 VMs"."""
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 

@@ -98,7 +98,6 @@ def _sampled(name: str) -> Callable[[Seen[Any, Any]], Any]:
 
 
 DOMAINS: Kind[DomainSeen] = Kind(
-    noun="VM",
     texts=lambda seen: _domain_texts(seen, {}),
     sorts={
         "name": by_name,
@@ -125,7 +124,6 @@ def used_share(seen: PoolSeen) -> float | None:
 
 
 POOLS: Kind[PoolSeen] = Kind(
-    noun="pool",
     texts=lambda seen: (
         seen.fact.name, seen.key, seen.fact.type, seen.fact.target, seen.fact.source,
     ),
@@ -142,7 +140,6 @@ POOLS: Kind[PoolSeen] = Kind(
     states=POOL_STATES,
 )  # fmt: skip
 VOLUMES: Kind[VolumeSeen] = Kind(
-    noun="volume",
     texts=lambda seen: (seen.fact.name, seen.fact.path),
     sorts={
         "name": by_name,
@@ -153,7 +150,6 @@ VOLUMES: Kind[VolumeSeen] = Kind(
     },
 )
 NETWORKS: Kind[NetworkSeen] = Kind(
-    noun="network",
     texts=lambda seen: _network_texts(seen.fact),
     sorts={
         "name": by_name,
@@ -165,7 +161,6 @@ NETWORKS: Kind[NetworkSeen] = Kind(
     states=NETWORK_STATES,
 )
 INTERFACES: Kind[InterfaceSeen] = Kind(
-    noun="interface",
     texts=lambda seen: (seen.fact.name, seen.fact.mac, *seen.fact.addresses),
     sorts={
         "name": by_name,

@@ -168,6 +168,7 @@ def unknown_hosts(seen: Fleet, host: str = "") -> list[str]:
     return [
         view.slug
         for view in seen.hosts
-        if not view.status.known and view.status.last_ok_at_ms is not None
+        if not view.status.known
+        and view.status.last_ok_at_ms is not None
         and (not host or view.slug == host)
     ]

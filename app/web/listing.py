@@ -85,7 +85,6 @@ class Kind(Struct, Generic[T], frozen=True):
     sort key; `states` are the words of `fact.state`, if it has one.
     """
 
-    noun: str
     texts: Callable[[T], Iterable[str | None]]
     sorts: Mapping[str, Callable[[T], Any]]
     states: tuple[str, ...] = ()

@@ -148,10 +148,18 @@ def network_row(seen: NetworkSeen, since: Mapping[str, When | None], zone: Zone)
         network.addresses,
         network.domain_name or "",
         tuple(f"{one.start} – {one.end}" for one in network.dhcp),
-        None if leases is None else tuple(_lease(one, zone, seen) for one in leases[:_LEASES_SHOWN]),
+        _leases(leases, zone, seen),
         len(leases or ()),
         switch(network.autostart),
     )  # fmt: skip
+
+
+def _leases(
+    leases: tuple[Lease, ...] | None, zone: Zone, seen: NetworkSeen
+) -> tuple[LeaseRow, ...] | None:
+    if leases is None:
+        return None
+    return tuple(_lease(one, zone, seen) for one in leases[:_LEASES_SHOWN])
 
 
 def _lease(lease: Lease, zone: Zone, seen: NetworkSeen) -> LeaseRow:

@@ -43,7 +43,6 @@ class _HostFact(NamedTuple):
 
 
 HOSTS: Kind[Any] = Kind(
-    noun="host",
     sorts={"name": by_host, "host": by_host},
     texts=lambda seen: (seen.host, seen.fact.hostname, seen.fact.uri),
 )

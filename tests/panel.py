@@ -1,0 +1,72 @@
+"""A running panel: `npvirt serve` as people start it, asked over HTTP."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NPVIRT = (sys.executable, "-m", "app.cli")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The address of a running panel, its process and the environment of its command line."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    environ: Mapping[str, str]
+
+    def get(self, path: str) -> Any:
+        """The JSON at `path`; raises URLError while nothing answers."""
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return json.load(answer)
+
+    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+        """Wait until `condition` returns something true, and return it."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                found = condition()
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                found = None
+            if found:
+                return found
+            time.sleep(0.05)
+        raise AssertionError("it did not come true in time")
+
+    def npvirt(self, *arguments: str) -> str:
+        """Run the command line beside the server; its output, with its exit status at the end."""
+        done = subprocess.run(
+            [*NPVIRT, *arguments], env=self.environ, capture_output=True, text=True, check=False
+        )
+        return f"{done.stdout}{done.stderr}exit status {done.returncode}"
+
+
+@contextmanager
+def panel(
+    data: Path, *, prepare: Callable[[dict[str, str]], None] | None = None, **settings: str
+) -> Iterator[Panel]:
+    """A panel on a free port with its data in `data`; `prepare` may add hosts before it starts."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {name: text for name, text in os.environ.items() if not name.startswith("NPVIRT_")}
+    environ = {**own, "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{port}", **settings}
+    if prepare is not None:
+        prepare(environ)
+    with subprocess.Popen([*NPVIRT, "serve"], env=environ, stdout=subprocess.DEVNULL) as process:
+        try:
+            running = Panel(f"http://127.0.0.1:{port}", process, environ)
+            running.until(lambda: running.get("/healthz"))
+            yield running
+        finally:
+            process.terminate()
