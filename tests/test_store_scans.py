@@ -154,6 +154,7 @@ def test_a_part_that_is_missing_closes_nothing_of_its_kind(
     seen = fleet(a_store, at(61))
     assert len(seen.domains) == 2
     assert not any(domain.known for domain in seen.domains)
+    assert {domain.at_ms for domain in seen.domains} == {BASE_MS}
     assert seen.pools == ()
     assert seen.volumes == ()
     assert seen.hosts[0].status.known

@@ -15,7 +15,7 @@ from tests.web_support import Web
 FLAGS = tuple(flag for group in FLAG_GROUPS.values() for flag in group)
 RUNNING = f"/hosts/kvm-01/domains/{domain_uuid(0, 0)}"
 LOST = f"/hosts/kvm-06/domains/{domain_uuid(2, 6)}"
-ADDRESSES = ("/domains", "/domains?flag=running&sort=-cpu", "/domains?q=app&page=2&per_page=2",
+ADDRESSES = ("/domains", "/domains?flag=running&sort=-cpu", "/domains?q=app&per_page=2",
              RUNNING, LOST)  # fmt: skip
 
 
@@ -37,9 +37,7 @@ def shown(text: str) -> str:
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("past", [False, True])
-def test_a_page_holds_its_own_part_byte_for_byte(
-    fleet_web: Web, address: str, past: bool
-) -> None:
+def test_a_page_holds_its_own_part_byte_for_byte(fleet_web: Web, address: str, past: bool) -> None:
     moment = f"{'&' if '?' in address else '?'}at={rfc3339(now_ms() - 30_000)}" if past else ""
     part = fleet_web.client.get(f"/ui{address}{moment}").data
     assert part in fleet_web.client.get(address + moment).data
@@ -53,7 +51,7 @@ def test_a_part_is_not_sent_again_until_something_changed(fleet_web: Web, addres
         # The first answer keeps the order from then on; that alone changes its address.
         poll = poll_of(fleet_web.text(poll))
     assert fleet_web.client.get(poll).status_code == 204
-    scan_again(fleet_web, 0, 800)
+    scan_again(fleet_web, 2 if "kvm-06" in address else 0, 800)
     assert fleet_web.client.get(poll).status_code == 200
 
 
@@ -65,9 +63,7 @@ def poll_of(part: str) -> str:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_the_past_does_not_ask_again_and_its_links_stay_there(
-    fleet_web: Web, address: str
-) -> None:
+def test_the_past_does_not_ask_again_and_its_links_stay_there(fleet_web: Web, address: str) -> None:
     at = rfc3339(now_ms() - 30_000)
     page = fleet_web.text(f"{address}{'&' if '?' in address else '?'}at={at}")
     main = page.split("<main", 1)[1].split("</main>", 1)[0]

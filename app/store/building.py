@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from app.inventory import KIND_BY_NAME, Fact, Host, HostSample, KindName, Missing
 from app.store import schema
@@ -78,12 +79,15 @@ class Builder:
         revisions = [row for row in self._revisions() if row.host_id in records]
         self._read_facts(revisions)
         samples = self._samples(looks)
+        listed = self._last_listed(statuses)
         found: dict[str, list[Seen[Any, Any]]] = {kind: [] for kind in _SHOWN}
         host_seen: dict[int, Seen[Host, HostSample]] = {}
         for row in revisions:
             seen = self._seen(
                 row, records[row.host_id], statuses[row.host_id], looks.get(row.host_id), samples
             )
+            if (row.host_id, row.kind) in listed:
+                seen = replace(seen, at_ms=listed[(row.host_id, row.kind)])
             found[row.kind].append(seen)
             if row.kind == "host":
                 host_seen[row.host_id] = seen
@@ -189,6 +193,23 @@ class Builder:
             known_until_ms=until_ms if known else None,
             unlisted=_unlisted(last.listed) if known else frozenset(),
         )
+
+    def _last_listed(self, statuses: Mapping[int, HostStatus]) -> dict[tuple[int, str], int]:
+        """For each kind that a host's last look could not list: when one last did."""
+        table = schema.scan
+        found: dict[tuple[int, str], int] = {}
+        for host_id, status in statuses.items():
+            for kind in status.unlisted:
+                at_ms = self._connection.scalar(
+                    sa.select(sa.func.max(table.c.at_ms)).where(
+                        table.c.host_id == host_id,
+                        table.c.at_ms <= self._at_ms,
+                        table.c.listed.op("&")(schema.KIND_BIT[kind]) != 0,
+                    )
+                )
+                if at_ms is not None:
+                    found[(host_id, kind)] = at_ms
+        return found
 
     def _revisions(self) -> list[_Revision]:
         entity, revision = schema.entity, schema.revision

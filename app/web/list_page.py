@@ -83,7 +83,8 @@ def asked(drawing: Drawing, kind: Kind[Any], path: str) -> Asked:
     moves = query.sort.removeprefix("-") in MOVING_SORTS
     basis, keep = None, ""
     if pinned:
-        basis = _basis(pinned, drawing.fleet) if moves else None
+        found = _basis(pinned, drawing.fleet)
+        basis = found if moves else None
     elif moves and drawing.live and drawing.fleet.as_of_ms is not None:
         keep = f"&sorted={drawing.fleet.as_of_ms}"
     return Asked(query, kind, path, drawing.moment.text, basis, keep)
