@@ -30,6 +30,11 @@ class Panel:
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
             return json.load(answer)
 
+    def items(self, kind: str) -> list[Any]:
+        """All items of a list of the JSON interface."""
+        found: list[Any] = self.get(f"/api/v1/{kind}?per_page=1000")["items"]
+        return found
+
     def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         """Wait until `condition` returns something true, and return it."""
         end = time.monotonic() + seconds
