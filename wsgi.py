@@ -5,6 +5,7 @@ live where requests are served. What stops the start is one sentence, and ends g
 """
 
 import atexit
+import gc
 import logging
 import sys
 
@@ -28,7 +29,8 @@ def build() -> Flask:
     logging.basicConfig(
         level=settings.log.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for chatty in ("apscheduler", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     store = Store.open(store_path(settings))
     added = ensure_first_host(store)
     if added is not None:
@@ -36,6 +38,9 @@ def build() -> Flask:
         print(f"No host was configured: added “{added.slug}” ({what}).", file=sys.stderr)
     collector = Collector(settings, store)
     application = create_app(settings, store, collector)
+    # What is there now stays: the garbage collector need not walk it again and again.
+    gc.collect()
+    gc.freeze()
     collector.start()
     atexit.register(collector.stop)
     return application

@@ -5,7 +5,8 @@ them. A *fact* (Host, Domain, Pool, ...) changes rarely and becomes a revision; 
 what is measured at every scan. Unknown is None, never 0.
 
 msgspec structs instead of dataclasses: they compare, encode and decode in C, which is what keeps
-a tick of a thousand unchanged domains and the page of three hundred cheap.
+a tick of a thousand unchanged domains and the page of three hundred cheap. They hold nothing that
+could refer back to them, so the garbage collector is spared them (gc=False).
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ FLAG_GROUPS: Mapping[str, tuple[str, ...]] = {
 # --- host ----------------------------------------------------------------------------------
 
 
-class NumaCell(Struct, frozen=True):
+class NumaCell(Struct, frozen=True, gc=False):
     """One NUMA cell: its CPUs by number and its distances to every cell, in cell order."""
 
     id: int
@@ -44,7 +45,7 @@ class NumaCell(Struct, frozen=True):
     distances: tuple[int, ...] = ()
 
 
-class SysinfoSection(Struct, frozen=True):
+class SysinfoSection(Struct, frozen=True, gc=False):
     """One SMBIOS table as libvirt names it (bios, system, baseBoard, chassis, processor,
     memory_device, oemStrings) with its entries in order.
     """
@@ -53,7 +54,7 @@ class SysinfoSection(Struct, frozen=True):
     entries: tuple[tuple[str, str], ...]
 
 
-class Host(Struct, frozen=True):
+class Host(Struct, frozen=True, gc=False):
     """A host's facts. `uri` is for display. Versions are decoded ("9.0.0")."""
 
     uri: str
@@ -81,7 +82,7 @@ class Host(Struct, frozen=True):
     not_available: tuple[tuple[str, str], ...] = ()
 
 
-class HostSample(Struct, frozen=True):
+class HostSample(Struct, frozen=True, gc=False):
     """Counters in nanoseconds since the host's boot, memory in bytes, at one scan."""
 
     cpu_user_ns: int | None = None
@@ -101,7 +102,7 @@ class HostSample(Struct, frozen=True):
 # --- domain --------------------------------------------------------------------------------
 
 
-class Disk(Struct, frozen=True):
+class Disk(Struct, frozen=True, gc=False):
     """A disk of a domain. `source` is a path, device or URL-like text for show; `pool` and
     `volume` are names, known where a pool of the same host holds the source.
     """
@@ -118,7 +119,7 @@ class Disk(Struct, frozen=True):
     backing: tuple[str, ...] = ()
 
 
-class Nic(Struct, frozen=True):
+class Nic(Struct, frozen=True, gc=False):
     """A network interface of a domain; `source` is the network, bridge or device it is on."""
 
     mac: str
@@ -128,7 +129,7 @@ class Nic(Struct, frozen=True):
     target: str | None = None
 
 
-class Graphics(Struct, frozen=True):
+class Graphics(Struct, frozen=True, gc=False):
     """A graphics server; `port` is None while the domain is not running."""
 
     type: str
@@ -137,7 +138,7 @@ class Graphics(Struct, frozen=True):
     listen: str | None = None
 
 
-class GuestAddress(Struct, frozen=True):
+class GuestAddress(Struct, frozen=True, gc=False):
     """What the guest agent says of one interface; addresses are text with prefix length."""
 
     name: str
@@ -145,7 +146,7 @@ class GuestAddress(Struct, frozen=True):
     addresses: tuple[str, ...]
 
 
-class Guest(Struct, frozen=True):
+class Guest(Struct, frozen=True, gc=False):
     """What the guest agent told, last time that it answered."""
 
     hostname: str | None = None
@@ -153,7 +154,7 @@ class Guest(Struct, frozen=True):
     addresses: tuple[GuestAddress, ...] = ()
 
 
-class Domain(Struct, frozen=True):
+class Domain(Struct, frozen=True, gc=False):
     """A domain's facts. `id` is None while inactive. `memory_bytes` is the memory that the
     definition gives it now, `max_memory_bytes` the most it may have.
     """
@@ -190,7 +191,7 @@ class Domain(Struct, frozen=True):
     damaged: str | None = None
 
 
-class DomainSample(Struct, frozen=True):
+class DomainSample(Struct, frozen=True, gc=False):
     """Counters since the domain's start and gauges, at one scan; only for active domains."""
 
     cpu_time_ns: int | None = None
@@ -212,7 +213,7 @@ class DomainSample(Struct, frozen=True):
     net_tx_errors: int | None = None
 
 
-class Definition(Struct, frozen=True):
+class Definition(Struct, frozen=True, gc=False):
     """A domain's XML as libvirt gives it without secrets; `live_xml` is None while inactive,
     `inactive_xml` None for a transient domain.
     """
@@ -224,7 +225,7 @@ class Definition(Struct, frozen=True):
 # --- storage -------------------------------------------------------------------------------
 
 
-class Pool(Struct, frozen=True):
+class Pool(Struct, frozen=True, gc=False):
     """A storage pool's facts."""
 
     uuid: str
@@ -238,7 +239,7 @@ class Pool(Struct, frozen=True):
     damaged: str | None = None
 
 
-class PoolSample(Struct, frozen=True):
+class PoolSample(Struct, frozen=True, gc=False):
     """Sizes of an active pool; `refreshed_at_ms` is when libvirt last looked at the disk on
     npvirt's request (None: not since npvirt started).
     """
@@ -251,7 +252,7 @@ class PoolSample(Struct, frozen=True):
     refreshed_at_ms: int | None = None
 
 
-class Volume(Struct, frozen=True):
+class Volume(Struct, frozen=True, gc=False):
     """A volume's facts; its key in the store is (pool UUID, name)."""
 
     pool_uuid: str
@@ -264,7 +265,7 @@ class Volume(Struct, frozen=True):
     damaged: str | None = None
 
 
-class VolumeSample(Struct, frozen=True):
+class VolumeSample(Struct, frozen=True, gc=False):
     """What a volume holds on disk."""
 
     allocation_bytes: int | None = None
@@ -273,14 +274,14 @@ class VolumeSample(Struct, frozen=True):
 # --- networks ------------------------------------------------------------------------------
 
 
-class DhcpRange(Struct, frozen=True):
+class DhcpRange(Struct, frozen=True, gc=False):
     """First and last address that the network's DHCP server gives out."""
 
     start: str
     end: str
 
 
-class Lease(Struct, frozen=True):
+class Lease(Struct, frozen=True, gc=False):
     """A DHCP lease of a network; `expires_at_ms` is wall-clock time of the host."""
 
     mac: str | None
@@ -289,7 +290,7 @@ class Lease(Struct, frozen=True):
     expires_at_ms: int | None = None
 
 
-class Network(Struct, frozen=True):
+class Network(Struct, frozen=True, gc=False):
     """A libvirt network's facts; `forward` is libvirt's mode ("nat", "route", ...), None when
     isolated. `leases` is None where the driver cannot tell.
     """
@@ -308,7 +309,7 @@ class Network(Struct, frozen=True):
     damaged: str | None = None
 
 
-class Interface(Struct, frozen=True):
+class Interface(Struct, frozen=True, gc=False):
     """A network interface of the host itself, without the bridges of libvirt's networks."""
 
     name: str
@@ -328,7 +329,7 @@ Fact = Host | Domain | Definition | Pool | Volume | Network | Interface
 Sample = HostSample | DomainSample | PoolSample | VolumeSample
 
 
-class Kind(Struct, frozen=True):
+class Kind(Struct, frozen=True, gc=False):
     """One kind of thing that npvirt keeps: its word, its facts and, if measured, its samples."""
 
     name: KindName
@@ -352,14 +353,14 @@ KIND_BY_NAME: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
 # --- a scan --------------------------------------------------------------------------------
 
 
-class Missing(Struct, frozen=True):
+class Missing(Struct, frozen=True, gc=False):
     """A part of a scan that could not be read, and why, in a sentence."""
 
     part: str
     reason: str
 
 
-class Scan(Struct, frozen=True):
+class Scan(Struct, frozen=True, gc=False):
     """One look at one host.
 
     `ok` False: the host did not answer; `problem` and `sentence` say why, and no other part is

@@ -6,6 +6,8 @@ says: it is changed after the commit, and read anew when somebody else wrote for
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from hashlib import blake2b
 from itertools import count
 from typing import Any
 
@@ -14,7 +16,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from app.inventory import KIND_BY_NAME, Fact, KindName, Sample, Scan
+from app.inventory import KIND_BY_NAME, Definition, Fact, KindName, Sample, Scan
 from app.store import schema
 from app.store.engine import Store
 from app.store.hosts import HostRecord
@@ -33,11 +35,11 @@ class Recorded(Struct, frozen=True):
 
 
 class _Open(Struct):
-    """An open revision: its entity, its row and the fact it holds."""
+    """An open revision: its entity, its row and what is remembered of the fact it holds."""
 
     entity_id: int
     revision_id: int
-    fact: Fact
+    fact: Fact | bytes
 
 
 class _Changes(Struct):
@@ -108,7 +110,7 @@ class Recorder:
         )
         for row in connection.execute(still_open):
             fact = msgspec.json.decode(row.body, type=KIND_BY_NAME[row.kind].fact)
-            self._open[row.kind][row.key] = _Open(row.entity_id, row.id, fact)
+            self._open[row.kind][row.key] = _Open(row.entity_id, row.id, _remembered(fact))
         self._loaded = True
 
     # --- what changed ---------------------------------------------------------------------
@@ -132,7 +134,7 @@ class Recorder:
         known = self._open[kind]
         for key, fact in facts.items():
             before = known.get(key)
-            if before is None or (before.fact is not fact and before.fact != fact):
+            if before is None or (before.fact is not fact and before.fact != _remembered(fact)):
                 changes.seen.append((kind, key, fact))
 
     def _volume_changes(self, scan: Scan, changes: _Changes) -> None:
@@ -218,7 +220,7 @@ class Recorder:
                 {"id": number, "entity_id": entity_id, "kind": kind, "valid_from_ms": at_ms,
                  "body": body}
             )  # fmt: skip
-            self._open[kind][key] = _Open(entity_id, number, fact)
+            self._open[kind][key] = _Open(entity_id, number, _remembered(fact))
         connection.execute(sa.insert(schema.revision), rows)
 
     def _insert_samples(self, connection: sa.Connection, scan: Scan, at_ms: int) -> int:
@@ -264,6 +266,13 @@ class Recorder:
         return int(result.lastrowid)
 
 
+def _remembered(fact: Fact) -> Fact | bytes:
+    """The fact itself; of a definition, whose XML is large and rarely read, only its digest."""
+    if isinstance(fact, Definition):
+        return blake2b(msgspec.json.encode(fact), digest_size=16).digest()
+    return fact
+
+
 def volume_key(pool_uuid: str, name: str) -> str:
     """A volume's key in the store."""
     return f"{pool_uuid}/{name}"
@@ -303,9 +312,14 @@ def _next_id(connection: sa.Connection, table: sa.Table) -> int:
     return (connection.scalar(sa.select(sa.func.max(table.c.id))) or 0) + 1
 
 
+@cache
+def _sample_insert(kind: KindName, dialect: sa.Dialect) -> str:
+    return str(sa.insert(schema.samples[kind]).compile(dialect=dialect))
+
+
 def _insert_rows(connection: sa.Connection, kind: KindName, rows: list[tuple[Any, ...]]) -> None:
     """Insert sample rows by position: a tenth of the cost of named values a row."""
-    statement = str(sa.insert(schema.samples[kind]).compile(dialect=connection.dialect))
+    statement = _sample_insert(kind, connection.dialect)
     try:
         connection.exec_driver_sql(statement, rows)
     except OverflowError:

@@ -55,7 +55,7 @@ class HostStatus(Struct, frozen=True):
     unlisted: frozenset[str] = frozenset()
 
 
-class Seen(Struct, Generic[F, S], frozen=True):
+class Seen(Struct, Generic[F, S], frozen=True, gc=False):
     """One object as of a moment.
 
     `at_ms` is the scan that last saw it, `valid_from_ms` the one that first saw it like this.
