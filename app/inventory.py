@@ -310,14 +310,16 @@ class Network(Struct, frozen=True, gc=False):
 
 
 class Interface(Struct, frozen=True, gc=False):
-    """A network interface of the host itself, without the bridges of libvirt's networks."""
+    """A network interface of the host itself, without the bridges of libvirt's networks.
+    `addresses` is None where the host does not tell them (libvirt's udev backend does not).
+    """
 
     name: str
     state: str
     mac: str | None = None
     type: str | None = None
     mtu: int | None = None
-    addresses: tuple[str, ...] = ()
+    addresses: tuple[str, ...] | None = None
     ports: tuple[str, ...] = ()
     damaged: str | None = None
 

@@ -137,3 +137,7 @@ def test_an_interface_with_its_ports() -> None:
     assert (interface.type, interface.mtu) == ("bridge", 9000)
     assert interface.addresses == ("192.0.2.5/24",)
     assert interface.ports == ("eth0", "eth1")
+
+
+def test_an_interface_without_any_protocol_has_unknown_addresses_not_none() -> None:
+    assert parse_interface("<interface type='ethernet' name='eth0'/>").addresses is None

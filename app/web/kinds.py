@@ -161,7 +161,7 @@ NETWORKS: Kind[NetworkSeen] = Kind(
     states=NETWORK_STATES,
 )
 INTERFACES: Kind[InterfaceSeen] = Kind(
-    texts=lambda seen: (seen.fact.name, seen.fact.mac, *seen.fact.addresses),
+    texts=lambda seen: (seen.fact.name, seen.fact.mac, *(seen.fact.addresses or ())),
     sorts={
         "name": by_name,
         "state": _state(NETWORK_STATES),

@@ -74,7 +74,7 @@ class InterfaceRow(NamedTuple):
     type: str
     mac: str
     mtu: str
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] | None
     ports: tuple[str, ...]
 
 

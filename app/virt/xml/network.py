@@ -25,11 +25,13 @@ class NetworkXml(Struct, frozen=True):
 
 
 class InterfaceXml(Struct, frozen=True):
-    """What an interface's XML says; `ports` are the interfaces inside a bridge or bond."""
+    """What an interface's XML says; `ports` are the interfaces inside a bridge or bond.
+    `addresses` is None where it has no protocol at all: libvirt's udev backend never says any.
+    """
 
     type: str | None = None
     mtu: int | None = None
-    addresses: tuple[str, ...] = ()
+    addresses: tuple[str, ...] | None = None
     ports: tuple[str, ...] = ()
 
 
@@ -52,11 +54,12 @@ def parse_network(text: str) -> NetworkXml:
 def parse_interface(text: str) -> InterfaceXml:
     """What the interface XML `text` says; raises XmlRefused."""
     root = parse(text)
+    protocols = root.findall("protocol")
     inside = [*root.findall("bridge/interface"), *root.findall("bond/interface")]
     return InterfaceXml(
         type=word(root.get("type")),
         mtu=small(attribute(root.find("mtu"), "size")),
-        addresses=_addresses(root.findall("protocol/ip")),
+        addresses=_addresses(root.findall("protocol/ip")) if protocols else None,
         ports=tuple(clean(entry.get("name", "")) for entry in inside[:_MAX_ENTRIES]),
     )
 
