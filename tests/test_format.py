@@ -11,7 +11,6 @@ from app.web.format import (
     listed,
     megabytes,
     number,
-    part_of,
     plural,
     port,
     quiet_reason,
@@ -20,8 +19,6 @@ from app.web.format import (
     switch,
     yes_no,
 )
-
-GIB = 1 << 30
 
 
 @pytest.mark.parametrize(
@@ -40,13 +37,6 @@ def test_an_unknown_rate_is_a_dash_and_not_a_zero() -> None:
     assert number(None) == switch(None) == yes_no(None) == share(None) == "–"
     assert number(0) == "0"
     assert share(0.0) == "0 %"
-
-
-def test_how_full_something_is_needs_both_numbers() -> None:
-    assert part_of(12 * GIB, 16 * GIB) == ("12 / 16 GiB", 75)
-    assert part_of(None, 16 * GIB) == ("– / 16 GiB", None)
-    assert part_of(5 * GIB, None) == ("5 GiB", None)
-    assert part_of(20 * GIB, 16 * GIB)[1] == 100
 
 
 def test_normal_states_are_quiet_and_trouble_says_why() -> None:

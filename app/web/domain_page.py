@@ -17,7 +17,6 @@ from app.web.format import (
     both_ways,
     endpoint,
     number,
-    part_of,
     port,
     reason,
     share,
@@ -116,7 +115,7 @@ def strip(seen: DomainSeen, fleet: Fleet, leased: Leases) -> list[Fact]:
     """The figures under the head."""
     domain, found = seen.fact, rates(seen)
     used = memory_used_bytes(seen.sample)
-    memory = size(domain.memory_bytes) if used is None else part_of(used, domain.memory_bytes)[0]
+    memory = size(domain.memory_bytes) if used is None else size_of(used, domain.memory_bytes)
     most = domain.max_memory_bytes
     small = f"max {size(most)}" if most is not None and most != domain.memory_bytes else ""
     vcpus = f"max {domain.max_vcpus}" if domain.max_vcpus not in (None, domain.vcpus) else ""

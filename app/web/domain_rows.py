@@ -1,28 +1,35 @@
-"""Domains as rows of a table: everything as the text that the template shows. Pure.
+"""Domains as rows of a table: everything as the text that the template shows.
 
-Flat tuples of strings: three hundred of them are drawn at every change, and each look-up or call
-in a template would be paid three hundred times.
+The same domains make the same rows; nothing is read or written but the rows' own memory.
+
+Flat tuples of strings: hundreds of them are drawn at every change, and each look-up, call or
+piece of text in a template would be paid hundreds of times. What follows from a domain's facts
+alone is kept for as long as these stay the very same object, which they do between scans.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from app.inventory import Domain
 from app.store.history import Fleet
-from app.web.figures import size
-from app.web.format import both_ways, number, part_of, port, quiet_reason, share
+from app.web.figures import percent, size, size_of
+from app.web.format import both_ways, number, port, quiet_reason
 from app.web.kinds import DomainSeen
-from app.web.rates import memory_used_bytes, rates
+from app.web.rates import domain_rates, memory_used_bytes
 from app.web.when import When, Zone
 from app.web.words import DOMAIN_LOOKS
 
+_KEPT = 16_384
+
 
 class DomainRow(NamedTuple):
-    """One row; the template unpacks it in this order. `memory_percent` is "" where there is no
-    meter, "?" where it is hatched; `cpu_percent` likewise.
+    """One row; the template unpacks it in this order. `key` is unique in the fleet, `path` leads
+    to the domain. `memory` and `cpu` are whole percent, "" without a meter, "?" hatched.
     """
 
+    key: str
+    path: str
     host: str
-    uuid: str
     name: str
     title: str
     autostart: bool
@@ -31,21 +38,35 @@ class DomainRow(NamedTuple):
     transient: bool
     damaged: str
     known: bool
-    state_css: str
-    state_icon: str
-    state_word: str
-    state_small: str
+    css: str
+    icon: str
+    word: str
+    small: str
     vcpus: str
-    memory_percent: str
+    memory: str
     memory_css: str
     memory_text: str
-    cpu_percent: str
-    cpu_text: str
+    cpu: str
     disk: str
     net: str
     port: str
     port_title: str
     below: str
+
+
+class _Still(NamedTuple):
+    """What a row shows of a domain's facts, whatever was measured."""
+
+    fact: Domain
+    names: tuple[str, str, str, str, str, bool, bool, bool, bool, str]
+    look: tuple[str, str, str, str]
+    vcpus: str
+    size: str
+    console: tuple[str, str]
+    below: str
+
+
+_still_kept: dict[tuple[str, str], _Still] = {}
 
 
 def domain_rows(seen: Sequence[DomainSeen], fleet: Fleet, zone: Zone) -> list[DomainRow]:
@@ -56,41 +77,58 @@ def domain_rows(seen: Sequence[DomainSeen], fleet: Fleet, zone: Zone) -> list[Do
     return [_known(one) if one.known else _unknown(one, since) for one in seen]
 
 
-def _known(seen: DomainSeen) -> DomainRow:
-    domain = seen.fact
+def _still(seen: DomainSeen) -> _Still:
+    kept = _still_kept.get((seen.host, seen.key))
+    if kept is not None and kept.fact is seen.fact:
+        return kept
+    if len(_still_kept) >= _KEPT:
+        _still_kept.clear()
+    made = _still_kept[(seen.host, seen.key)] = _make_still(seen)
+    return made
+
+
+def _make_still(seen: DomainSeen) -> _Still:
+    domain, host = seen.fact, seen.host
     css, icon, word = DOMAIN_LOOKS[domain.state]
-    found = rates(seen)
-    used, whole = memory_used_bytes(seen.sample), domain.memory_bytes
-    text, filled = part_of(used, whole)
-    cpu = share(found.cpu)
-    vcpus = number(domain.vcpus)
-    console, console_title = port(domain.graphics)
-    below = f"{seen.host} · {vcpus} vCPU · {size(whole)}"
-    return DomainRow(
-        seen.host, seen.key, domain.name, domain.title or "",
-        domain.autostart is True, domain.has_snapshot is True, domain.managed_save is True,
-        domain.persistent is False, domain.damaged or "",
-        True, css, icon, word, quiet_reason(domain.state, domain.state_reason),
+    vcpus, whole = number(domain.vcpus), size(domain.memory_bytes)
+    return _Still(
+        domain,
+        (
+            f"{host}-{seen.key}", f"/hosts/{host}/domains/{seen.key}", host, domain.name,
+            domain.title or "", domain.autostart is True, domain.has_snapshot is True,
+            domain.managed_save is True, domain.persistent is False, domain.damaged or "",
+        ),
+        (css, icon, word, quiet_reason(domain.state, domain.state_reason)),
         vcpus,
-        "" if filled is None else str(filled), "warn" if (filled or 0) >= 92 else "mem", text,
-        "" if found.cpu is None else str(round(100 * found.cpu)), cpu,
-        both_ways(found.disk_read, found.disk_write), both_ways(found.net_rx, found.net_tx),
-        console, console_title,
-        below if found.cpu is None else f"{below} · CPU {cpu}",
+        whole,
+        port(domain.graphics),
+        f"{host} · {vcpus} vCPU · {whole}",
+    )  # fmt: skip
+
+
+def _known(seen: DomainSeen) -> DomainRow:
+    still = _still(seen)
+    rates = domain_rates(seen)
+    used, whole = memory_used_bytes(seen.sample), seen.fact.memory_bytes
+    filled = percent(used, whole)
+    cpu = "" if rates.cpu is None else str(round(100 * min(1.0, rates.cpu)))
+    return DomainRow(
+        *still.names, True, *still.look, still.vcpus,
+        "" if filled is None else str(min(filled, 100)),
+        "warn" if filled is not None and filled >= 92 else "mem",
+        f"– / {still.size}" if used is None else size_of(used, whole),
+        cpu,
+        both_ways(rates.disk_read, rates.disk_write), both_ways(rates.net_rx, rates.net_tx),
+        *still.console,
+        f"{still.below} · CPU {cpu} %" if cpu else still.below,
     )  # fmt: skip
 
 
 def _unknown(seen: DomainSeen, since: Mapping[str, When | None]) -> DomainRow:
-    domain = seen.fact
+    still = _still(seen)
     when = since.get(seen.host)
-    whole = size(domain.memory_bytes)
-    vcpus = number(domain.vcpus)
-    was = DOMAIN_LOOKS[domain.state].word.lower()
     return DomainRow(
-        seen.host, seen.key, domain.name, domain.title or "",
-        domain.autostart is True, domain.has_snapshot is True, domain.managed_save is True,
-        domain.persistent is False, domain.damaged or "",
-        False, "unk", "unk", "Unknown", f"since {when.short}" if when else "",
-        vcpus, "?", "", f"? / {whole}", "?", "?", "–", "–", "", "",
-        f"{seen.host} · {vcpus} vCPU · {whole} · was {was}",
+        *still.names, False, "unk", "unk", "Unknown", f"since {when.short}" if when else "",
+        still.vcpus, "?", "", f"? / {still.size}", "?", "–", "–", "", "",
+        f"{still.below} · was {still.look[2].lower()}",
     )  # fmt: skip

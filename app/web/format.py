@@ -6,7 +6,6 @@ Pure. Unknown is "–" and never 0.
 from collections.abc import Mapping, Sequence
 
 from app.inventory import Graphics
-from app.web.figures import percent, size, size_of
 
 UNKNOWN = "–"
 
@@ -78,14 +77,6 @@ def both_ways(first: float | None, second: float | None) -> str:
     if first is None and second is None:
         return UNKNOWN
     return f"{megabytes(first)} / {megabytes(second)}"
-
-
-def part_of(used: int | None, whole: int | None) -> tuple[str, int | None]:
-    """Text like "12 / 16 GiB", and how full that is in whole percent or None."""
-    filled = percent(used, whole)
-    if whole is None:
-        return size(used), None
-    return size_of(used, whole), None if filled is None else min(filled, 100)
 
 
 def port(graphics: Sequence[Graphics]) -> tuple[str, str]:
