@@ -24,7 +24,6 @@ from flask import (
     session,
 )
 from flask_wtf.csrf import generate_csrf
-from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
 from app import clock
@@ -77,8 +76,9 @@ class Pages:
         self.zone = zone
         self.kept = Kept()
         self.kept_tokens = Kept(entries=256)
-        self.csrf_slot = f"csrf-{secrets.token_hex(16)}"
-        self.toast_slot = f"toast-{secrets.token_hex(16)}"
+        self.csrf_slot, self.ribbon_slot, self.body_slot, self.toast_slot = (
+            f"slot-{secrets.token_hex(16)}" for _ in range(4)
+        )
 
 
 def attach_pages(app: Flask) -> None:
@@ -132,8 +132,9 @@ def form_page(
 def framed(html: str, nav: str, title: str, *, status: int = 200, ribbon: bool = True) -> Response:
     """`html`, rendered by a template, inside the frame of every page."""
     band = ribbon_part(LIVE, "/").body if ribbon else b""
-    frame = _frame(html.encode(), band, nav, title, LIVE)
-    return Response(_filled(frame), status, mimetype="text/html")
+    return Response(
+        _filled(_frame(nav, title, LIVE), band, html.encode()), status, mimetype="text/html"
+    )
 
 
 def ribbon_part(at: Moment, address: str, seen: Fleet | None = None) -> Rendered:
@@ -208,13 +209,12 @@ def part_response(part: Rendered) -> Response:
 def _frame_response(nav: str, part: Rendered, drawing: Drawing, here: str) -> Response:
     at = drawing.moment
     band = ribbon_part(at, here, drawing.fleet)
-    key = ("frame", nav, here, at.at_ms, band.digest)
-    frame = pages().kept.get(key, part, lambda: _frame(part.body, band.body, nav, part.title, at))
-    etag = f"{frame.digest}{_session_mark()}"
+    frame = _frame(nav, part.title, at)
+    etag = f"{part.digest}{band.digest}{frame.digest}{_session_mark()}"
     if "_flashes" not in session and request.if_none_match.contains(etag):
         response = Response(status=304)
     else:
-        response = Response(_filled(frame), mimetype="text/html")
+        response = Response(_filled(frame, band.body, part.body), mimetype="text/html")
     response.set_etag(etag)
     return response
 
@@ -227,34 +227,43 @@ def _session_mark() -> str:
     )
 
 
-def _frame(body: bytes, ribbon: bytes, nav: str, title: str, at: Moment) -> Rendered:
+def _frame(nav: str, title: str, at: Moment) -> Rendered:
+    """The frame around a part, cut at its slots; drawn once for each title and moment."""
+    kept = pages()
+    return kept.kept.get(("frame", nav, title, at.at_ms), kept, lambda: _draw_frame(nav, title, at))
+
+
+def _draw_frame(nav: str, title: str, at: Moment) -> Rendered:
     kept = pages()
     html = render_template(
         "base.html",
-        body=Markup(body.decode()),  # noqa: S704 (rendered by an escaping template)
-        ribbon=Markup(ribbon.decode()),  # noqa: S704 (as above)
+        body=kept.body_slot,
+        ribbon=kept.ribbon_slot,
         nav=nav,
         title=title,
         moment=at,
         csrf=kept.csrf_slot,
         toasts=kept.toast_slot,
-    ).encode()
-    csrf, toast = kept.csrf_slot.encode(), kept.toast_slot.encode()
-    head, rest = html.split(csrf, 1)
-    rest, end = rest.split(toast, 1)
-    middle, tail = rest.rsplit(csrf, 1)
-    pieces = (head, middle, tail, end)
-    return Rendered(b"", _digest(b"".join(pieces)), title, pieces)
+    )
+    slots = (kept.csrf_slot, kept.ribbon_slot, kept.body_slot, kept.csrf_slot, kept.toast_slot)
+    pieces = []
+    for slot in slots:
+        piece, html = html.split(slot, 1)
+        pieces.append(piece.encode())
+    pieces.append(html.encode())
+    return Rendered(b"", _digest(b"".join(pieces)), title, tuple(pieces))
 
 
 def _digest(body: bytes) -> str:
     return hashlib.blake2b(body, digest_size=8).hexdigest()
 
 
-def _filled(frame: Rendered) -> bytes:
-    head, middle, tail, end = frame.pieces
+def _filled(frame: Rendered, ribbon: bytes, body: bytes) -> bytes:
+    head, to_ribbon, to_body, to_form, to_toasts, end = frame.pieces
     token = _token()
-    return b"".join((head, token, middle, token, tail, _messages(), end))
+    return b"".join(
+        (head, token, to_ribbon, ribbon, to_body, body, to_form, token, to_toasts, _messages(), end)
+    )
 
 
 def _token() -> bytes:
