@@ -5,6 +5,7 @@ change once written, so a new tick costs what the tick brought.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -111,38 +112,8 @@ class Builder:
 
     def _looks(self, records: Mapping[int, HostRecord]) -> dict[int, _HostScan]:
         """Per host its last look, its last good one, and what else the samples need."""
-        host, scan = schema.host, schema.scan
-        mine = sa.and_(scan.c.host_id == host.c.id, scan.c.at_ms <= self._at_ms)
-
-        def newest(*conditions: sa.ColumnElement[bool], offset: int = 0) -> sa.ScalarSelect[Any]:
-            return (
-                sa.select(scan.c.at_ms)
-                .where(mine, *conditions)
-                .order_by(scan.c.at_ms.desc())
-                .limit(1)
-                .offset(offset)
-                .correlate(host)
-                .scalar_subquery()
-            )
-
-        good = scan.c.ok == 1
-        measured = scan.c.sampled.op("&")(schema.KIND_BIT["volume"]) != 0
-        last, ok = newest(), newest(good)
-        failures = (
-            sa.select(sa.func.count())
-            .where(mine, scan.c.at_ms > sa.func.coalesce(ok, -1))
-            .correlate(host)
-            .scalar_subquery()
-        )
-        query = sa.select(
-            host.c.id,
-            last.label("last_ms"),
-            ok.label("ok_ms"),
-            newest(good, offset=1).label("before_ms"),
-            newest(good, measured).label("volumes_ms"),
-            failures.label("failures"),
-        ).where(host.c.id.in_(records))
-        rows = self._connection.execute(query).all()
+        asked = {"at_ms": self._at_ms, "host_ids": list(records)}
+        rows = self._connection.execute(_looks_query(), asked).all()
         times = {(row.id, at) for row in rows for at in (row.last_ms, row.ok_ms) if at is not None}
         scans = self._scans(times)
         return {
@@ -212,21 +183,9 @@ class Builder:
         return found
 
     def _revisions(self) -> list[_Revision]:
-        entity, revision = schema.entity, schema.revision
-        still = (
-            revision.c.valid_to_ms.is_(None) if self._moment_ms is None else valid_at(self._at_ms)
-        )
-        query = (
-            sa.select(
-                revision.c.id, revision.c.entity_id, entity.c.host_id, revision.c.kind,
-                entity.c.key, revision.c.valid_from_ms,
-            )
-            .join(entity, entity.c.id == revision.c.entity_id)
-            .where(revision.c.kind.in_(_SHOWN), revision.c.valid_from_ms <= self._at_ms, still)
-        )  # fmt: skip
-        # In a fixed order, so that a past moment is the same however often it is asked for.
-        query = query.order_by(revision.c.entity_id)
-        return [_Revision(*row) for row in self._connection.execute(query).all()]
+        query = _revisions_query(live=self._moment_ms is None)
+        rows = self._connection.execute(query, {"at_ms": self._at_ms}).all()
+        return [_Revision(*row) for row in rows]
 
     def _read_facts(self, revisions: Iterable[_Revision]) -> None:
         facts = self._parsed.facts
@@ -309,6 +268,64 @@ class Builder:
             record.slug, row.key, row.entity_id, self._parsed.facts[row.id], ok_ms,
             row.valid_from_ms, known, sample, previous, elapsed,
         )  # fmt: skip
+
+
+# The two large queries are put together once: that costs more than running them.
+
+
+@cache
+def _looks_query() -> sa.Select[Any]:
+    """By host, the times of the looks that matter at `at_ms`, for the hosts `host_ids`."""
+    host, scan = schema.host, schema.scan
+    mine = sa.and_(scan.c.host_id == host.c.id, scan.c.at_ms <= sa.bindparam("at_ms"))
+
+    def newest(*conditions: sa.ColumnElement[bool], offset: int = 0) -> sa.ScalarSelect[Any]:
+        return (
+            sa.select(scan.c.at_ms)
+            .where(mine, *conditions)
+            .order_by(scan.c.at_ms.desc())
+            .limit(1)
+            .offset(offset)
+            .correlate(host)
+            .scalar_subquery()
+        )
+
+    good = scan.c.ok == 1
+    measured = scan.c.sampled.op("&")(schema.KIND_BIT["volume"]) != 0
+    ok = newest(good)
+    failures = (
+        sa.select(sa.func.count())
+        .where(mine, scan.c.at_ms > sa.func.coalesce(ok, -1))
+        .correlate(host)
+        .scalar_subquery()
+    )
+    return sa.select(
+        host.c.id,
+        newest().label("last_ms"),
+        ok.label("ok_ms"),
+        newest(good, offset=1).label("before_ms"),
+        newest(good, measured).label("volumes_ms"),
+        failures.label("failures"),
+    ).where(host.c.id.in_(sa.bindparam("host_ids", expanding=True)))
+
+
+@cache
+def _revisions_query(*, live: bool) -> sa.Select[Any]:
+    """The revisions that held at `at_ms`, without their bodies."""
+    entity, revision = schema.entity, schema.revision
+    at_ms: sa.BindParameter[int] = sa.bindparam("at_ms")
+    to_ms = revision.c.valid_to_ms
+    still = to_ms.is_(None) if live else sa.or_(to_ms.is_(None), to_ms > at_ms)
+    return (
+        sa.select(
+            revision.c.id, revision.c.entity_id, entity.c.host_id, revision.c.kind,
+            entity.c.key, revision.c.valid_from_ms,
+        )
+        .join(entity, entity.c.id == revision.c.entity_id)
+        .where(revision.c.kind.in_(_SHOWN), revision.c.valid_from_ms <= at_ms, still)
+        # In a fixed order, so that a past moment is the same however often it is asked for.
+        .order_by(revision.c.entity_id)
+    )  # fmt: skip
 
 
 def valid_at(at_ms: int) -> sa.ColumnElement[bool]:

@@ -5,10 +5,11 @@ Makes no markup; positions are percentages, because no attribute but SVG's own m
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from app.store.engine import Store
-from app.store.history import Fleet, change_density
+from app.store.history import Density, Fleet, change_density
 from app.web.moment import Moment
 from app.web.when import Zone, month_day
 
@@ -16,6 +17,8 @@ BUCKET_MS = 600_000
 BUCKETS = 144
 _SPAN_MS = BUCKET_MS * BUCKETS
 _HEIGHT = 22.0
+# The bars follow the newest scan within this time.
+_FRESH_MS = 15_000
 
 
 class Bar(NamedTuple):
@@ -48,7 +51,7 @@ def draw_ribbon(
     """The context of ribbon.html for the 24 hours before `now_ms`."""
     end_ms = (now_ms // BUCKET_MS + 1) * BUCKET_MS
     start_ms = end_ms - _SPAN_MS
-    density = change_density(store, start_ms, end_ms, BUCKETS)
+    density = _density(store, start_ms, end_ms, (fleet.as_of_ms or 0) // _FRESH_MS)
     past_end = (now_ms - start_ms) // BUCKET_MS
     changes = [bucket.changes for bucket in density]
     failed = [bucket.failed for bucket in density]
@@ -64,6 +67,12 @@ def draw_ribbon(
         "host_count": len(fleet.hosts),
         "answering": sum(host.status.known for host in fleet.hosts),
     }
+
+
+@lru_cache(maxsize=4)
+def _density(store: Store, start_ms: int, end_ms: int, _quarter: int) -> list[Density]:
+    """A day of scans is much to count; a few seconds more or less show in no bar."""
+    return change_density(store, start_ms, end_ms, BUCKETS)
 
 
 def _bars(changes: Sequence[int], failed: Sequence[int]) -> list[Bar]:
