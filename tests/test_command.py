@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -201,6 +202,14 @@ def test_a_wrong_setting_stops_with_status_two(npvirt: Npvirt) -> None:
     npvirt.environ["NPVIRT_SCAN_SECONDS"] = "5"
     npvirt.environ["NPVIRT_BIND"] = "0.0.0.0:8040"
     assert "loopback" in npvirt("serve", status=2)
+
+
+def test_a_taken_address_is_said_at_once(npvirt: Npvirt) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        npvirt.environ["NPVIRT_BIND"] = f"127.0.0.1:{other.getsockname()[1]}"
+        assert "NPVIRT_BIND" in npvirt("serve", status=1)
 
 
 def test_the_doctor_says_what_is_wrong(npvirt: Npvirt) -> None:
