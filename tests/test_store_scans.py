@@ -203,6 +203,16 @@ def test_a_host_that_nobody_looks_at_any_more_is_unknown(
     assert not fleet(a_store, at(3600)).hosts[0].status.known
 
 
+def test_over_a_gap_nothing_is_compared(a_store: Store, recorder: Recorder) -> None:
+    recorder.record(FULL)
+    recorder.record(later(3600))
+    web = fleet(a_store, at(3601)).domain("kvm-01", "w")
+    assert web is not None
+    assert web.sample is not None
+    assert web.previous is None
+    assert web.elapsed_ms is None
+
+
 def test_a_removed_host_is_there_in_the_past_alone(a_store: Store, recorder: Recorder) -> None:
     recorder.record(FULL)
     assert len(fleet(a_store, None).domains) == 2

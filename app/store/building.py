@@ -121,7 +121,7 @@ class Builder:
                 scans[(row.id, row.last_ms)],
                 scans.get((row.id, row.ok_ms)),
                 row.failures,
-                row.before_ms,
+                _near(row.before_ms, scans.get((row.id, row.ok_ms))),
                 row.volumes_ms,
             )
             for row in rows
@@ -268,6 +268,15 @@ class Builder:
             record.slug, row.key, row.entity_id, self._parsed.facts[row.id], ok_ms,
             row.valid_from_ms, known, sample, previous, elapsed,
         )  # fmt: skip
+
+
+def _near(before_ms: int | None, ok: Any) -> int | None:
+    """The good look before the last one, unless looks are missing between the two: what a counter
+    did over a gap is not what it does now.
+    """
+    if before_ms is None or ok is None:
+        return None
+    return before_ms if ok.at_ms - before_ms <= _MISSED_TICKS * ok.interval_ms else None
 
 
 # The two large queries are put together once: that costs more than running them.
