@@ -22,7 +22,6 @@ from tests.lab.slot import Slot
 _INIT = r"""
 set -e
 R=$1
-mount --make-rprivate /
 mount -t sysfs sysfs /sys
 mkdir -p /etc/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/pki /etc/sasl2
 mount --bind "$R/etc" /etc/libvirt
