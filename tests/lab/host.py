@@ -334,7 +334,8 @@ class LabHost:
         )
 
     def _enter(self) -> list[str]:
-        return ["nsenter", "-t", str(self._init), "-m", "-u", "-n", "-p", "--"]
+        # -r: its root too, which in a chroot is not that of the mount namespace.
+        return ["nsenter", "-t", str(self._init), "-m", "-u", "-n", "-p", "-r", "-w", "--"]
 
     def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
         end = time.monotonic() + 30
