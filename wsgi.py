@@ -18,6 +18,8 @@ from app.connection import describe
 from app.errors import NpvirtError
 from app.settings import load
 from app.store.engine import Store, store_path
+from app.store.users import has_users
+from app.web.signin import setup_link
 
 # gunicorn's own code for an application that cannot be loaded: its master stops as well.
 _APPLICATION_LOAD_ERROR = 4
@@ -38,6 +40,9 @@ def build() -> Flask:
         print(f"No host was configured: added “{added.slug}” ({what}).", file=sys.stderr)
     collector = Collector(settings, store)
     application = create_app(settings, store, collector)
+    if not has_users(store):
+        link = setup_link(application, settings)
+        print(f"Nobody can sign in yet. Make the first admin, once, at: {link}", flush=True)
     # What is there now stays: the garbage collector need not walk it again and again.
     gc.collect()
     gc.freeze()

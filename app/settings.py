@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app.errors import SettingsError
+
+_SECRET_MIN = 16
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Settings:
     allowed_hosts: tuple[str, ...]
     socket_dirs: tuple[str, ...]
     timezone: str
+    public_url: str
+    proxy_hops: int
+    insecure_http: bool
+    proxy_auth_secret: str
+    proxy_auth_peer: str
+    syslog: str
     allow_test_files: bool
 
 
@@ -121,6 +130,43 @@ def _timezone(text: str) -> str:
     return text
 
 
+def _public_url(text: str) -> str:
+    if not text:
+        return ""
+    parts = urlsplit(text)
+    plain = not (parts.query or parts.fragment or parts.username) and parts.path in ("", "/")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
+        raise ValueError("must be an address such as https://npvirt.example.net")
+    return text.rstrip("/").lower()
+
+
+def _hops(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 10):
+        raise ValueError("must be a number from 0 to 10")
+    return int(text)
+
+
+def _secret(text: str) -> str:
+    if text and len(text) < _SECRET_MIN:
+        raise ValueError(f"must have at least {_SECRET_MIN} characters")
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError:
+        raise ValueError("must be an IP address") from None
+
+
+def _syslog(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    is_place = bool(host and colon and port.isdecimal() and 1 <= int(port) <= 65535)
+    if text and not text.startswith("/") and not is_place:
+        raise ValueError("must be a socket's path such as /dev/log, or HOST:PORT")
+    return text
+
+
 def _switch(text: str) -> bool:
     if text.lower() not in ("0", "1", "true", "false", "yes", "no"):
         raise ValueError("must be 1 or 0")
@@ -146,7 +192,7 @@ SETTINGS: tuple[Setting, ...] = (
         "NPVIRT_BIND",
         "bind",
         "127.0.0.1:8040",
-        "address and port to listen on; loopback only",
+        "address and port to listen on",
         _bind,
     ),
     Setting(
@@ -185,6 +231,48 @@ SETTINGS: tuple[Setting, ...] = (
         _timezone,
     ),
     Setting(
+        "NPVIRT_PUBLIC_URL",
+        "public_url",
+        "",
+        "the address that browsers use, where a proxy stands before npvirt",
+        _public_url,
+    ),
+    Setting(
+        "NPVIRT_INSECURE_HTTP",
+        "insecure_http",
+        "0",
+        "1 lets NPVIRT_BIND leave loopback without HTTPS in front",
+        _switch,
+    ),
+    Setting(
+        "NPVIRT_PROXY_HOPS",
+        "proxy_hops",
+        "0",
+        "how many proxies before npvirt write X-Forwarded-For",
+        _hops,
+    ),
+    Setting(
+        "NPVIRT_PROXY_AUTH_SECRET",
+        "proxy_auth_secret",
+        "",
+        "what a proxy that signs users in sends as X-Npvirt-Proxy-Secret",
+        _secret,
+    ),
+    Setting(
+        "NPVIRT_PROXY_AUTH_PEER",
+        "proxy_auth_peer",
+        "",
+        "the address of that proxy; it names the user in X-Remote-User",
+        _address,
+    ),
+    Setting(
+        "NPVIRT_SYSLOG",
+        "syslog",
+        "",
+        "where the audit goes too: a socket (/dev/log) or HOST:PORT (UDP)",
+        _syslog,
+    ),
+    Setting(
         "NPVIRT_ALLOW_TEST_FILES",
         "allow_test_files",
         "0",
@@ -215,12 +303,21 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         except ValueError as error:
             raise SettingsError(f"{setting.name} {error}.") from None
     settings = Settings(**values)
-    if not settings.bind.is_loopback:
-        raise SettingsError(
-            f"NPVIRT_BIND is {settings.bind}, but npvirt has no sign-in yet and serves on "
-            "loopback only (127.0.0.1 or ::1)."
-        )
+    _check_together(settings)
     return settings
+
+
+def _check_together(settings: Settings) -> None:
+    is_https = settings.public_url.startswith("https:")
+    if not (settings.bind.is_loopback or is_https or settings.insecure_http):
+        raise SettingsError(
+            f"NPVIRT_BIND is {settings.bind}, where others can listen in. Put HTTPS before npvirt "
+            "and name its address in NPVIRT_PUBLIC_URL, or set NPVIRT_INSECURE_HTTP=1."
+        )
+    if bool(settings.proxy_auth_secret) != bool(settings.proxy_auth_peer):
+        raise SettingsError(
+            "NPVIRT_PROXY_AUTH_SECRET and NPVIRT_PROXY_AUTH_PEER work together only; set both."
+        )
 
 
 def _from_file(environ: Mapping[str, str], known: set[str]) -> dict[str, str]:

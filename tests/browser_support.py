@@ -15,6 +15,8 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests.signing import COOKIE, a_user, session_cookie
+
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # As root, without a screen, and without calling anybody but the served application.
 CHROMIUM_OPTIONS = [
@@ -87,14 +89,18 @@ def watched(
     width: int = 1280,
     script: bool = True,
     dark: bool = False,
+    role: str | None = "admin",
 ) -> Iterator[Watched]:
-    """A new page of its own session on `app`."""
+    """A new page of its own session on `app`, signed in as a user of that role."""
     with served(app) as base:
         context = browser.new_context(
             viewport={"width": width, "height": 900},
             java_script_enabled=script,
             color_scheme="dark" if dark else "light",
         )
+        if role is not None:
+            user = a_user(app.extensions["npvirt"].store, f"the-{role}", role)
+            context.add_cookies([{"name": COOKIE, "value": session_cookie(app, user), "url": base}])
         page = context.new_page()
         page.set_default_timeout(10_000)
         seen = Watched(page, base)

@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.store.engine import Store
+from app.store.tokens import add_token
+from app.store.users import add_user
+
+PASSWORD = "correct horse battery"
 NPVIRT = (sys.executable, "-m", "app.cli")
 
 
@@ -24,11 +29,18 @@ class Panel:
     url: str
     process: subprocess.Popen[bytes]
     environ: Mapping[str, str]
+    token: str
 
     def get(self, path: str) -> Any:
         """The JSON at `path`; raises URLError while nothing answers."""
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        asked = urllib.request.Request(self.url + path, headers=self.headers)
+        with urllib.request.urlopen(asked, timeout=10) as answer:
             return json.load(answer)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What carries the panel's token."""
+        return {"Authorization": f"Bearer {self.token}"}
 
     def items(self, kind: str) -> list[Any]:
         """All items of a list of the JSON interface."""
@@ -56,6 +68,17 @@ class Panel:
         return f"{done.stdout}{done.stderr}exit status {done.returncode}"
 
 
+def _an_admins_token(data: Path) -> str:
+    """A token of the panel that keeps its data in `data`; the user ada is there as well."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store.open(data / "npvirt.sqlite")
+    try:
+        add_user(store, "ada", "admin", PASSWORD)
+        return add_token(store, "panel", "admin", created_by="a test")
+    finally:
+        store.close()
+
+
 @contextmanager
 def panel(
     data: Path, *, prepare: Callable[[dict[str, str]], None] | None = None, **settings: str
@@ -68,9 +91,10 @@ def panel(
     environ = {**own, "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{port}", **settings}
     if prepare is not None:
         prepare(environ)
+    token = _an_admins_token(data)
     with subprocess.Popen([*NPVIRT, "serve"], env=environ, stdout=subprocess.DEVNULL) as process:
         try:
-            running = Panel(f"http://127.0.0.1:{port}", process, environ)
+            running = Panel(f"http://127.0.0.1:{port}", process, environ, token)
             running.until(lambda: running.get("/healthz"))
             yield running
         finally:

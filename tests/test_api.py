@@ -37,7 +37,17 @@ from app.inventory import (
 )
 from app.store.hosts import add_host, remove_host, set_enabled
 from app.store.record import Recorder
-from tests.web_support import GIB, HOSTILE, INTERVAL_MS, Web, host_facts, host_sample, make_web
+from tests.signing import bearer
+from tests.web_support import (
+    GIB,
+    HOSTILE,
+    INTERVAL_MS,
+    ORIGIN,
+    Web,
+    host_facts,
+    host_sample,
+    make_web,
+)
 
 WEB, DB, OFF = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
 IMAGES, OLD = (f"00000000-0000-4000-9000-00000000000{n}" for n in (1, 2))
@@ -345,7 +355,9 @@ def test_a_get_changes_nothing_and_other_methods_are_refused(api: Api) -> None:
     for name in LISTS:
         api.get(name)
     assert api.web.store.version() == version
-    refused = api.web.app.test_client().delete("/api/v1/domains")
+    refused = api.web.client.delete(
+        "/api/v1/domains", headers=ORIGIN | {"X-CSRF-Token": api.web.token()}
+    )
     assert refused.status_code == 405
     assert refused.mimetype == "application/problem+json"
 
@@ -402,7 +414,7 @@ def test_no_answer_may_be_kept_by_others_or_taken_for_a_page(api: Api) -> None:
     answer = api.get("domains")
     assert answer.mimetype == "application/json"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert answer.headers["Cache-Control"] == "private, no-store"
 
 
 # --- CSV ---
@@ -450,8 +462,10 @@ def test_csv_of_the_past_stays_the_same(api: Api) -> None:
 
 
 def scan(api: Api, slug: str, query: str = "") -> TestResponse:
-    # A script: no cookie, no Origin.
-    return api.web.app.test_client().post(f"/api/v1/hosts/{slug}/scan{query}")
+    # A script: no cookie, no Origin, but a token.
+    return api.web.app.test_client().post(
+        f"/api/v1/hosts/{slug}/scan{query}", headers=bearer(api.web.store)
+    )
 
 
 def test_a_scan_is_refused_where_nobody_would_do_it(api: Api) -> None:
@@ -479,7 +493,7 @@ def test_a_scan_that_is_asked_for_is_accepted_and_comes(tmp_path: Path) -> None:
     web.collector.start()
     try:
         wait_for(lambda: web.collector.scan_now("demo"))
-        answer = web.app.test_client().post("/api/v1/hosts/demo/scan")
+        answer = web.app.test_client().post("/api/v1/hosts/demo/scan", headers=bearer(web.store))
         assert answer.status_code == 202
         assert answer.get_json() == {"host": "demo", "asked": True, "url": "/api/v1/hosts/demo"}
         wait_for(lambda: web.client.get("/api/v1/domains").get_json()["total"] == 1)

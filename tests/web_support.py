@@ -4,7 +4,7 @@ The values are npvirt's own (what a scan would have seen); libvirt has no part i
 is the real one, not started, so nothing scans while a page is looked at.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from app.settings import Settings, load
 from app.store.engine import Store, store_path
 from app.store.hosts import HostRecord, add_host
 from app.store.record import Recorder
+from tests.signing import COOKIE, a_user, session_cookie
 
 GIB = 1 << 30
 INTERVAL_MS = 60_000
@@ -52,6 +53,15 @@ class Web:
     store: Store
     settings: Settings
     collector: Collector
+
+    def sign_in(self, name: str = "ada", role: str = "admin", hosts: Sequence[str] = ()) -> None:
+        """Have the client be signed in as this user, who is added when new."""
+        cookie = session_cookie(self.app, a_user(self.store, name, role, hosts))
+        self.client.set_cookie(COOKIE, cookie)
+
+    def sign_out(self) -> None:
+        """Have the client be nobody."""
+        self.client.delete_cookie(COOKIE)
 
     def text(self, address: str, status: int = 200) -> str:
         """The body at `address`, which must answer with `status`."""
@@ -80,7 +90,9 @@ def make_web(data: Path, **settings: str) -> Web:
     store = Store.open(store_path(loaded))
     collector = Collector(loaded, store)
     app = create_app(loaded, store, collector)
-    return Web(app, app.test_client(), store, loaded, collector)
+    web = Web(app, app.test_client(), store, loaded, collector)
+    web.sign_in()
+    return web
 
 
 @pytest.fixture

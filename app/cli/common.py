@@ -8,7 +8,9 @@ from typing import Any
 import click
 import msgspec
 
+from app.access import COMMAND_LINE
 from app.settings import Settings, load
+from app.store.audit import Attempt, note
 from app.store.engine import Store, store_path
 
 as_json: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
@@ -25,6 +27,11 @@ def opened_store() -> Iterator[tuple[Settings, Store]]:
         yield settings, store
     finally:
         store.close()
+
+
+def audited(store: Store, action: str, kind: str, name: str, **parameters: object) -> None:
+    """Write down what the owner of this machine did at its shell."""
+    note(store, Attempt(COMMAND_LINE, "", action, kind, name=name, parameters=parameters), "ok")
 
 
 def print_json(value: object) -> None:

@@ -11,8 +11,10 @@ from app import __version__
 from app.cli.common import as_json, opened_store, print_json
 from app.clock import rfc3339
 from app.settings import Settings
+from app.store.audit import first_broken
 from app.store.engine import Store
 from app.store.history import HostView, fleet
+from app.store.users import list_users
 
 
 class Finding(Struct, frozen=True):
@@ -54,6 +56,16 @@ def _examine(settings: Settings, store: Store) -> Iterator[Finding]:
     )
     damage = store.check()
     yield Finding("store", damage is None, damage or f"sound, schema {store.revision()}")
+    count, broken = first_broken(store)
+    yield Finding(
+        "audit",
+        broken is None,
+        f"{count} entries, none altered"
+        if broken is None
+        else f"entry {broken} was altered, or one before it was taken out",
+    )
+    users = len(list_users(store))
+    yield Finding("users", True, str(users) if users else "nobody yet; run: npvirt user add")
     seen = fleet(store, None)
     if not seen.hosts:
         yield Finding("hosts", False, "none is configured; run: npvirt host add")

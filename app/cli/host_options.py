@@ -192,15 +192,15 @@ def split_address(text: str, field: str, *, with_user: bool) -> tuple[str | None
     return check_user(user, field), check_host(host, field), check_port(port_text, field)
 
 
-def read_password(path: str | None) -> str | None:
+def read_password(path: str | None, option: str = "--sasl-password-file") -> str | None:
     """The one line of the file `path`, None without one; raises InvalidField."""
     if path is None:
         return None
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidField("--sasl-password-file", f"{path} cannot be read: {error}.") from None
+        raise InvalidField(option, f"{path} cannot be read: {error}.") from None
     password = text.removesuffix("\n")
     if not password or "\n" in password or "\0" in password:
-        raise InvalidField("--sasl-password-file", f"{path} must hold one line, the password.")
+        raise InvalidField(option, f"{path} must hold one line, the password.")
     return password

@@ -68,10 +68,14 @@ class Store:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A connection whose changes become visible together at the end, or not at all."""
-        with _translated(self.path), self._writer.begin() as connection:
-            yield connection
+    def writing(self, *, durable: bool = False) -> Iterator[sa.Connection]:
+        """A connection whose changes become visible together at the end, or not at all.
+        `durable` changes outlive even a loss of power right after.
+        """
+        with _translated(self.path), self._writer.connect() as connection:
+            _synchronous(connection, "FULL" if durable else "NORMAL")
+            with connection.begin():
+                yield connection
 
     def version(self) -> int:
         """A number that changes with every commit of anybody, other processes included."""
@@ -131,6 +135,12 @@ def _engine(path: Path, *, query_only: bool, size: int) -> sa.Engine:
         connection.exec_driver_sql("BEGIN" if query_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _synchronous(connection: sa.Connection, mode: str) -> None:
+    """How carefully the next transaction is written; cannot change inside of one."""
+    plain: Any = connection.connection.dbapi_connection
+    plain.execute(f"PRAGMA synchronous = {mode}")
 
 
 def _create(path: Path) -> None:

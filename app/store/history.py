@@ -78,8 +78,10 @@ def scans(store: Store, host_id: int, moment_ms: int | None, limit: int) -> list
     ]  # fmt: skip
 
 
-def change_density(store: Store, from_ms: int, to_ms: int, buckets: int) -> list[Density]:
-    """What happened in each of `buckets` equal stretches between two times."""
+def change_density(
+    store: Store, from_ms: int, to_ms: int, buckets: int, host_ids: frozenset[int] | None = None
+) -> list[Density]:
+    """What happened in `buckets` equal stretches between two times, on some hosts or all."""
     width = max(1, (to_ms - from_ms) // buckets)
     table = schema.scan
     bucket = ((table.c.at_ms - from_ms) / width).cast(sa.Integer)
@@ -92,6 +94,8 @@ def change_density(store: Store, from_ms: int, to_ms: int, buckets: int) -> list
         .where(table.c.at_ms >= from_ms, table.c.at_ms < from_ms + width * buckets)
         .group_by(bucket)
     )
+    if host_ids is not None:
+        query = query.where(table.c.host_id.in_(host_ids))
     with store.reading() as connection:
         found = {row.bucket: row for row in connection.execute(query)}
     return [

@@ -50,6 +50,13 @@ def get_host(store: Store, slug: str) -> HostRecord:
         return _needed(connection, slug)
 
 
+def host_ids_named(store: Store, slug: str) -> frozenset[int]:
+    """The ids of the hosts that have or had this name; a removed one is in the past."""
+    table = schema.host
+    with store.reading() as connection:
+        return frozenset(connection.scalars(sa.select(table.c.id).where(table.c.slug == slug)))
+
+
 def add_host(
     store: Store,
     slug: str,
@@ -215,7 +222,7 @@ def _needed(connection: sa.Connection, slug: str) -> HostRecord:
     query = sa.select(table).where(table.c.slug == slug, table.c.removed_at_ms.is_(None))
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise NotFound(f"There is no host {slug}.")
+        raise NotFound(f"There is no host {slug[:40]}.")
     return host_record(row)
 
 

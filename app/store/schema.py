@@ -12,7 +12,7 @@ from msgspec.structs import fields
 from app.inventory import KINDS, Kind
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0001"
+REVISION = "0002"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -122,6 +122,97 @@ revision = sa.Table(
 sa.Index("revision_entity_from", revision.c.entity_id, revision.c.valid_from_ms)
 sa.Index("revision_kind_to", revision.c.kind, revision.c.valid_to_ms)
 sa.Index("revision_from", revision.c.valid_from_ms)
+
+user = sa.Table(
+    "user",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("role", sa.Text, nullable=False),
+    # The hosts that they may see, as JSON; NULL: all.
+    sa.Column("host_ids", sa.Text),
+    # Werkzeug's scrypt text; NULL: they sign in elsewhere.
+    sa.Column("password", sa.Text),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("disabled", Flag, nullable=False),
+    sa.Column("created_at_ms", Wide, nullable=False),
+    sa.Column("signed_in_at_ms", Wide),
+    sqlite_strict=True,
+)
+
+session = sa.Table(
+    "session",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    # Of the random text in the browser's cookie, which is kept nowhere.
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("user_id", Wide, sa.ForeignKey("user.id"), nullable=False),
+    sa.Column("created_at_ms", Wide, nullable=False),
+    sa.Column("seen_at_ms", Wide, nullable=False),
+    sa.Column("expires_at_ms", Wide, nullable=False),
+    sa.Column("peer", sa.Text, nullable=False),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("ended_at_ms", Wide),
+    sqlite_strict=True,
+)
+sa.Index("session_user", session.c.user_id)
+
+token = sa.Table(
+    "token",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("host_ids", sa.Text),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("created_at_ms", Wide, nullable=False),
+    sa.Column("expires_at_ms", Wide),
+    sa.Column("revoked_at_ms", Wide),
+    sa.Column("used_at_ms", Wide),
+    sqlite_strict=True,
+)
+
+# Append-only. An intent has no outcome; the entry of its outcome names it in intent_id. A refusal
+# is one entry. Each digest covers its row and the digest before it.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("intent_id", Wide, sa.ForeignKey("audit.id")),
+    sa.Column("at_ms", Wide, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("peer", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("host_id", Wide),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False),
+    # Of an intent alone, so that the unique index lets one intent be.
+    sa.Column("request_id", sa.Text),
+    sa.Column("outcome", sa.Text),
+    sa.Column("sentence", sa.Text),
+    # What libvirt said, for admins.
+    sa.Column("detail", sa.Text),
+    sa.Column("took_ms", Wide),
+    sa.Column("digest", sa.Text, nullable=False),
+    sqlite_strict=True,
+)
+sa.Index("audit_at", audit.c.at_ms)
+sa.Index("audit_object", audit.c.host_id, audit.c.key, audit.c.at_ms)
+sa.Index("audit_intent", audit.c.intent_id, unique=True)
+sa.Index(
+    "audit_request",
+    audit.c.host_id,
+    audit.c.kind,
+    audit.c.key,
+    audit.c.action,
+    audit.c.request_id,
+    unique=True,
+)
 
 
 def sample_columns(kind: Kind) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The web: pages, their parts, the JSON interface. Draws from the store alone.
 
 No handler of a GET waits on libvirt, and nothing here imports libvirt or app/virt. `register`
-gives a Flask application its routes, checks, headers and templates' vocabulary.
+gives a Flask application its routes, checks, headers and templates' vocabulary; a route that does
+not say who may use it stops the start.
 """
 
 import hashlib
@@ -12,9 +13,13 @@ from jinja2 import StrictUndefined
 
 from app import __version__
 from app.services import Services
-from app.web import api, domains, guard, host_forms, hosts, networks, overview, storage
+from app.web import api, domains, guard, host_forms, hosts, networks, overview, signin, storage
+from app.web.auditing import audit_refusal
 from app.web.errors import register_errors
+from app.web.identity import attach_identities
 from app.web.page import attach_pages
+from app.web.permission import check_declared
+from app.web.signin import attach_signin
 from app.web.words import DOMAIN_LOOKS
 
 # name, label, icon, address
@@ -30,12 +35,15 @@ NAVIGATION = (
 def register(app: Flask) -> None:
     """Make `app`, which has its services attached, answer."""
     services: Services = app.extensions["npvirt"]
-    guard.protect(app, services.settings)
+    guard.protect(app, services.settings, audit_refusal)
+    attach_identities(app)
+    attach_signin(app)
     attach_pages(app)
     _speak(app, services)
     register_errors(app)
-    for module in (overview, hosts, host_forms, domains, storage, networks, api):
+    for module in (overview, hosts, host_forms, domains, storage, networks, signin, api):
         app.register_blueprint(module.blueprint)
+    check_declared(app)
 
 
 def _speak(app: Flask, services: Services) -> None:

@@ -5,8 +5,6 @@ from typing import Any
 from flask import Blueprint, Response, redirect, request
 
 from app import clock
-from app.services import services
-from app.store.history import fleet
 from app.web.api.lists import answer_named
 from app.web.domain_page import build_domain
 from app.web.domain_rows import domain_rows
@@ -27,6 +25,8 @@ from app.web.list_page import (
 from app.web.listing import Counts
 from app.web.moment import moment
 from app.web.page import Drawing, View, draw
+from app.web.permission import needs
+from app.web.scope import seen_fleet
 from app.web.words import DOMAIN_LOOKS
 
 blueprint = Blueprint("domains", __name__)
@@ -60,6 +60,7 @@ _COLUMNS = (
 
 @blueprint.get("/domains")
 @blueprint.get("/ui/domains")
+@needs("viewer")
 def domains() -> Response:
     """The list of domains, its part, or all of it as CSV."""
     if "format" in request.args:
@@ -69,19 +70,21 @@ def domains() -> Response:
 
 @blueprint.get("/hosts/<slug>/domains/<uuid>")
 @blueprint.get("/ui/hosts/<slug>/domains/<uuid>")
+@needs("viewer")
 def domain(slug: str, uuid: str) -> Response:
     """One domain, or its part."""
     return draw(ONE, lambda drawing: build_domain(drawing, slug, uuid))
 
 
 @blueprint.get("/hosts/<slug>/domains")
+@needs("viewer")
 def look_up(slug: str) -> Response:
     """The page of the domain of this host whose id, name or UUID is `q`; without it, all."""
     at = moment(request.args, clock.now_ms())
     wanted = request.args.get("q", "").strip()
     if not wanted:
         return _go(f"/domains?host={slug}{at.also}")
-    seen = look_up_domain(fleet(services().store, at.at_ms), slug, wanted)
+    seen = look_up_domain(seen_fleet(at.at_ms), slug, wanted)
     return _go(f"/hosts/{seen.host}/domains/{seen.key}{at.query}")
 
 

@@ -1,20 +1,30 @@
 """What every request must pass and every answer must carry.
 
-Host header, origin and CSRF token of unsafe requests, size limits, security headers, and the key
-that signs the session cookie (which holds nothing but the CSRF seed). Knows no page.
+In this order: the Host header, who asks, origin and CSRF token of unsafe requests, whether the
+host is in their scope, whether their role is enough. Size limits, security headers, and the key
+that signs the session cookie. Knows no page.
 """
 
 import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import BadRequest, Forbidden
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+from app.access import Principal
+from app.errors import NotFound
+from app.services import services
 from app.settings import Settings
+from app.store.hosts import host_ids_named
+from app.web.errors import problem
+from app.web.identity import identify, is_by_token
+from app.web.permission import Needs, needed_by
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -31,18 +41,28 @@ HEADERS = {
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _YEAR = "public, max-age=31536000, immutable"
 _BODY_BYTES = 64 * 1024
-_FORM_PARTS = 100
+_FORM_PARTS = 2_000
+_NEXT_MAX = 2_000
+
+# What is answered without a session where no route matches: nothing tells what is there.
+_OPEN_PREFIXES = ("/static/", "/embed/")
+_LIKE_A_PROGRAM = ("/api/", "/metrics")
+
+OnRefusal = Callable[[str], None]
 
 csrf = CSRFProtect()
 
 
-def protect(app: Flask, settings: Settings) -> None:
-    """Put the checks and headers of this module around every request of `app`."""
+def protect(app: Flask, settings: Settings, on_refusal: OnRefusal) -> None:
+    """Put the checks and headers of this module around every request of `app`. `on_refusal` is
+    told why somebody who is signed in was refused.
+    """
     app.config.update(
         SECRET_KEY=session_key(settings.data),
         SESSION_COOKIE_NAME="npvirt",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.public_url.startswith("https:"),
         MAX_CONTENT_LENGTH=_BODY_BYTES,
         MAX_FORM_MEMORY_SIZE=_BODY_BYTES,
         MAX_FORM_PARTS=_FORM_PARTS,
@@ -54,11 +74,27 @@ def protect(app: Flask, settings: Settings) -> None:
     csrf.init_app(app)
     names = trusted_names(settings)
 
-    def check() -> None:
+    if settings.proxy_hops:
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=0)  # type: ignore[method-assign]
+    origins = (settings.public_url,) if settings.public_url else ()
+
+    def check() -> Response | None:
         _check_host(names)
+        who = identify()
+        needed = _needed(app)
+        if needed.role is not None and who is None:
+            return _sign_in_first()
         if request.method not in _SAFE:
-            _check_origin()
+            _check_origin(origins)
             _check_token()
+        if needed.role is not None and who is not None:
+            _check_scope(who)
+            refusal = needed.refusal(who)
+            if refusal is not None:
+                on_refusal(refusal)
+                raise Forbidden(refusal)
+        return None
 
     app.before_request(check)
     app.after_request(_finish)
@@ -68,7 +104,9 @@ def trusted_names(settings: Settings) -> tuple[str, ...]:
     """The names that the Host header may carry, whatever the port: loopback's own, the address
     that is bound, and what NPVIRT_ALLOWED_HOSTS adds.
     """
-    extra = (name.strip("[]").lower() for name in settings.allowed_hosts)
+    extra = [name.strip("[]").lower() for name in settings.allowed_hosts]
+    if settings.public_url:
+        extra.append(urlsplit(settings.public_url).hostname or "")
     return ("localhost", "127.0.0.1", "::1", settings.bind.host, *extra)
 
 
@@ -110,14 +148,58 @@ def _host_name(header: str) -> str | None:
     return parts.hostname if is_plain else None
 
 
-def _check_origin() -> None:
+def _needed(app: Flask) -> Needs:
+    """What this request asks of who asks."""
+    if request.endpoint is not None:
+        return needed_by(app, request.endpoint)
+    return Needs(None if request.path.startswith(_OPEN_PREFIXES) else "viewer")
+
+
+def _sign_in_first() -> Response:
+    """What somebody without a session or token gets, in the form that they read."""
+    if request.path.startswith(_LIKE_A_PROGRAM):
+        answer = problem(401, "This needs a token: Authorization: Bearer npt_…")
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="npvirt"'
+        return answer
+    here = request.full_path if request.query_string else request.path
+    if request.headers.get("HX-Request") == "true":
+        shown = request.headers.get("HX-Current-URL", "")
+        address = login_address(urlsplit(shown)._replace(scheme="", netloc="").geturl())
+        return Response(status=401, headers={"HX-Redirect": address})
+    wanted = here if request.method in _SAFE and not here.startswith("/ui/") else "/"
+    return Response(status=303, headers={"Location": login_address(wanted)})
+
+
+def login_address(wanted: str) -> str:
+    """The address of the sign-in that leads to `wanted` afterwards."""
+    return f"/login?next={quote(local_path(wanted), safe='/')}"
+
+
+def local_path(text: str) -> str:
+    """`text` if it is an address of npvirt's own without its name, else "/"."""
+    is_local = text.startswith("/") and not text.startswith(("//", "/\\"))
+    plain = all(32 < ord(character) < 127 for character in text) and "\\" not in text
+    return text if is_local and plain and len(text) <= _NEXT_MAX else "/"
+
+
+def _check_scope(who: Principal) -> None:
+    """A host that is not theirs is not there: NotFound, as for a host that never was."""
+    slug = (request.view_args or {}).get("slug")
+    if slug is None or who.host_ids is None:
+        return
+    ids = host_ids_named(services().store, slug)
+    if not ids & who.host_ids:
+        raise NotFound(f"There is no host {slug[:40]}.")
+
+
+def _check_origin(origins: tuple[str, ...]) -> None:
     """Refuse what another site sends. Scripts send neither header, and no cookie."""
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
     if site is not None:
         allowed = site in ("same-origin", "none")
     elif origin is not None:
-        allowed = origin == request.host_url.removesuffix("/")
+        allowed = origin in (origins or (request.host_url.removesuffix("/"),))
     else:
         allowed = not request.cookies
     if not allowed:
@@ -125,7 +207,8 @@ def _check_origin() -> None:
 
 
 def _check_token() -> None:
-    if _is_script():
+    if is_by_token():
+        # No browser adds this header by itself, so nobody can be made to send it.
         return
     try:
         csrf.protect()
@@ -136,16 +219,12 @@ def _check_token() -> None:
         ) from None
 
 
-def _is_script() -> bool:
-    """Whether this is an API call of a program: no browser sends one without these headers."""
-    marks = ("Origin", "Sec-Fetch-Site", "Cookie")
-    return request.path.startswith("/api/") and not any(mark in request.headers for mark in marks)
-
-
 def _finish(response: Response) -> Response:
     response.headers.update(HEADERS)
     if request.endpoint == "static" and "v" in request.args and response.status_code < 400:
         response.headers["Cache-Control"] = _YEAR
-    elif request.endpoint == "static" or "Cache-Control" not in response.headers:
+    elif request.endpoint == "static":
         response.headers["Cache-Control"] = "private, no-cache"
+    else:
+        response.headers["Cache-Control"] = "private, no-store"
     return response

@@ -19,6 +19,7 @@ from app.web.connection_form import Form, choices, empty_form, form_of, read_for
 from app.web.connection_result import ConnectionResult, result_of
 from app.web.moment import LIVE
 from app.web.page import framed
+from app.web.permission import needs
 
 blueprint = Blueprint("host_forms", __name__)
 
@@ -39,6 +40,7 @@ class Sheet:
 
 
 @blueprint.get("/hosts/add")
+@needs("admin", everywhere=True)
 def add() -> Response:
     """An empty form; `?transport=` chooses one."""
     transport = request.args.get("transport", "ssh")
@@ -48,12 +50,14 @@ def add() -> Response:
 
 
 @blueprint.post("/hosts/add")
+@needs("admin", everywhere=True)
 def added() -> Response:
     """Test the fields, or add the host that they describe."""
     return _handle(Sheet("", _read(None)), None)
 
 
 @blueprint.get("/hosts/<slug>/edit")
+@needs("admin", everywhere=True)
 def edit(slug: str) -> Response:
     """The form filled with how the host is reached."""
     record = get_host(services().store, slug)
@@ -62,6 +66,7 @@ def edit(slug: str) -> Response:
 
 
 @blueprint.post("/hosts/<slug>/edit")
+@needs("admin", everywhere=True)
 def edited(slug: str) -> Response:
     """Test the fields, or save them."""
     record = get_host(services().store, slug)
@@ -71,6 +76,7 @@ def edited(slug: str) -> Response:
 
 
 @blueprint.post("/ui/hosts/uri")
+@needs("admin", everywhere=True)
 def uri() -> Response:
     """The libvirt URI that the fields make, to be shown while they are typed."""
     html = render_template("hosts/uri.html", uri=_uri(_read(None)), moment=LIVE)

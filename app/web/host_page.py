@@ -80,7 +80,7 @@ def find_host(fleet: Fleet, slug: str) -> HostView:
     for host in fleet.hosts:
         if host.slug == slug:
             return host
-    raise NotFound(f"npvirt has no host “{slug[:32]}” at this moment.")
+    raise NotFound(f"There is no host {slug[:40]}.")
 
 
 def build_host(drawing: Drawing, slug: str) -> Mapping[str, object]:

@@ -11,6 +11,7 @@ from app.store.hosts import HostRecord, edit_host, get_host, remove_host, set_en
 from app.web.host_page import build_host
 from app.web.host_rows import host_rows
 from app.web.page import Drawing, View, draw
+from app.web.permission import needs
 
 blueprint = Blueprint("hosts", __name__)
 
@@ -20,6 +21,7 @@ HOST = View("hosts/one.html", "hosts")
 
 @blueprint.get("/hosts")
 @blueprint.get("/ui/hosts")
+@needs("viewer")
 def hosts() -> Response:
     """The list of hosts, or its part."""
     return draw(HOSTS, build_list)
@@ -27,6 +29,7 @@ def hosts() -> Response:
 
 @blueprint.get("/hosts/<slug>")
 @blueprint.get("/ui/hosts/<slug>")
+@needs("viewer")
 def host(slug: str) -> Response:
     """One host, or its part."""
     return draw(HOST, lambda drawing: build_host(drawing, slug))
@@ -45,6 +48,7 @@ def build_list(drawing: Drawing) -> dict[str, object]:
 
 
 @blueprint.post("/hosts/<slug>/scan")
+@needs("operator")
 def scan(slug: str) -> Response:
     """Ask for a scan of this host; the page brings what it saw."""
     record = get_host(services().store, slug)
@@ -58,6 +62,7 @@ def scan(slug: str) -> Response:
 
 
 @blueprint.post("/hosts/<slug>/enable")
+@needs("admin", everywhere=True)
 def enable(slug: str) -> Response:
     """Scan this host again."""
     record = _checked(slug)
@@ -67,6 +72,7 @@ def enable(slug: str) -> Response:
 
 
 @blueprint.post("/hosts/<slug>/disable")
+@needs("admin", everywhere=True)
 def disable(slug: str) -> Response:
     """Stop scanning this host; what was seen stays."""
     record = _checked(slug)
@@ -76,6 +82,7 @@ def disable(slug: str) -> Response:
 
 
 @blueprint.post("/hosts/<slug>/read-only")
+@needs("admin", everywhere=True)
 def read_only(slug: str) -> Response:
     """Let npvirt act on this host (`read_only=no`), or only look (`read_only=yes`)."""
     wanted = request.form.get("read_only", "")
@@ -90,6 +97,7 @@ def read_only(slug: str) -> Response:
 
 
 @blueprint.post("/hosts/<slug>/remove")
+@needs("admin", everywhere=True)
 def remove(slug: str) -> Response:
     """Take this host out of npvirt; nothing happens on the host, and the history stays."""
     record = _checked(slug)

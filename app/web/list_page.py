@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from werkzeug.datastructures import MultiDict
 
 from app.errors import InvalidField
-from app.services import services
-from app.store.history import Fleet, fleet
+from app.store.history import Fleet
 from app.web.api.answers import known_hosts
 from app.web.kinds import MOVING_SORTS
 from app.web.listing import Kind, Query, address, read_query
 from app.web.page import Drawing
+from app.web.scope import seen_fleet
 
 _EPOCH_MS = re.compile(r"[0-9]{1,14}")
 
@@ -97,7 +97,7 @@ def _basis(pinned: Sequence[str], seen: Fleet) -> Fleet | None:
     newest_ms = seen.as_of_ms
     if newest_ms is None or at_ms >= newest_ms:
         return None
-    return fleet(services().store, at_ms)
+    return seen_fleet(at_ms)
 
 
 def columns(asked: Asked, wanted: Sequence[tuple[str, str, str, str]]) -> list[Column]:

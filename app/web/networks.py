@@ -18,6 +18,7 @@ from app.web.kinds import (
 )
 from app.web.list_page import asked, host_choices, placed
 from app.web.page import Drawing, View, draw
+from app.web.permission import needs
 from app.web.when import When, Zone
 
 blueprint = Blueprint("networks", __name__)
@@ -80,6 +81,7 @@ class InterfaceRow(NamedTuple):
 
 @blueprint.get("/networks")
 @blueprint.get("/ui/networks")
+@needs("viewer")
 def networks() -> Response:
     """Networks and interfaces, their part, or the networks as CSV."""
     if "format" in request.args:

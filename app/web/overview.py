@@ -25,6 +25,7 @@ from app.web.figures import (
 from app.web.host_rows import RUNNING, condition, cpu_percent, facts_of, host_rows, samples_of
 from app.web.moment import LIVE
 from app.web.page import Drawing, View, draw, part_response, ribbon_part
+from app.web.permission import needs
 
 blueprint = Blueprint("overview", __name__)
 
@@ -59,12 +60,14 @@ class PoolRow:
 
 @blueprint.get("/")
 @blueprint.get("/ui/overview")
+@needs("viewer")
 def overview() -> Response:
     """The overview, or its part."""
     return draw(OVERVIEW, build)
 
 
 @blueprint.get("/ui/ribbon")
+@needs("viewer")
 def ribbon() -> Response:
     """The ribbon of the present."""
     return part_response(ribbon_part(LIVE, "/"))

@@ -27,12 +27,15 @@ from flask_wtf.csrf import generate_csrf
 from werkzeug.datastructures import MultiDict
 
 from app import clock
+from app.access import ROLES, Role
 from app.errors import InvalidField
 from app.services import services
-from app.store.history import Fleet, fleet
+from app.store.history import Fleet
+from app.web.identity import may, maybe_principal, principal
 from app.web.kept import Kept, Rendered
 from app.web.moment import LIVE, Moment, moment
 from app.web.ribbon import draw_ribbon
+from app.web.scope import reader, seen_fleet
 from app.web.when import Zone
 
 _KEY = "npvirt-pages"
@@ -57,11 +60,16 @@ class Drawing:
     moment: Moment
     arguments: MultiDict[str, str]
     zone: Zone
+    role: Role
 
     @property
     def live(self) -> bool:
         """Whether this is the present, so that buttons may stand on the page."""
         return not self.moment.past
+
+    def may(self, role: Role) -> bool:
+        """Whether who looks at it has that role."""
+        return ROLES.index(self.role) >= ROLES.index(role)
 
 
 Build = Callable[[Drawing], Mapping[str, object]]
@@ -76,8 +84,8 @@ class Pages:
         self.zone = zone
         self.kept = Kept()
         self.kept_tokens = Kept(entries=256)
-        self.csrf_slot, self.ribbon_slot, self.body_slot, self.toast_slot = (
-            f"slot-{secrets.token_hex(16)}" for _ in range(4)
+        self.csrf_slot, self.user_slot, self.ribbon_slot, self.body_slot, self.toast_slot = (
+            f"slot-{secrets.token_hex(16)}" for _ in range(5)
         )
 
 
@@ -97,12 +105,13 @@ def draw(view: View, build: Build) -> Response:
     """
     arguments = _arguments(view)
     at = moment(request.args, clock.now_ms())
-    store = services().store
-    drawing = Drawing(fleet(store, at.at_ms), at, arguments, pages().zone)
+    drawing = Drawing(seen_fleet(at.at_ms), at, arguments, pages().zone, principal().role)
     address = page_address(request.path)
     query = _query(arguments, at)
     part = pages().kept.get(
-        (address, query), drawing.fleet, lambda: _part(view, build, drawing, address, query)
+        (address, query, reader()),
+        drawing.fleet,
+        lambda: _part(view, build, drawing, address, query),
     )
     if request.path.startswith("/ui/"):
         return part_response(part)
@@ -125,13 +134,15 @@ def form_page(
     template: str, nav: str, title: str, *, status: int = 200, **context: object
 ) -> Response:
     """A page that is drawn for this one request (forms): not kept, not refreshing itself."""
-    html = render_template(template, moment=LIVE, csrf=generate_csrf(), title=title, **context)
+    html = render_template(
+        template, moment=LIVE, csrf=generate_csrf(), title=title, may=may, **context
+    )
     return framed(html, nav, title, status=status)
 
 
 def framed(html: str, nav: str, title: str, *, status: int = 200, ribbon: bool = True) -> Response:
     """`html`, rendered by a template, inside the frame of every page."""
-    band = ribbon_part(LIVE, "/").body if ribbon else b""
+    band = ribbon_part(LIVE, "/").body if ribbon and maybe_principal() is not None else b""
     return Response(
         _filled(_frame(nav, title, LIVE), band, html.encode()), status, mimetype="text/html"
     )
@@ -141,13 +152,14 @@ def ribbon_part(at: Moment, address: str, seen: Fleet | None = None) -> Rendered
     """The band under the header, drawn for `at`; the address matters for the past alone, where
     it leads back to the present of the same page.
     """
-    basis = fleet(services().store, at.at_ms) if seen is None else seen
+    basis = seen_fleet(at.at_ms) if seen is None else seen
     now_ms = clock.now_ms() if at.at_ms is None else at.at_ms
     bucket = now_ms // 600_000
-    key = ("ribbon", at.at_ms, bucket, address if at.past else "")
+    scope = principal().host_ids
+    key = ("ribbon", at.at_ms, bucket, address if at.past else "", scope)
 
     def make() -> Rendered:
-        context = draw_ribbon(services().store, basis, at, now_ms, pages().zone)
+        context = draw_ribbon(services().store, basis, at, now_ms, pages().zone, scope)
         html = render_template("ribbon.html", moment=at, live_address=address, **context)
         return _with_digest(html)
 
@@ -156,7 +168,7 @@ def ribbon_part(at: Moment, address: str, seen: Fleet | None = None) -> Rendered
 
 def render_part(template: str, **context: object) -> str:
     """A fragment for one request that belongs to no view (the answer to a form)."""
-    return render_template(template, moment=LIVE, **context)
+    return render_template(template, moment=LIVE, may=may, **context)
 
 
 def _arguments(view: View) -> MultiDict[str, str]:
@@ -184,7 +196,13 @@ def _part(view: View, build: Build, drawing: Drawing, address: str, query: str) 
     poll = source if drawing.live else ""
     context = build(drawing)
     html = render_template(
-        view.part, moment=drawing.moment, live=drawing.live, poll=poll, query=query, **context
+        view.part,
+        moment=drawing.moment,
+        live=drawing.live,
+        may=drawing.may,
+        poll=poll,
+        query=query,
+        **context,
     )
     return _with_digest(html, str(context.get("title", "")))
 
@@ -195,6 +213,14 @@ def _with_digest(html: str, title: str = "") -> Rendered:
     digest = _digest(body)
     # Once: the address in the root element comes first, and names from hosts come after it.
     return Rendered(body.replace(_HAVE.encode(), digest.encode(), 1), digest, title)
+
+
+def bare_page(template: str, title: str, *, status: int = 200, **context: object) -> Response:
+    """A page of its own without navigation: signing in and setting up."""
+    html = render_template(
+        template, moment=LIVE, csrf=generate_csrf(), title=title, toasts="", **context
+    )
+    return Response(html, status, mimetype="text/html")
 
 
 def part_response(part: Rendered) -> Response:
@@ -221,7 +247,7 @@ def _frame_response(nav: str, part: Rendered, drawing: Drawing, here: str) -> Re
 
 def _session_mark() -> str:
     """What tells one session's page from another's, without giving the CSRF seed away."""
-    seed = str(session.get("csrf_token", ""))
+    seed = str(session.get("csrf_token", "")) + principal().who
     return (
         hashlib.blake2b(seed.encode(), digest_size=4).hexdigest() if seed else secrets.token_hex(4)
     )
@@ -238,6 +264,7 @@ def _draw_frame(nav: str, title: str, at: Moment) -> Rendered:
     html = render_template(
         "base.html",
         body=kept.body_slot,
+        user=kept.user_slot,
         ribbon=kept.ribbon_slot,
         nav=nav,
         title=title,
@@ -245,7 +272,10 @@ def _draw_frame(nav: str, title: str, at: Moment) -> Rendered:
         csrf=kept.csrf_slot,
         toasts=kept.toast_slot,
     )
-    slots = (kept.csrf_slot, kept.ribbon_slot, kept.body_slot, kept.csrf_slot, kept.toast_slot)
+    slots = (
+        kept.csrf_slot, kept.user_slot, kept.ribbon_slot, kept.body_slot, kept.csrf_slot,
+        kept.toast_slot,
+    )  # fmt: skip
     pieces = []
     for slot in slots:
         piece, html = html.split(slot, 1)
@@ -259,11 +289,26 @@ def _digest(body: bytes) -> str:
 
 
 def _filled(frame: Rendered, ribbon: bytes, body: bytes) -> bytes:
-    head, to_ribbon, to_body, to_form, to_toasts, end = frame.pieces
+    head, to_user, to_ribbon, to_body, to_form, to_toasts, end = frame.pieces
     token = _token()
     return b"".join(
-        (head, token, to_ribbon, ribbon, to_body, body, to_form, token, to_toasts, _messages(), end)
-    )
+        (head, token, to_user, _user_menu(), to_ribbon, ribbon, to_body, body, to_form, token,
+         to_toasts, _messages(), end)
+    )  # fmt: skip
+
+
+def _user_menu() -> bytes:
+    """Who is signed in, with what is theirs to open; nothing for nobody."""
+    who = maybe_principal()
+    if who is None:
+        return b""
+    key = ("user", who.kind, who.name, who.role, who.session_id is None)
+    kept = pages()
+
+    def make() -> Rendered:
+        return Rendered(render_template("user_menu.html", who=who, may=who.may).encode(), "")
+
+    return kept.kept.get(key, kept, make).body
 
 
 def _token() -> bytes:

@@ -46,12 +46,12 @@ class Label(NamedTuple):
 
 
 def draw_ribbon(
-    store: Store, fleet: Fleet, at: Moment, now_ms: int, zone: Zone
+    store: Store, fleet: Fleet, at: Moment, now_ms: int, zone: Zone, scope: frozenset[int] | None
 ) -> dict[str, object]:
-    """The context of ribbon.html for the 24 hours before `now_ms`."""
+    """The context of ribbon.html for the 24 hours before `now_ms`, of the hosts in `scope`."""
     end_ms = (now_ms // BUCKET_MS + 1) * BUCKET_MS
     start_ms = end_ms - _SPAN_MS
-    density = _density(store, start_ms, end_ms, (fleet.as_of_ms or 0) // _FRESH_MS)
+    density = _density(store, start_ms, end_ms, scope, (fleet.as_of_ms or 0) // _FRESH_MS)
     past_end = (now_ms - start_ms) // BUCKET_MS
     changes = [bucket.changes for bucket in density]
     failed = [bucket.failed for bucket in density]
@@ -69,10 +69,12 @@ def draw_ribbon(
     }
 
 
-@lru_cache(maxsize=4)
-def _density(store: Store, start_ms: int, end_ms: int, _quarter: int) -> list[Density]:
+@lru_cache(maxsize=8)
+def _density(
+    store: Store, start_ms: int, end_ms: int, scope: frozenset[int] | None, _quarter: int
+) -> list[Density]:
     """A day of scans is much to count; a few seconds more or less show in no bar."""
-    return change_density(store, start_ms, end_ms, BUCKETS)
+    return change_density(store, start_ms, end_ms, BUCKETS, scope)
 
 
 def _bars(changes: Sequence[int], failed: Sequence[int]) -> list[Bar]:

@@ -28,6 +28,7 @@ from app.web.list_page import (
 )
 from app.web.listing import Kind
 from app.web.page import Drawing, View, draw
+from app.web.permission import needs
 from app.web.usage import Usage
 from app.web.when import When, Zone
 from app.web.words import POOL_LOOKS
@@ -116,6 +117,7 @@ class VolumeRow(NamedTuple):
 
 @blueprint.get("/pools")
 @blueprint.get("/ui/pools")
+@needs("viewer")
 def pools() -> Response:
     """The list of storage pools, its part, or all of it as CSV."""
     if "format" in request.args:
@@ -125,6 +127,7 @@ def pools() -> Response:
 
 @blueprint.get("/hosts/<slug>/pools/<uuid>")
 @blueprint.get("/ui/hosts/<slug>/pools/<uuid>")
+@needs("viewer")
 def pool(slug: str, uuid: str) -> Response:
     """One storage pool with its volumes, or its part."""
     answer = draw(ONE, lambda drawing: build_pool(drawing, slug, uuid))

@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from app import clock
 from app.errors import InvalidField
-from app.services import services
-from app.store.history import Fleet, fleet
+from app.store.history import Fleet
 from app.web.api.items import Item, time_or_none
 from app.web.csv import to_csv
 from app.web.kept import Rendered
 from app.web.listing import Kind, Query, read_query
 from app.web.moment import moment
 from app.web.page import pages
+from app.web.scope import reader, seen_fleet
 
 _FORMATS = ("json", "csv")
 # A file holds all that match; a page of it is of no use to anybody who did not ask for one.
@@ -101,13 +101,13 @@ def known_hosts(seen: Fleet) -> set[str]:
     """The hosts that may be asked for: those of the moment, and those of the present."""
     slugs = {view.slug for view in seen.hosts}
     if seen.moment_ms is not None:
-        slugs |= {view.slug for view in fleet(services().store, None).hosts}
+        slugs |= {view.slug for view in seen_fleet(None).hosts}
     return slugs
 
 
 def _fleet() -> Fleet:
     at = moment(request.args, clock.now_ms())
-    return fleet(services().store, at.at_ms)
+    return seen_fleet(at.at_ms)
 
 
 def _as_then(seen: Fleet) -> Fleet:
@@ -136,7 +136,7 @@ def _scans(seen: Fleet, hosts: Collection[str]) -> Item:
 
 def _kept(seen: Fleet, mimetype: str, make: Callable[[], bytes]) -> Response:
     arguments = sorted(request.args.items(multi=True))
-    key = ("api", mimetype, request.path, urlencode(arguments))
+    key = ("api", mimetype, request.path, urlencode(arguments), reader())
 
     def rendered() -> Rendered:
         body = make()

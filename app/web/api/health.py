@@ -5,9 +5,11 @@ from flask import Response
 
 from app.services import services
 from app.web.api import blueprint
+from app.web.permission import open_to_all
 
 
 @blueprint.get("/healthz")
+@open_to_all
 def healthz() -> Response:
     """200 while the process lives and its scheduler ticks, else 503."""
     health = services().collector.health()
@@ -15,6 +17,7 @@ def healthz() -> Response:
 
 
 @blueprint.get("/readyz")
+@open_to_all
 def readyz() -> Response:
     """200 when pages can be drawn; the store's own error (503) when not."""
     services().store.version()

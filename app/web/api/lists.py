@@ -21,6 +21,7 @@ from app.web.kinds import (
     volumes_of,
 )
 from app.web.listing import Answer, Kind, Query, by_host
+from app.web.permission import needs
 
 _HOST_CONDITIONS = ("ok", "partial", "unknown", "waiting", "disabled")
 
@@ -137,6 +138,7 @@ _LISTS: Mapping[str, _List] = {
 }  # fmt: skip
 
 
+@needs("viewer")
 def answer_named(name: str) -> Response:
     """The list of that name, as this request's query string asks for it."""
     found = _LISTS[name]

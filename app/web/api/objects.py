@@ -24,15 +24,18 @@ from app.web.host_rows import condition, facts_of, samples_of
 from app.web.kinds import domain_list, volumes_of
 from app.web.listing import Query
 from app.web.page import pages
+from app.web.permission import needs
 
 
 @blueprint.get("/api/v1/overview")
+@needs("viewer")
 def overview() -> Response:
     """The totals of the fleet; hosts that do not answer are in no total, and are counted."""
     return answer_object(_overview)
 
 
 @blueprint.get("/api/v1/hosts/<slug>")
+@needs("viewer")
 def host(slug: str) -> Response:
     """One host with its CPU map, NUMA cells and SMBIOS tables."""
 
@@ -48,6 +51,7 @@ def host(slug: str) -> Response:
 
 
 @blueprint.get("/api/v1/hosts/<slug>/domains/<uuid>")
+@needs("viewer")
 def domain(slug: str, uuid: str) -> Response:
     """One domain with its XML."""
 
@@ -66,6 +70,7 @@ def domain(slug: str, uuid: str) -> Response:
 
 
 @blueprint.get("/api/v1/hosts/<slug>/pools/<uuid>")
+@needs("viewer")
 def pool(slug: str, uuid: str) -> Response:
     """One storage pool with its volumes."""
 
@@ -84,12 +89,14 @@ def pool(slug: str, uuid: str) -> Response:
 
 
 @blueprint.get("/api/v1/hosts/<slug>/networks/<uuid>")
+@needs("viewer")
 def network(slug: str, uuid: str) -> Response:
     """One libvirt network."""
     return answer_object(lambda fleet: Items(fleet).network(find_network(fleet, slug, uuid)))
 
 
 @blueprint.post("/api/v1/hosts/<slug>/scan")
+@needs("operator")
 def scan(slug: str) -> Response:
     """Ask for a scan of this host: 202, and the scan comes when the collector gets to it."""
     check_parameters(())
