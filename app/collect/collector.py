@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _SPREAD_S = 0.25
 SCAN_WAIT_S = 120.0
+LOOK_WAIT_S = 8.0
 
 
 class Health(Struct, frozen=True):
@@ -94,6 +95,23 @@ class Collector:
             worker.wake()
             return True
         return not collecting and ask(self._settings.data, {"wake": [slug]}) is not None
+
+    def look_again(
+        self, slug: str, objects: Collection[tuple[str, str]], timeout_s: float = LOOK_WAIT_S
+    ) -> bool:
+        """Have host `slug` scanned, some objects of it whatever their turn (as in Reader.scan),
+        and wait until that is stored; False when it was not in time, or nobody collects.
+        """
+        with self._lock:
+            worker = self._worker(slug)
+            collecting = self._leadership.held
+        if worker is not None:
+            return worker.wait(worker.wake(again=objects), timeout_s) is not None
+        if collecting:
+            return False
+        named = [f"{kind}/{key}" for kind, key in objects]
+        answer = ask(self._settings.data, {"look": [slug, *named]}, timeout_s + 1.0)
+        return bool(answer and answer.get(slug))
 
     def wake(self) -> None:
         """Take note of a changed registry: start, stop and replace workers."""
@@ -186,7 +204,19 @@ class Collector:
         self._follow_registry()
         for slug in request.get("wake", []):
             self.scan_now(slug)
+        if "look" in request:
+            return self._look(request["look"])
         return self._scan_and_wait(request.get("scan", []))
+
+    def _look(self, asked: list[str]) -> dict[str, Summary | None]:
+        """The outcome of one host's scan; `asked` is its slug, then `kind/key` of objects."""
+        slug, *named = asked
+        with self._lock:
+            worker = self._worker(slug)
+        if worker is None:
+            return {}
+        again = [(kind, key) for kind, _, key in (name.partition("/") for name in named)]
+        return {slug: worker.wait(worker.wake(again=again), LOOK_WAIT_S)}
 
     def _scan_and_wait(self, slugs: Iterable[str]) -> dict[str, Summary | None]:
         with self._lock:

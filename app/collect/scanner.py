@@ -5,7 +5,7 @@ Owns a host's session, reader and recorder. Knows no schedule and no thread: who
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -36,15 +36,22 @@ class Scanner:
         self._reader = Reader(open_writable=self._writable_opener())
         self._claimed_uuid = record.host_uuid
 
-    def scan(self, *, everything: bool = False, next_at_ms: Callable[[bool], int | None]) -> Scan:
+    def scan(
+        self,
+        *,
+        everything: bool = False,
+        again: Collection[tuple[str, str]] = (),
+        next_at_ms: Callable[[bool], int | None],
+    ) -> Scan:
         """Look once and store the outcome; a failed look is stored as one.
 
-        `next_at_ms` says, given whether the look succeeded, when the next one is planned (or
-        None). Raises StoreError when the outcome cannot be stored.
+        `again` names objects to be read anew, as in Reader.scan. `next_at_ms` says, given whether
+        the look succeeded, when the next one is planned (or None). Raises StoreError when the
+        outcome cannot be stored.
         """
         at_ms, started_s = clock.now_ms(), clock.monotonic_s()
         try:
-            seen = self._look(at_ms, everything)
+            seen = self._look(at_ms, everything, again)
         except (VirtError, Conflict) as error:
             self.disconnect()
             seen = _failed(at_ms, error)
@@ -64,12 +71,14 @@ class Scanner:
         self.disconnect()
         self._reader.close()
 
-    def _look(self, at_ms: int, everything: bool) -> Scan:
+    def _look(self, at_ms: int, everything: bool, again: Collection[tuple[str, str]]) -> Scan:
         if self._session is None:
             endpoint = resolve(self._store, self._data, self.record.connection)
             self._session = Session.open(endpoint, read_only=True)
         uri = display_uri(self.record.connection)
-        seen = self._reader.scan(self._session, at_ms=at_ms, uri=uri, everything=everything)
+        seen = self._reader.scan(
+            self._session, at_ms=at_ms, uri=uri, everything=everything, again=again
+        )
         uuid = seen.host.uuid if seen.host else None
         if uuid is not None and uuid != self._claimed_uuid:
             claim_uuid(self._store, self.record.id, uuid)

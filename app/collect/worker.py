@@ -6,7 +6,7 @@ A hung host hangs its own worker only. Wakes that come while a scan runs are one
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from app import clock
 from app.collect.scanner import Scanner
@@ -28,6 +28,7 @@ class HostWorker:
         self._condition = threading.Condition()
         self._wanted = False
         self._everything = False
+        self._again: set[tuple[str, str]] = set()
         self._stopping = False
         self._scans_begun = 0
         self._scans_ended = 0
@@ -40,11 +41,14 @@ class HostWorker:
         """Start the thread; it scans when woken."""
         self._thread.start()
 
-    def wake(self, *, everything: bool = False) -> int:
-        """Ask for a scan and return its number, to be handed to `wait`."""
+    def wake(self, *, everything: bool = False, again: Collection[tuple[str, str]] = ()) -> int:
+        """Ask for a scan and return its number, to be handed to `wait`; `again` as in
+        Reader.scan.
+        """
         with self._condition:
             self._wanted = True
             self._everything = self._everything or everything
+            self._again.update(again)
             self._condition.notify_all()
             return self._scans_begun + 1
 
@@ -75,11 +79,12 @@ class HostWorker:
                 if self._stopping:
                     break
                 everything, self._wanted, self._everything = self._everything, False, False
+                again, self._again = self._again, set()
                 self._scans_begun += 1
             outcome: Summary | None = None
             try:
                 scanner = scanner or self._make_scanner()
-                seen = scanner.scan(everything=everything, next_at_ms=self._plan)
+                seen = scanner.scan(everything=everything, again=again, next_at_ms=self._plan)
                 outcome = summarise(self.slug, seen)
             except StoreError as error:
                 log.error("%s: what was seen could not be stored: %s", self.slug, error)

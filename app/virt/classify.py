@@ -48,6 +48,19 @@ _AGENT_CODES = (
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
     libvirt.VIR_ERR_NO_HOSTNAME,
 )
+# What acts meet: the problem's name and a sentence, by code.
+_ACT_PROBLEMS: Mapping[int, tuple[str, str]] = {
+    libvirt.VIR_ERR_DOM_EXIST: ("exists", "There is one of this name or UUID already."),
+    libvirt.VIR_ERR_NETWORK_EXIST: ("exists", "There is one of this name or UUID already."),
+    libvirt.VIR_ERR_STORAGE_VOL_EXIST: ("exists", "There is a volume of this name already."),
+    libvirt.VIR_ERR_OPERATION_ABORTED: ("cancelled", "It was cancelled."),
+    libvirt.VIR_ERR_XML_ERROR: ("bad-definition", "libvirt does not accept this definition."),
+    libvirt.VIR_ERR_XML_DETAIL: ("bad-definition", "libvirt does not accept this definition."),
+    libvirt.VIR_ERR_STORAGE_POOL_BUILT: (
+        "built",
+        "There is something on the device already; it was not overwritten.",
+    ),
+}
 _RPC_DOMAINS = (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)
 # How other services begin to speak; TLS refuses what is not TLS with an alert.
 _SERVICES: tuple[tuple[bytes, str], ...] = (
@@ -68,6 +81,11 @@ def call_error(code: int, domain: int, text: str) -> VirtError:
     rpc_system_error = code == libvirt.VIR_ERR_SYSTEM_ERROR and domain in _RPC_DOMAINS
     if domain == libvirt.VIR_FROM_RPC or rpc_system_error:
         return problem("lost", detail=text)
+    if code in _ACT_PROBLEMS:
+        name, sentence = _ACT_PROBLEMS[code]
+        return VirtError("failed", sentence, problem=name, detail=text)
+    if code == libvirt.VIR_ERR_SYSTEM_ERROR and "No space left" in text:
+        return VirtError("failed", "The host’s disk is full.", problem="no-space", detail=text)
     failure = _FAILURES.get(code, "failed")
     return VirtError(failure, _call_sentence(failure), detail=text)
 

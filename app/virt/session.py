@@ -89,6 +89,10 @@ class Session:
         except UnicodeDecodeError as error:
             raise problem("bad-text", self._fields, str(error)) from None
 
+    def cut(self) -> None:
+        """Cut the way to the host: calls that hang end at once, as VirtError ("no-answer")."""
+        self._cut_late()
+
     def close(self) -> None:
         """Close the connection; never waits for the host."""
         with self._close_lock:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from app.inventory import Definition, Disk, Domain, Nic
 from app.services import services
 from app.store.history import Fleet, definition
+from app.store.usage import volume_of
 from app.web.definitions import differences
 from app.web.figures import percent, size, size_of, warning
 from app.web.finding import find_domain
@@ -27,7 +28,6 @@ from app.web.host_page import find_host
 from app.web.kinds import DomainSeen, Leases, VolumeSeen, addresses_of, leases
 from app.web.page import Drawing
 from app.web.rates import memory_used_bytes, rates
-from app.web.usage import volume_of
 from app.web.words import DOMAIN_LOOKS
 
 

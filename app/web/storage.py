@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from app.inventory import PoolSample
 from app.store.history import Fleet
+from app.store.usage import Usage
 from app.web.api.lists import answer_named
 from app.web.figures import percent, size, size_of, warning
 from app.web.finding import find_pool
@@ -29,7 +30,6 @@ from app.web.list_page import (
 from app.web.listing import Kind
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
-from app.web.usage import Usage
 from app.web.when import When, Zone
 from app.web.words import POOL_LOOKS
 

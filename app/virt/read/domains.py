@@ -163,6 +163,7 @@ class DomainReader:
             known = self._known.get(entry.uuid)
             if (
                 look.everything
+                or look.again("domain", entry.uuid)
                 or known is None
                 or known.read_s is None
                 or known.read_s <= due_s

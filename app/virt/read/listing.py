@@ -97,10 +97,11 @@ class ListReader:
         states = {entry.uuid: (entry.id, entry.state) for entry in listed}
         changed = states != self._states
         self._states = states
+        again = look.again("domain")
         bits: dict[str, int] = {}
         unknown, stale = _ALL_BITS, 0
         for position, flag in enumerate(FLAGS):
-            if not self._read_flag(look, flag, changed=changed and flag.with_state):
+            if not self._read_flag(look, flag, changed=again or (changed and flag.with_state)):
                 stale |= 1 << position
             holders = self._sets.get(flag.name)
             if holders is not None:

@@ -4,7 +4,7 @@ Owns the rule of what a failure means: a host that is lost ends the scan; a driv
 call leaves that value unknown; anything else leaves the part out and is written down.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -36,6 +36,7 @@ class Look:
         at_ms: int,
         now_s: float,
         everything: bool,
+        again: Collection[tuple[str, str]] = (),
     ) -> None:
         self.session = session
         # Kept here: a session that somebody closes meanwhile has none any more.
@@ -44,12 +45,19 @@ class Look:
         self.at_ms = at_ms
         self.now_s = now_s
         self.everything = everything
+        self._again = frozenset(again)
         self._missing: dict[str, list[str]] = {}
         self._beyond: dict[str, int] = {}
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One libvirt call; raises VirtError."""
         return self.session.call(function, *args, **kwargs)
+
+    def again(self, kind: str, key: str | None = None) -> bool:
+        """Whether this object, or any of the kind, is to be read anew whatever its turn."""
+        if key is not None:
+            return (kind, key) in self._again
+        return any(one == kind for one, _ in self._again)
 
     def is_lost(self, error: VirtError) -> bool:
         """Whether `error` says that the host as a whole is gone from us."""

@@ -66,10 +66,11 @@ class NetworkReader:
         return facts
 
     def _read_flags(self, look: Look) -> None:
-        if look.rotation.due("network autostart", PERIOD_S):
+        again = look.again("network")
+        if look.rotation.due("network autostart", PERIOD_S, now=again):
             flag = libvirt.VIR_CONNECT_LIST_NETWORKS_AUTOSTART
             self._autostart = _uuids(look, "network autostart", flag, self._autostart)
-        if look.rotation.due("network persistent", PERSISTENT_PERIOD_S):
+        if look.rotation.due("network persistent", PERSISTENT_PERIOD_S, now=again):
             flag = libvirt.VIR_CONNECT_LIST_NETWORKS_PERSISTENT
             self._persistent = _uuids(look, "network persistent", flag, self._persistent)
 
@@ -128,7 +129,8 @@ def _define(
     look: Look, handle: libvirt.virNetwork, known: _Known, uuid: str, *, changed: bool
 ) -> str | None:
     """Read the network's XML when it is due; gives what is wrong with it."""
-    due = look.rotation.due(("network XML", uuid), DEFINITION_PERIOD_S)
+    again = look.again("network", uuid)
+    due = look.rotation.due(("network XML", uuid), DEFINITION_PERIOD_S, now=again)
     if not (due or changed or known.xml is None):
         return known.fact.damaged if known.fact is not None else None
     try:

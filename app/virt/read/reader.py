@@ -4,7 +4,7 @@ Owns the order of the parts, what runs side by side, and what a scan says when p
 slow statistics of the running domains are waited for in helper threads while the rest is read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,15 +89,27 @@ class Reader:
             if watch is not None:
                 watch.close()
 
-    def scan(self, session: "Session", *, at_ms: int, uri: str, everything: bool = False) -> Scan:
-        """One look at the host, labelled `at_ms`; `uri` is the address to show for it and
-        `everything` reads all anew. A part that fails is None and named in `missing`. Raises
-        VirtError when the host as a whole is lost.
+    def scan(
+        self,
+        session: "Session",
+        *,
+        at_ms: int,
+        uri: str,
+        everything: bool = False,
+        again: Collection[tuple[str, str]] = (),
+    ) -> Scan:
+        """One look at the host, labelled `at_ms`; `uri` is the address to show for it,
+        `everything` reads all anew and `again` some objects: (domain, pool or network; UUID).
+
+        A part that fails is None and named in `missing`. Raises VirtError when the host as a
+        whole is lost.
         """
         started_s, calls_before = clock.monotonic_s(), session.rpc_count
         now_s = self._monotonic_s()
         self._rotation.begin(now_s, everything=everything)
-        look = Look(session, self._rotation, at_ms=at_ms, now_s=now_s, everything=everything)
+        look = Look(
+            session, self._rotation, at_ms=at_ms, now_s=now_s, everything=everything, again=again
+        )
         scan = self._read(look, uri)
         calls = session.rpc_count
         return structs.replace(

@@ -86,10 +86,11 @@ class StorageReader:
         return storage
 
     def _read_flags(self, look: Look) -> None:
-        if look.rotation.due("pool autostart", FLAGS_PERIOD_S):
+        again = look.again("pool")
+        if look.rotation.due("pool autostart", FLAGS_PERIOD_S, now=again):
             flag = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_AUTOSTART
             self._autostart = _listed(look, "pool autostart", flag, self._autostart)
-        if look.rotation.due("pool persistent", PERSISTENT_PERIOD_S):
+        if look.rotation.due("pool persistent", PERSISTENT_PERIOD_S, now=again):
             flag = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_PERSISTENT
             self._persistent = _listed(look, "pool persistent", flag, self._persistent)
 
@@ -117,7 +118,7 @@ class StorageReader:
                 whole = whole and sizes is not None
                 continue
             fresh = refreshed_at_ms.get(uuid)
-            again = measure or fresh != known.refreshed_at_ms
+            again = measure or fresh != known.refreshed_at_ms or look.again("pool", uuid)
             known.refreshed_at_ms = fresh
             found = known.volumes.read(look, handle, uuid, again=again)
             if found is not None:
@@ -173,7 +174,8 @@ class StorageReader:
     ) -> str | None:
         """Read the pool's XML when it is due or its state changed; gives what is wrong with it."""
         changed = known.fact is not None and known.fact.state != pool_state(state)
-        due = look.rotation.due(("pool XML", uuid), DEFINITION_PERIOD_S)
+        again = look.again("pool", uuid)
+        due = look.rotation.due(("pool XML", uuid), DEFINITION_PERIOD_S, now=again)
         if not (due or changed or known.xml is None):
             return known.fact.damaged if known.fact is not None else None
         try:

@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from app.clock import rfc3339
 from app.inventory import PoolSample
 from app.store.history import Fleet, HostView, Seen
+from app.store.usage import Usage
 from app.web.figures import cpu_share
 from app.web.figures import memory_used_bytes as host_memory_used_bytes
 from app.web.flags import is_active
@@ -26,7 +27,6 @@ from app.web.kinds import (
     leases,
 )
 from app.web.rates import domain_rates, memory_used_bytes
-from app.web.usage import Usage
 
 Item = dict[str, Any]
 

@@ -7,9 +7,11 @@ the same host lies. What is known of a host that does not answer is what was las
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from app.inventory import Disk
-from app.store.history import Fleet
-from app.web.kinds import DomainSeen, VolumeSeen
+from app.inventory import Disk, Domain, DomainSample, Volume, VolumeSample
+from app.store.views import Fleet, Seen
+
+DomainSeen = Seen[Domain, DomainSample]
+VolumeSeen = Seen[Volume, VolumeSample]
 
 
 class User(NamedTuple):
