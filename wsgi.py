@@ -16,6 +16,7 @@ from app.collect.collector import Collector
 from app.collect.first_host import ensure_first_host
 from app.connection import describe
 from app.errors import NpvirtError
+from app.services import services_of
 from app.settings import load
 from app.store.engine import Store, store_path
 from app.store.users import has_users
@@ -46,6 +47,9 @@ def build() -> Flask:
     # What is there now stays: the garbage collector need not walk it again and again.
     gc.collect()
     gc.freeze()
+    settled = services_of(application).performer.settle()
+    if settled:
+        print(f"The outcome of {settled} action(s) is not known; see the audit.", file=sys.stderr)
     collector.start()
     atexit.register(collector.stop)
     return application

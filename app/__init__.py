@@ -1,8 +1,9 @@
 """npvirt, the libvirt panel that remembers.
 
 `create_app` wires the web application; it starts no thread and opens no connection. Rooms:
-web and cli (edges), collect (schedule), virt (libvirt), store (database), and the values and
-words they share (inventory, connection, errors, settings, clock).
+web and cli (edges), actions (what people do to hosts), collect (schedule), virt (libvirt), store
+(database), and the values and words they share (inventory, access, connection, errors, settings,
+clock).
 """
 
 from typing import TYPE_CHECKING
@@ -23,9 +24,11 @@ def create_app(settings: "Settings", store: "Store", collector: "Collector") -> 
     from flask import Flask
 
     from app import web
+    from app.actions.perform import Performer
     from app.services import Services, attach
 
     app = Flask("app", static_folder="static", template_folder="templates")
-    attach(app, Services(settings, store, collector))
+    performer = Performer(settings, store, collector)
+    attach(app, Services(settings, store, collector, performer))
     web.register(app)
     return app

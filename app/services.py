@@ -5,6 +5,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from app.actions.perform import Performer
 from app.collect.collector import Collector
 from app.settings import Settings
 from app.store.engine import Store
@@ -14,11 +15,12 @@ _KEY = "npvirt"
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, the store and the collector of this process."""
+    """The settings, the store, the collector and the performer of this process."""
 
     settings: Settings
     store: Store
     collector: Collector
+    performer: Performer
 
 
 def attach(app: Flask, services: Services) -> None:
@@ -26,6 +28,11 @@ def attach(app: Flask, services: Services) -> None:
     app.extensions[_KEY] = services
 
 
+def services_of(app: Flask) -> Services:
+    """The services of `app`."""
+    return cast(Services, app.extensions[_KEY])
+
+
 def services() -> Services:
     """The services of the current application."""
-    return cast(Services, current_app.extensions[_KEY])
+    return services_of(current_app)

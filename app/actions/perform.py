@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app import clock
 from app.actions.jobs import Job, Jobs
@@ -46,14 +47,15 @@ _SPEECHLESS = ("timeout", "unreachable")
 
 
 class Done(Struct, frozen=True):
-    """What came of an action. `outcome` None: it goes on, as the job `audit_id`. `key` is of the
-    object, or of what was made.
+    """What came of an action. `outcome` None: it goes on, as the job `audit_id`. `key` and `name`
+    are of the object, or of what was made.
     """
 
     audit_id: int
     outcome: Outcome | None
     sentence: str
     key: str
+    name: str
 
 
 class Performer:
@@ -180,7 +182,7 @@ class Performer:
     def _told(self, intent_id: int, plan: Plan) -> Done:
         record = audit.get_record(self._store, intent_id)
         assert record is not None
-        return Done(intent_id, record.outcome, record.sentence or "", plan.ask.key)
+        return Done(intent_id, record.outcome, record.sentence or "", plan.ask.key, plan.name)
 
     def _act(self, plan: Plan) -> Done:
         run = _Run(self, plan)
@@ -252,6 +254,7 @@ class _Run:
         self._error: Exception | None = None
         self._made = plan.ask.key
         self._done: Done | None = None
+        self._standing: Standing | None = None
         self.intent_id = 0
         self.do: Callable[[Session, Callable[[], None]], None] = self._verb
         self.stop: Callable[[], None] | None = None
@@ -282,7 +285,7 @@ class _Run:
             raise self._error
         if self._done is not None:
             return self._done
-        return Done(self.intent_id, None, "It goes on.", self._plan.ask.key)
+        return Done(self.intent_id, None, "It goes on.", self._plan.ask.key, self._plan.name)
 
     def content(self) -> Iterator[bytes]:
         """A volume's content, and the outcome at its end."""
@@ -388,6 +391,7 @@ class _Run:
             kind = "pool" if action.kind == "volume" else "domain"
             asked = Target(kind, plan.target.uuid)  # type: ignore[arg-type]  # one of its words
         found: Standing = verbs.standing(session, asked)
+        self._standing = found
         if plan.expect_state is not None and found.state != plan.expect_state:
             self._performer.wake(plan.ask.host)
             raise StateConflict(
@@ -429,7 +433,13 @@ class _Run:
 
     def _intend(self) -> None:
         """Commit the intent; from now on npvirt's own end leaves an "unknown"."""
-        intent_id = audit.intend(self._store, self._plan.attempt)
+        attempt = self._plan.attempt
+        if self._standing is not None and self._standing.id is not None:
+            # Tells later whether the VM still runs as it did when it was asked.
+            attempt = replace(
+                attempt, parameters={**attempt.parameters, "domain_id": self._standing.id}
+            )
+        intent_id = audit.intend(self._store, attempt)
         if intent_id is None:
             raise Conflict("The same request is being worked on by another npvirt process.")
         self._intent_lock = self._performer.lock_intent(intent_id)
@@ -453,7 +463,7 @@ class _Run:
             )
         finally:
             self._performer.jobs.end(self.intent_id, outcome, sentence, clock.now_ms())
-        self._done = Done(self.intent_id, outcome, sentence, self._made)
+        self._done = Done(self.intent_id, outcome, sentence, self._made, self._plan.name)
         return self._done
 
     def _watch(self) -> "_Watch | None":

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from app.inventory import KIND_BY_NAME, Fact, Host, HostSample, KindName, Missing
 from app.store import schema
+from app.store.asked import shutdowns, still_running
 from app.store.hosts import HostRecord, host_record
 from app.store.views import Fleet, HostStatus, HostView, Seen
 
@@ -98,8 +99,18 @@ class Builder:
         )
         newest = [status.last_try_at_ms for status in statuses.values()]
         as_of = max((at for at in newest if at is not None), default=None)
-        lists = (tuple(found[kind]) for kind in _SHOWN if kind != "host")
-        return Fleet(self._moment_ms, as_of, views, *lists), self._parsed
+        fleet = Fleet(
+            self._moment_ms,
+            as_of,
+            views,
+            domains=tuple(found["domain"]),
+            pools=tuple(found["pool"]),
+            volumes=tuple(found["volume"]),
+            networks=tuple(found["network"]),
+            interfaces=tuple(found["interface"]),
+        )
+        asked = shutdowns(self._connection, self._at_ms)
+        return replace(fleet, shutdowns=still_running(fleet, asked)), self._parsed
 
     def _records(self) -> list[HostRecord]:
         table = schema.host

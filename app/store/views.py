@@ -3,7 +3,7 @@
 Values only; app/store/history.py gives them out, app/store/building.py makes them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic
 
 from msgspec import Struct
@@ -95,6 +95,8 @@ class Fleet(Struct, frozen=True):
     volumes: tuple[Seen[Volume, VolumeSample], ...] = ()
     networks: tuple[Seen[Network, None], ...] = ()
     interfaces: tuple[Seen[Interface, None], ...] = ()
+    # When domains that still run were asked to shut down, by host and UUID.
+    shutdowns: Mapping[tuple[str, str], int] = {}
 
     def host(self, slug: str) -> HostView | None:
         """The host of that name."""

@@ -13,7 +13,19 @@ from jinja2 import StrictUndefined
 
 from app import __version__
 from app.services import Services
-from app.web import api, domains, guard, host_forms, hosts, networks, overview, signin, storage
+from app.web import (
+    acting,
+    actions,
+    api,
+    domains,
+    guard,
+    host_forms,
+    hosts,
+    networks,
+    overview,
+    signin,
+    storage,
+)
 from app.web.auditing import audit_refusal
 from app.web.errors import register_errors
 from app.web.identity import attach_identities
@@ -41,7 +53,10 @@ def register(app: Flask) -> None:
     attach_pages(app)
     _speak(app, services)
     register_errors(app)
-    for module in (overview, hosts, host_forms, domains, storage, networks, signin, api):
+    modules = (
+        overview, hosts, host_forms, domains, storage, networks, signin, actions, acting, api,
+    )  # fmt: skip
+    for module in modules:
         app.register_blueprint(module.blueprint)
     check_declared(app)
 

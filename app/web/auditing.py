@@ -49,11 +49,12 @@ def audit_refusal(sentence: str) -> None:
     named = request.view_args or {}
     function = current_app.view_functions[request.endpoint]
     action = getattr(function, "npvirt_action", None)
+    plain = request.endpoint.rpartition(".")[2].replace("_", "-")
     host = str(named.get("slug", ""))
     attempt = Attempt(
         principal=maybe_principal() or _NOBODY,
         peer=peer(),
-        action=action.name if action else request.endpoint.rpartition(".")[2].replace("_", "-"),
+        action=action.audit_name if action else plain,
         kind=action.kind if action else "npvirt",
         host_id=_host_id(host),
         host=host,

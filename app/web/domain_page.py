@@ -9,6 +9,7 @@ from app.inventory import Definition, Disk, Domain, Nic
 from app.services import services
 from app.store.history import Fleet, definition
 from app.store.usage import volume_of
+from app.web.action_buttons import head, menu
 from app.web.definitions import differences
 from app.web.figures import percent, size, size_of, warning
 from app.web.finding import find_domain
@@ -84,15 +85,22 @@ def build_domain(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]
     host = find_host(fleet, slug)
     domain = seen.fact
     leased = leases(fleet)
+    asked_ms = fleet.shutdowns.get((slug, seen.key)) if seen.known else None
+    state = domain.state if seen.known else None
+    base = f"/hosts/{slug}/domains/{seen.key}"
     found = definition(services().store, host.record.id, seen.key, drawing.moment.at_ms)
-    xml = found.fact if found else Definition()
+    xml = found.fact if found and drawing.may("operator") else Definition()
     return {
         "title": f"{domain.name} on {slug}",
         "slug": slug,
         "domain": domain,
         "known": seen.known,
-        "look": DOMAIN_LOOKS[domain.state],
-        "reason": reason(domain.state, domain.state_reason),
+        "look": DOMAIN_LOOKS["shutdown" if asked_ms is not None else domain.state],
+        "reason": f"asked at {zone.when(asked_ms, fleet.as_of_ms).clock}"
+        if asked_ms is not None
+        else reason(domain.state, domain.state_reason),
+        "buttons": head("domain", domain, state, base, drawing.may) if drawing.acts else [],
+        "menu": menu("domain", domain, state, base, drawing.may) if drawing.acts else [],
         "since": zone.maybe(host.status.unknown_since_ms, fleet.as_of_ms),
         "sentence": host.status.sentence or "",
         "seen_at": zone.when(seen.at_ms, fleet.as_of_ms),
@@ -107,6 +115,7 @@ def build_domain(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]
         "guest_nics": guest_nics(domain),
         "differences": differences(xml) if seen.known else [],
         "xml": xml,
+        "may_read_xml": drawing.may("operator"),
         "no_xml": xml.live_xml is None and xml.inactive_xml is None,
     }
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from app.inventory import Domain
 from app.store.history import Fleet
+from app.web.action_buttons import first_of
 from app.web.figures import percent, size, size_of
 from app.web.format import both_ways, number, port, quiet_reason
 from app.web.kinds import DomainSeen
@@ -52,6 +53,11 @@ class DomainRow(NamedTuple):
     port: str
     port_title: str
     below: str
+    state: str
+    act: str
+    act_label: str
+    act_icon: str
+    act_asks: bool
 
 
 class _Still(NamedTuple):
@@ -64,6 +70,7 @@ class _Still(NamedTuple):
     size: str
     console: tuple[str, str]
     below: str
+    act: tuple[str, str, str, str, bool]
 
 
 _still_kept: dict[tuple[str, str], _Still] = {}
@@ -74,7 +81,19 @@ def domain_rows(seen: Sequence[DomainSeen], fleet: Fleet, zone: Zone) -> list[Do
     since = {
         view.slug: zone.maybe(view.status.unknown_since_ms, fleet.as_of_ms) for view in fleet.hosts
     }
-    return [_known(one) if one.known else _unknown(one, since) for one in seen]
+    rows = [_known(one) if one.known else _unknown(one, since) for one in seen]
+    if fleet.shutdowns:
+        for place, one in enumerate(seen):
+            asked_ms = fleet.shutdowns.get((one.host, one.key))
+            if asked_ms is not None and one.known:
+                rows[place] = _stopping(rows[place], zone.when(asked_ms, fleet.as_of_ms))
+    return rows
+
+
+def _stopping(row: DomainRow, asked: When) -> DomainRow:
+    """The row of a domain that was asked to shut down."""
+    css, icon, word = DOMAIN_LOOKS["shutdown"]
+    return row._replace(css=css, icon=icon, word=word, small=f"asked at {asked.clock}")
 
 
 def _still(seen: DomainSeen) -> _Still:
@@ -103,11 +122,21 @@ def _make_still(seen: DomainSeen) -> _Still:
         whole,
         port(domain.graphics),
         f"{host} · {vcpus} vCPU · {whole}",
+        _act(domain.state),
     )  # fmt: skip
+
+
+def _act(state: str) -> tuple[str, str, str, str, bool]:
+    """The state, and the action that its row offers first: name, label, icon, whether it asks."""
+    action = first_of("domain", state)
+    if action is None:
+        return (state, "", "", "", False)
+    return (state, action.name, action.label, action.icon, action.asks)
 
 
 def _known(seen: DomainSeen) -> DomainRow:
     still = _still(seen)
+    state, act, label, icon, asks = still.act
     rates = domain_rates(seen)
     used, whole = memory_used_bytes(seen.sample), seen.fact.memory_bytes
     filled = percent(used, whole)
@@ -121,6 +150,7 @@ def _known(seen: DomainSeen) -> DomainRow:
         both_ways(rates.disk_read, rates.disk_write), both_ways(rates.net_rx, rates.net_tx),
         *still.console,
         f"{still.below} · CPU {cpu} %" if cpu else still.below,
+        state, act, label, icon, asks,
     )  # fmt: skip
 
 
@@ -131,4 +161,5 @@ def _unknown(seen: DomainSeen, since: Mapping[str, When | None]) -> DomainRow:
         *still.names, False, "unk", "unk", "Unknown", f"since {when.short}" if when else "",
         still.vcpus, "?", "", f"? / {still.size}", "?", "–", "–", "", "",
         f"{still.below} · was {still.look[2].lower()}",
+        seen.fact.state, "", "", "", False,
     )  # fmt: skip

@@ -5,6 +5,8 @@ from typing import Any
 from flask import Blueprint, Response, redirect, request
 
 from app import clock
+from app.actions.registry import BY_NAME
+from app.web.acting import BULK
 from app.web.api.lists import answer_named
 from app.web.domain_page import build_domain
 from app.web.domain_rows import domain_rows
@@ -121,6 +123,9 @@ def build_list(drawing: Drawing) -> dict[str, object]:
         "pager": pager(ask, found.total),
         "clear": ask.href(hosts=(), states=(), flags=(), text=""),
         "csv": _csv(ask),
+        "acting": drawing.acts,
+        "acting_rows": drawing.acts,
+        "bulk": [BY_NAME["domain", name] for name in BULK],
     }
 
 

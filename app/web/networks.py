@@ -117,6 +117,8 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         "leases_shown": _LEASES_SHOWN,
         "csv": f"{exported}{'&' if '?' in exported else '?'}format=csv",
         "untold": _untold(drawing),
+        "acting_rows": drawing.live and drawing.may("admin"),
+        "new_on": [view.slug for view in seen.hosts if view.status.known],
     }
 
 

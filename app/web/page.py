@@ -67,6 +67,11 @@ class Drawing:
         """Whether this is the present, so that buttons may stand on the page."""
         return not self.moment.past
 
+    @property
+    def acts(self) -> bool:
+        """Whether actions stand on the page."""
+        return self.live and self.may("operator")
+
     def may(self, role: Role) -> bool:
         """Whether who looks at it has that role."""
         return ROLES.index(self.role) >= ROLES.index(role)

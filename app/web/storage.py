@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from app.inventory import PoolSample
 from app.store.history import Fleet
 from app.store.usage import Usage
+from app.web.action_buttons import head, menu, new_things
 from app.web.api.lists import answer_named
 from app.web.figures import percent, size, size_of, warning
 from app.web.finding import find_pool
@@ -159,7 +160,17 @@ def build_list(drawing: Drawing) -> Mapping[str, object]:
         "pager": pager(ask, answer.found.total),
         "summary": _summary(seen),
         "csv": f"{href}{'&' if '?' in href else '?'}format=csv",
+        "acting": False,
+        "acting_rows": drawing.acts,
+        "new_on": _hosts_for_new(drawing),
     }
+
+
+def _hosts_for_new(drawing: Drawing) -> list[str]:
+    """The hosts on which the reader may define a pool."""
+    if not (drawing.live and drawing.may("admin")):
+        return []
+    return [view.slug for view in drawing.fleet.hosts if view.status.known]
 
 
 def _since(seen: Fleet, zone: Zone) -> dict[str, When | None]:
@@ -259,6 +270,8 @@ def build_pool(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]:
     answer = plain_list(mine, VOLUMES_PAGE, ask.query, basis)
     usage = Usage(fleet, (slug,))
     sample = seen.sample or PoolSample()
+    state = seen.fact.state if seen.known else None
+    base = f"/hosts/{slug}/pools/{seen.key}"
     return {
         "title": f"{seen.fact.name} on {slug}",
         "slug": slug,
@@ -276,6 +289,11 @@ def build_pool(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]:
         "columns": columns(ask, _VOLUME_COLUMNS),
         "rows": [volume_row(one, usage, drawing.moment.query) for one in answer.found.items],
         "total": answer.found.total,
+        "acting": False,
+        "acting_rows": drawing.live and drawing.may("admin"),
+        "buttons": head("pool", seen.fact, state, base, drawing.may) if drawing.acts else [],
+        "menu": menu("pool", seen.fact, state, base, drawing.may) if drawing.acts else [],
+        "new_volume": new_things("volume", base, drawing.may) if drawing.live else [],
         "volume_count": len(mine),
         "clear": ask.href(text=""),
         "pager": pager(ask, answer.found.total),

@@ -6,6 +6,7 @@ see what the panel says; Ctrl-C (or the end of the input, without a terminal: SI
 
 import argparse
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -49,6 +50,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 def _with_panel(members: list[Member], data: Path) -> None:
     environ = {"NPVIRT_SCAN_SECONDS": "5", **os.environ, "NPVIRT_DATA": str(data)}
     register(members, environ)
+    _add_user(data, environ)
     panel = subprocess.Popen(
         [sys.executable, "-m", "app.cli", "serve"], env=environ, preexec_fn=die_with_parent
     )
@@ -57,6 +59,20 @@ def _with_panel(members: list[Member], data: Path) -> None:
     finally:
         panel.terminate()
         panel.wait(15)
+
+
+def _add_user(data: Path, environ: dict[str, str]) -> None:
+    """The lab's own admin, so that nobody has to look for the set-up link."""
+    password = secrets.token_urlsafe(9)
+    file = data / "lab-password"
+    file.write_text(password)
+    subprocess.run(
+        [sys.executable, "-m", "app.cli", "user", "add", "lab", "--role", "admin",
+         "--password-file", str(file)],
+        env=environ, check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    file.unlink()
+    print(f"Sign in as “lab” with the password {password}", flush=True)
 
 
 def _attend(members: list[Member], panel: subprocess.Popen[bytes] | None) -> None:

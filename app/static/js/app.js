@@ -71,7 +71,7 @@ showTheme(document.documentElement.dataset.theme ?? 'auto');
 document.addEventListener('toggle', event => {
   const menu = event.target;
   if (!menu.matches?.('.menu[popover]')) return;
-  const button = document.querySelector(`[popovertarget="${menu.id}"]`);
+  const button = menu === rowMenu ? menuButton : document.querySelector(`[popovertarget="${menu.id}"]`);
   const isOpen = event.newState === 'open';
   button?.setAttribute('aria-expanded', String(isOpen));
   if (!isOpen || !button) return;
@@ -98,6 +98,135 @@ document.addEventListener('click', event => {
   if (!opener) return;
   opener.closest('[popover]')?.hidePopover();
   document.getElementById(opener.dataset.dialog)?.showModal();
+});
+
+/* --- actions: dialogs, menus of rows, many at once, uploads ----------------------------------- */
+
+const dialog = document.getElementById('dialog');
+const rowMenu = document.getElementById('row-menu');
+let menuButton = null;
+
+const randomId = () => crypto.randomUUID?.() ??
+  [...crypto.getRandomValues(new Uint8Array(16))].map((byte, at) =>
+    (at === 6 ? byte & 15 | 64 : at === 8 ? byte & 63 | 128 : byte).toString(16).padStart(2, '0'))
+    .join('').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+
+// One id per press: a double click is one action, and a press after the answer is another.
+const requestIds = new WeakMap();
+document.addEventListener('htmx:config:request', event => {
+  const { sourceElement, request } = event.detail.ctx;
+  if (!sourceElement?.matches?.('[data-once]')) return;
+  if (!requestIds.has(sourceElement)) requestIds.set(sourceElement, randomId());
+  request.body?.set?.('request_id', requestIds.get(sourceElement));
+});
+document.addEventListener('htmx:finally:request', event => {
+  requestIds.delete(event.detail.ctx.sourceElement);
+});
+
+// What cannot be done says why and does nothing.
+document.addEventListener('click', event => {
+  if (event.target.closest('a[aria-disabled="true"]')) event.preventDefault();
+}, true);
+document.addEventListener('keydown', event => {
+  const button = event.target.closest?.('a[role]');
+  if (!button || !['Enter', ' '].includes(event.key)) return;
+  event.preventDefault();
+  button.click();
+});
+
+document.addEventListener('htmx:after:swap', event => {
+  const { target, sourceElement } = event.detail.ctx;
+  if (target === dialog && dialog.firstElementChild) {
+    document.querySelectorAll('[popover]:popover-open').forEach(menu => menu.hidePopover());
+    if (!dialog.open) dialog.showModal();
+    showFields(dialog);
+  }
+  if (target === rowMenu) {
+    menuButton = sourceElement;
+    rowMenu.showPopover();
+  }
+});
+document.addEventListener('click', event => {
+  if (event.target.closest('[data-close-dialog]')) dialog.close();
+  if (event.target.closest('.menu [hx-post]')) event.target.closest('[popover]')?.hidePopover();
+});
+dialog?.addEventListener('close', () => {
+  dialog.replaceChildren();
+  htmx.trigger(document.body, 'refresh');
+});
+document.addEventListener('acted', () => {
+  if (dialog?.open) dialog.close();
+});
+
+// Fields that belong to some choices of another field only.
+function showFields(root) {
+  for (const field of root.querySelectorAll('[data-only]')) {
+    const other = root.querySelector(`[name="${field.dataset.only}"]`);
+    field.hidden = !field.dataset.values.split(' ').includes(other?.value);
+    for (const input of field.querySelectorAll('input, select')) input.disabled = field.hidden;
+  }
+}
+document.addEventListener('change', event => {
+  const form = event.target.closest('form.act');
+  if (form) showFields(form);
+});
+for (const form of document.querySelectorAll('form.act')) showFields(form);
+
+function countPicked() {
+  const bulk = document.getElementById('bulk');
+  if (!bulk) return;
+  const boxes = [...document.querySelectorAll('input[name="object"][form="bulk"]')];
+  const picked = boxes.filter(box => box.checked).length;
+  bulk.hidden = picked === 0;
+  document.getElementById('bulk-count').textContent = picked;
+  const all = document.getElementById('pick-all');
+  if (all) {
+    all.checked = picked > 0 && picked === boxes.length;
+    all.indeterminate = picked > 0 && picked < boxes.length;
+  }
+}
+document.addEventListener('change', event => {
+  if (event.target.id === 'pick-all') {
+    for (const box of document.querySelectorAll('input[name="object"][form="bulk"]')) box.checked = event.target.checked;
+  }
+  countPicked();
+});
+document.addEventListener('click', event => {
+  if (!event.target.closest('#bulk-clear')) return;
+  for (const box of document.querySelectorAll('input[name="object"][form="bulk"]')) box.checked = false;
+  countPicked();
+});
+document.addEventListener('htmx:after:swap', countPicked);
+
+document.addEventListener('submit', event => {
+  const form = event.target;
+  if (form.matches('[data-download]')) setTimeout(() => dialog?.open && dialog.close(), 0);
+  if (!form.matches('[data-upload]')) return;
+  event.preventDefault();
+  const file = form.elements.file.files[0];
+  if (!file) return;
+  const query = new URLSearchParams();
+  for (const name of ['expect_state', 'request_id', 'confirm']) {
+    if (form.elements[name]) query.set(name, form.elements[name].value);
+  }
+  form.querySelector('.do').disabled = true;
+  const bar = form.querySelector('progress');
+  const sending = new XMLHttpRequest();
+  sending.open('POST', `${form.dataset.upload}?${query}`);
+  sending.setRequestHeader('Content-Type', 'application/octet-stream');
+  sending.setRequestHeader('X-CSRF-Token', form.elements.csrf_token.value);
+  sending.upload.addEventListener('progress', sent => {
+    bar.hidden = false;
+    bar.value = 100 * sent.loaded / (sent.total || 1);
+  });
+  sending.addEventListener('loadend', () => {
+    let answer = {};
+    try { answer = JSON.parse(sending.responseText); } catch { /* said below */ }
+    const isDone = sending.status === 200 && answer.audit?.outcome === 'ok';
+    toast(isDone ? 'Uploaded.' : answer.audit?.sentence ?? answer.detail ?? 'The upload was cut off.', !isDone);
+    if (dialog?.open) dialog.close();
+  });
+  sending.send(file);
 });
 
 /* --- small helpers --------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ from app.web.figures import cpu_share, memory_used_bytes
 from app.web.finding import find_domain, find_network, find_pool
 from app.web.host_page import find_host
 from app.web.host_rows import condition, facts_of, samples_of
+from app.web.identity import may
 from app.web.kinds import domain_list, volumes_of
 from app.web.listing import Query
 from app.web.page import pages
@@ -59,7 +60,7 @@ def domain(slug: str, uuid: str) -> Response:
         seen = find_domain(fleet, slug, uuid)
         record = find_host(fleet, slug).record
         found = definition(services().store, record.id, seen.key, fleet.moment_ms)
-        text = found.fact if found else Definition()
+        text = found.fact if found and may("operator") else Definition()
         more = {"live_xml": text.live_xml, "inactive_xml": text.inactive_xml}
         item = Items(fleet).domain(seen)
         if seen.known:
