@@ -46,6 +46,8 @@ class Action(Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     long: bool = False
     can_cancel: bool = False
+    # The same in a few words, for a menu.
+    hint: str = ""
     # Unsaved or stored data is lost.
     loses: bool = False
     # Makes a new object of `kind` in the object that the address names.
@@ -91,6 +93,7 @@ _DOMAIN: tuple[Action, ...] = (
     Action(
         "domain", "shutdown", "Shut down", "power", "operator",
         "Asks the guest to shut down, which it may refuse or take its time for. No data is lost.",
+        hint="Asks the guest politely (ACPI or agent)",
         states=_RUNS, confirm="ask", parameters=(_MODE,),
     ),
     Action(
@@ -101,21 +104,25 @@ _DOMAIN: tuple[Action, ...] = (
     Action(
         "domain", "suspend", "Pause", "pause", "operator",
         "Stops the vCPUs; memory and disks stay as they are.",
+        hint="Stops the vCPUs, keeps memory",
         states=_RUNS,
     ),
     Action(
         "domain", "resume", "Resume", "play", "operator",
         "Lets the vCPUs go on.",
+        hint="Lets the vCPUs go on",
         states=("paused",),
     ),
     Action(
         "domain", "managedsave", "Save and stop", "save", "operator",
         "Memory goes to the host’s disk and the VM stops; the next start goes on here.",
+        hint="Memory goes to disk; next start resumes here",
         states=_ACTIVE, confirm="ask", long=True, can_cancel=True,
     ),
     Action(
         "domain", "dompmwakeup", "Wake", "sleep", "operator",
         "Wakes the guest from its own sleep.",
+        hint="Wakes the guest from its own sleep",
         states=("pmsuspended",),
     ),
     Action(
@@ -126,29 +133,34 @@ _DOMAIN: tuple[Action, ...] = (
     Action(
         "domain", "reset", "Reset…", "reboot", "operator",
         "Like the reset button: the guest starts anew at once. What it had not written is lost.",
+        hint="Like the reset button; unsaved data is lost",
         states=_ACTIVE, confirm="ask", loses=True,
     ),
     Action(
         "domain", "destroy", "Force off…", "power", "operator",
         "Pulls the plug: what the guest had not written is lost. The VM and its disks stay. "
         "libvirt calls this “destroy”.",
+        hint="Pulls the plug. libvirt calls this “destroy”",
         states=(*_ACTIVE, "shutdown", "pmsuspended", "crashed", "nostate"), confirm="name",
         loses=True,
     ),
     Action(
         "domain", "managedsave-remove", "Drop saved state…", "trash", "admin",
         "The saved memory is deleted; the next start boots anew. Disks stay.",
+        hint="The next start boots anew",
         states=_OFF, confirm="ask", loses=True,
     ),
     Action(
         "domain", "inject-nmi", "Send NMI…", "warn", "admin",
         "Sends a non-maskable interrupt; many guests crash on it on purpose, to write a dump.",
+        hint="Many guests crash on it, to write a dump",
         states=_ACTIVE, confirm="ask",
     ),
     Action(
         "domain", "dump", "Dump memory…", "down", "admin",
         "Writes the guest’s memory into a file on the host; the VM goes on. The file holds every "
         "secret that the guest has in memory.",
+        hint="Into a file on the host; the VM goes on",
         states=(*_ACTIVE, "crashed"), confirm="ask", long=True, can_cancel=True,
         parameters=(Parameter("path", "path", "File on the host", required=True),),
     ),
@@ -156,6 +168,7 @@ _DOMAIN: tuple[Action, ...] = (
         "domain", "undefine", "Forget VM…", "trash", "admin",
         "libvirt forgets the VM. Its disks stay; no volume is deleted. libvirt calls this "
         "“undefine”.",
+        hint="libvirt forgets it; its disks stay",
         states=_OFF, confirm="name", loses=True,
         parameters=(
             Parameter("managed_save", "flag", "Delete the saved state", default=False),
@@ -172,17 +185,20 @@ _POOL: tuple[Action, ...] = (
     Action(
         "pool", "start", "Start pool", "play", "operator",
         "Connects the pool. libvirt calls this pool-start (“create”).",
+        hint="Connects it (pool-start)",
         states=("inactive",), long=True,
     ),
     Action(
         "pool", "refresh", "Refresh", "reboot", "operator",
         "Has libvirt look again at what lies in the pool.",
+        hint="Looks again at what lies in it",
         states=_POOL_UP,
     ),
     Action(
         "pool", "destroy", "Stop pool…", "power", "admin",
         "Disconnects the pool. No data is deleted. VMs that run keep their disks; others cannot "
         "start from it until it is started again. libvirt calls this pool-destroy.",
+        hint="Disconnects it; no data is deleted",
         states=_POOL_UP, confirm="ask",
     ),
     Action(
@@ -194,6 +210,7 @@ _POOL: tuple[Action, ...] = (
         "pool", "build", "Build…", "build", "admin",
         "Makes what the pool needs: a directory, or a file system or partition table on its "
         "device. What was on the device is lost if it is overwritten.",
+        hint="Makes its directory, file system or table",
         states=("inactive",), confirm="ask", long=True, loses=True,
         parameters=(Parameter("overwrite", "flag", "Overwrite what is on the device",
                               default=False),),
@@ -201,6 +218,7 @@ _POOL: tuple[Action, ...] = (
     Action(
         "pool", "undefine", "Forget pool…", "trash", "admin",
         "The definition goes; the data stays.",
+        hint="The definition goes, the data stays",
         states=("inactive",), confirm="ask",
     ),
     Action(
@@ -256,6 +274,7 @@ _VOLUME: tuple[Action, ...] = (
         "volume", "resize", "Resize…", "edit", "admin",
         "The volume gets another size; the guest’s partitions do not. Nothing is lost while it "
         "grows.",
+        hint="Another size; partitions stay",
         states=("running",), confirm="ask",
         parameters=(
             Parameter("capacity_bytes", "size", "New size", "Such as 20 GiB.", required=True),
@@ -267,27 +286,32 @@ _VOLUME: tuple[Action, ...] = (
         "volume", "clone", "Clone…", "copy", "admin",
         "Copies the volume under another name in the same pool. A VM that writes to it meanwhile "
         "leaves a copy that is torn.",
+        hint="A copy in the same pool",
         states=("running",), confirm="ask", long=True,
         parameters=(Parameter("name", "name", "Name of the copy", required=True),),
     ),
     Action(
         "volume", "upload", "Upload…", "up", "admin",
         "Writes a file of yours over the volume from its beginning. What was there is lost.",
+        hint="Writes a file of yours over it",
         states=("running",), confirm="ask", long=True, can_cancel=True, loses=True, transfer="up",
     ),
     Action(
         "volume", "download", "Download…", "down", "admin",
         "Sends you the volume’s content. If a VM writes to it meanwhile, the copy is torn.",
+        hint="Sends you its content",
         states=("running",), confirm="ask", transfer="down",
     ),
     Action(
         "volume", "wipe", "Wipe…", "ban", "admin",
         "Overwrites the volume with zeros: its data is lost for good. The volume stays.",
+        hint="Overwrites it with zeros",
         states=("running",), confirm="name", long=True, loses=True,
     ),
     Action(
         "volume", "delete", "Delete volume…", "trash", "admin",
         "The volume and its data are lost for good. Refused while a VM uses it.",
+        hint="Its data is lost for good",
         states=("running",), confirm="name", long=True, loses=True,
     ),
 )  # fmt: skip
@@ -296,12 +320,14 @@ _NETWORK: tuple[Action, ...] = (
     Action(
         "network", "start", "Start network", "play", "admin",
         "Starts the network with its bridge and DHCP.",
+        hint="With its bridge and DHCP",
         states=("inactive",), confirm="ask",
     ),
     Action(
         "network", "destroy", "Stop network…", "power", "admin",
         "Takes the network’s bridge down: VMs on it lose their connection at once, and keep it "
         "lost until they are restarted or plugged in again. libvirt calls this net-destroy.",
+        hint="VMs on it lose their connection",
         states=("active",), confirm="ask",
     ),
     Action(
@@ -312,6 +338,7 @@ _NETWORK: tuple[Action, ...] = (
     Action(
         "network", "undefine", "Forget network…", "trash", "admin",
         "libvirt forgets the network. VMs that name it cannot start until there is one again.",
+        hint="libvirt forgets it",
         states=("inactive",), confirm="ask",
     ),
     Action(
@@ -341,6 +368,7 @@ _SNAPSHOT: tuple[Action, ...] = (
         "snapshot", "create", "Take snapshot…", "cam", "operator",
         "Remembers the VM’s disks, and its memory while it runs, so that it can be taken back to "
         "now. A running VM may stand still while its memory is written.",
+        hint="To be able to go back to now",
         states=("running", "blocked", "paused", "shutoff"), creates=True, confirm="ask",
         long=True, can_cancel=True,
         parameters=(
@@ -353,12 +381,14 @@ _SNAPSHOT: tuple[Action, ...] = (
     Action(
         "snapshot", "revert", "Revert…", "past", "operator",
         "Takes the VM’s disks (and memory) back to the snapshot: everything since then is lost.",
+        hint="Everything since then is lost",
         confirm="name", long=True, loses=True,
         parameters=(Parameter("paused", "flag", "Leave it paused", default=False),),
     ),
     Action(
         "snapshot", "delete", "Delete snapshot…", "trash", "operator",
         "The VM stays as it is now; it can no longer be taken back to this snapshot.",
+        hint="The VM stays as it is now",
         confirm="ask", long=True, loses=True,
         parameters=(Parameter("children", "flag", "Its children too", default=False),),
     ),

@@ -83,6 +83,8 @@ class Wanted(Struct, frozen=True):
     text: str = ""
     from_ms: int | None = None
     until_ms: int | None = None
+    # Only what was done to hosts and what is on them.
+    of_hosts: bool = False
 
 
 def intend(store: Store, attempt: Attempt) -> int | None:
@@ -268,6 +270,8 @@ def _conditions(wanted: Wanted) -> Iterator[sa.ColumnElement[bool]]:
             yield table.c[column] == value
     if wanted.host_ids is not None:
         yield table.c.host_id.in_(wanted.host_ids)
+    if wanted.of_hosts:
+        yield table.c.host_id.is_not(None)
     if wanted.outcome == "open":
         yield sa.and_(table.c.outcome.is_(None), ended.c.outcome.is_(None))
     elif wanted.outcome:

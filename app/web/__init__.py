@@ -14,11 +14,14 @@ from jinja2 import StrictUndefined
 from app import __version__
 from app.services import Services
 from app.web import (
+    accounts,
     acting,
     actions,
     api,
+    audit_page,
     domains,
     guard,
+    help_page,
     host_forms,
     hosts,
     networks,
@@ -54,7 +57,8 @@ def register(app: Flask) -> None:
     _speak(app, services)
     register_errors(app)
     modules = (
-        overview, hosts, host_forms, domains, storage, networks, signin, actions, acting, api,
+        overview, hosts, host_forms, domains, storage, networks, signin, accounts, actions, acting,
+        audit_page, help_page, api,
     )  # fmt: skip
     for module in modules:
         app.register_blueprint(module.blueprint)

@@ -26,6 +26,8 @@ _FIRST: dict[tuple[str, str], str] = {
     ("pool", "inaccessible"): "refresh",
     ("network", "inactive"): "start", ("network", "active"): "destroy",
 }  # fmt: skip
+# What goes without saying while it is not possible: a VM that runs is not to be started.
+_UNSAID = ("start", "resume", "dompmwakeup", "managedsave-remove")
 # What the head of a domain's page shows as buttons, where it is possible.
 _HEAD = ("start", "resume", "dompmwakeup", "shutdown", "reboot", "suspend")
 
@@ -55,7 +57,8 @@ def menu(kind: ObjectKind, fact: Any, state: str | None, base: str, may: May) ->
     """Everything that can be done to an object at `base`, what loses data last."""
     found: list[Button] = []
     for action in actions_of(kind):
-        if may(action.role):
+        unsaid = kind == "domain" and action.name in _UNSAID
+        if may(action.role) and not (unsaid and state and why_not(action, state, fact)):
             found += _offers(action, fact, state, base)
     if kind == "domain" and may(BY_NAME["snapshot", "create"].role):
         found.append(_new(BY_NAME["snapshot", "create"], fact, state, base))
@@ -84,7 +87,7 @@ def _offers(action: Action, fact: Any, state: str | None, base: str) -> Iterator
     if action.name == "autostart":
         yield _switch(action, fact, state, base)
         return
-    yield _button(action, fact, state, base, action.label, action.says)
+    yield _button(action, fact, state, base, action.label, action.hint)
     if action.kind == "domain" and action.name == "start":
         says = "The vCPUs wait for “Resume”."
         yield _button(action, fact, state, base, "Start paused", says, paused="1")
@@ -122,6 +125,6 @@ def _button(
 def _new(action: Action, fact: Any, state: str | None, base: str) -> Button:
     reason = "" if fact is None else why_not(action, state, fact) or ""
     return Button(
-        f"{action.kind}-{action.name}", action.label, action.icon, action.says,
+        f"{action.kind}-{action.name}", action.label, action.icon, action.hint,
         f"{base}/{PLURALS[action.kind]}/add", "", "", False, reason,
     )  # fmt: skip

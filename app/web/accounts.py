@@ -1,0 +1,278 @@
+"""Accounts in the browser: everybody's own (password, sessions), and for admins of all hosts the
+users, all sessions and the tokens of the API. Every change is in the audit.
+"""
+
+from typing import Any
+
+from flask import Blueprint, Response, flash, redirect, request
+
+from app import clock
+from app.access import ROLES
+from app.errors import Conflict, InvalidField, NotFound
+from app.services import services
+from app.store.hosts import list_hosts
+from app.store.sessions import end_session, list_sessions
+from app.store.tokens import add_token, list_tokens, revoke_token
+from app.store.users import (
+    add_user,
+    list_users,
+    matching_user,
+    set_disabled,
+    set_password,
+    set_role,
+)
+from app.web.auditing import audit
+from app.web.identity import principal
+from app.web.page import form_page, pages
+from app.web.permission import needs
+
+blueprint = Blueprint("accounts", __name__)
+
+_EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
+_DAY_MS = 86_400_000
+
+
+# --- one's own -------------------------------------------------------------------------------
+
+
+@blueprint.get("/account")
+@needs("viewer")
+def own() -> Response:
+    """Who one is, one's password and sessions."""
+    return _own({})
+
+
+@blueprint.post("/account/password")
+@needs("viewer")
+def change_password() -> Response:
+    """Change one's own password, knowing the present one; other sessions end."""
+    who = principal()
+    if who.kind != "user" or who.session_id is None:
+        raise Conflict("Only who signed in with a password has one to change.")
+    given = request.form
+    try:
+        if matching_user(services().store, who.name, given.get("present", "")) is None:
+            raise InvalidField("present", "This is not your present password.")
+        if given.get("password", "") != given.get("again", ""):
+            raise InvalidField("again", "The two passwords differ.")
+        set_password(
+            services().store, who.name, given.get("password", ""), keep_session=who.session_id
+        )
+    except InvalidField as error:
+        audit("user-passwd", "user", who.name, outcome="refused", sentence=error.sentence)
+        return _own({error.field: error.sentence}, 422)
+    audit("user-passwd", "user", who.name)
+    return _go("/account", "Your password is changed. Your other sessions are over.")
+
+
+@blueprint.post("/account/sessions/<int:session_id>/end")
+@needs("viewer")
+def end_own(session_id: int) -> Response:
+    """End one of one's own sessions."""
+    who = principal()
+    if who.user_id is None:
+        raise NotFound("There is no such session (any more).")
+    end_session(services().store, session_id, who.user_id)
+    audit("session-end", "session", str(session_id))
+    return _go("/account", "The session is over.")
+
+
+def _own(errors: dict[str, str], status: int = 200) -> Response:
+    who = principal()
+    sessions = list_sessions(services().store, who.user_id) if who.user_id is not None else []
+    return form_page(
+        "account/own.html", "", "Your account", status=status, who=who, errors=errors,
+        sessions=[_session(one) for one in sessions], hosts=_host_names(who.host_ids),
+    )  # fmt: skip
+
+
+# --- users and sessions ----------------------------------------------------------------------
+
+
+@blueprint.get("/users")
+@needs("admin", everywhere=True)
+def users() -> Response:
+    """All users and sessions, and the form to add one."""
+    return _users({}, {})
+
+
+@blueprint.post("/users")
+@needs("admin", everywhere=True)
+def added() -> Response:
+    """Add a user."""
+    given = request.form
+    name, role = given.get("name", "").strip().lower(), given.get("role", "")
+    hosts = given.getlist("host")
+    password = given.get("password", "") or None
+    try:
+        add_user(services().store, name, role, password, hosts=hosts)
+    except InvalidField as error:
+        return _users({error.field: error.sentence}, given.to_dict(), 422)
+    except Conflict as error:
+        return _users({"name": str(error)}, given.to_dict(), 422)
+    audit("user-add", "user", name, parameters={"role": role, "hosts": hosts})
+    return _go("/users", f"{name} is added as {role}.")
+
+
+@blueprint.post("/users/<name>/role")
+@needs("admin", everywhere=True)
+def change_role(name: str) -> Response:
+    """Give a user another role and other hosts; their sessions end."""
+    role, hosts = request.form.get("role", ""), request.form.getlist("host")
+    set_role(services().store, name, role, hosts=hosts)
+    audit("user-role", "user", name, parameters={"role": role, "hosts": hosts})
+    return _go("/users", f"{name} is {role} now; their sessions are over.")
+
+
+@blueprint.post("/users/<name>/password")
+@needs("admin", everywhere=True)
+def give_password(name: str) -> Response:
+    """Give a user a new password; their sessions end."""
+    try:
+        set_password(services().store, name, request.form.get("password", ""))
+    except InvalidField as error:
+        flash(error.sentence, "error")
+        return _redirect("/users")
+    audit("user-passwd", "user", name)
+    return _go("/users", f"{name} has a new password; their sessions are over.")
+
+
+@blueprint.post("/users/<name>/disable")
+@needs("admin", everywhere=True)
+def disable(name: str) -> Response:
+    """Keep a user from signing in; their sessions end."""
+    set_disabled(services().store, name, True)
+    audit("user-disable", "user", name)
+    return _go("/users", f"{name} cannot sign in any more.")
+
+
+@blueprint.post("/users/<name>/enable")
+@needs("admin", everywhere=True)
+def enable(name: str) -> Response:
+    """Let a disabled user sign in again."""
+    set_disabled(services().store, name, False)
+    audit("user-enable", "user", name)
+    return _go("/users", f"{name} can sign in again.")
+
+
+@blueprint.post("/sessions/<int:session_id>/end")
+@needs("admin", everywhere=True)
+def end_any(session_id: int) -> Response:
+    """End anybody's session."""
+    end_session(services().store, session_id)
+    audit("session-end", "session", str(session_id))
+    return _go("/users", "The session is over.")
+
+
+def _users(errors: dict[str, str], given: dict[str, str], status: int = 200) -> Response:
+    store, zone, now_ms = services().store, pages().zone, clock.now_ms()
+    rows = [
+        {
+            "user": one,
+            "hosts": _host_names(one.host_ids),
+            "signed_in": zone.maybe(one.signed_in_at_ms, now_ms),
+        }
+        for one in list_users(store)
+    ]
+    return form_page(
+        "account/users.html", "", "Users and sessions", status=status, rows=rows, roles=ROLES,
+        slugs=[record.slug for record in list_hosts(store)], errors=errors, given=given,
+        sessions=[_session(one) for one in list_sessions(store)], own=principal().session_id,
+        me=principal().name,
+    )  # fmt: skip
+
+
+# --- tokens ----------------------------------------------------------------------------------
+
+
+@blueprint.get("/tokens")
+@needs("admin", everywhere=True)
+def tokens() -> Response:
+    """All tokens of the API, and the form to make one."""
+    return _tokens({}, {})
+
+
+@blueprint.post("/tokens")
+@needs("admin", everywhere=True)
+def made() -> Response:
+    """Make a token and show it, once."""
+    given = request.form
+    name, role = given.get("name", "").strip().lower(), given.get("role", "")
+    days, hosts = given.get("days", ""), given.getlist("host")
+    try:
+        if days not in {value for value, _ in _EXPIRIES}:
+            raise InvalidField("days", "Choose when the token ends.")
+        expires = clock.now_ms() + int(days) * _DAY_MS if days else None
+        text = add_token(
+            services().store, name, role, created_by=principal().who, expires_at_ms=expires,
+            hosts=hosts,
+        )  # fmt: skip
+    except InvalidField as error:
+        return _tokens({error.field: error.sentence}, given.to_dict(), 422)
+    except Conflict as error:
+        return _tokens({"name": str(error)}, given.to_dict(), 422)
+    audit("token-add", "token", name, parameters={"role": role, "hosts": hosts, "days": days})
+    return _tokens({}, {}, text=text, name=name)
+
+
+@blueprint.post("/tokens/<name>/revoke")
+@needs("admin", everywhere=True)
+def revoked(name: str) -> Response:
+    """Have a token work no more."""
+    revoke_token(services().store, name)
+    audit("token-revoke", "token", name)
+    return _go("/tokens", f"The token {name} works no more.")
+
+
+def _tokens(
+    errors: dict[str, str], given: dict[str, str], status: int = 200, text: str = "", name: str = ""
+) -> Response:
+    store, zone, now_ms = services().store, pages().zone, clock.now_ms()
+    rows = [
+        {
+            "token": one,
+            "works": one.works(now_ms),
+            "hosts": _host_names(one.host_ids),
+            "created": zone.when(one.created_at_ms, now_ms),
+            "expires": zone.maybe(one.expires_at_ms, now_ms),
+            "used": zone.maybe(one.used_at_ms, now_ms),
+        }
+        for one in list_tokens(store)
+    ]
+    return form_page(
+        "account/tokens.html", "", "API tokens", status=status, rows=rows, roles=ROLES,
+        slugs=[record.slug for record in list_hosts(store)], expiries=_EXPIRIES, errors=errors,
+        given=given, shown=text, name=name,
+    )  # fmt: skip
+
+
+# --- shared ----------------------------------------------------------------------------------
+
+
+def _session(one: Any) -> dict[str, Any]:
+    zone, now_ms = pages().zone, clock.now_ms()
+    return {
+        "id": one.id,
+        "user": one.user,
+        "role": one.role,
+        "peer": one.peer,
+        "agent": one.agent,
+        "created": zone.when(one.created_at_ms, now_ms),
+        "seen": zone.when(one.seen_at_ms, now_ms),
+        "is_own": one.id == principal().session_id,
+    }
+
+
+def _host_names(host_ids: frozenset[int] | None) -> list[str] | None:
+    if host_ids is None:
+        return None
+    return [one.slug for one in list_hosts(services().store) if one.id in host_ids]
+
+
+def _go(address: str, text: str) -> Response:
+    flash(text)
+    return _redirect(address)
+
+
+def _redirect(address: str) -> Response:
+    return redirect(address, 303)  # type: ignore[return-value]  # werkzeug's own Response class

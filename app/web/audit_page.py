@@ -1,0 +1,252 @@
+"""The audit as a page, as JSON and as CSV: who asked for what, and what came of it.
+
+Everybody sees the records of the hosts in their scope; what was done to npvirt itself (users,
+tokens, sign-ins) is for admins of all hosts. libvirt's own words are for admins.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from flask import Blueprint, Response, request
+from msgspec import Struct
+
+from app import clock
+from app.clock import rfc3339
+from app.errors import InvalidField
+from app.services import services
+from app.store.audit import OUTCOMES, Record, Wanted, records
+from app.web.csv import to_csv
+from app.web.identity import may, principal
+from app.web.moment import Moment, moment
+from app.web.page import form_page, pages
+from app.web.permission import needs
+from app.web.when import When
+
+blueprint = Blueprint("audit", __name__)
+
+_PARAMETERS = frozenset(
+    ("who", "action", "host", "key", "outcome", "q", "from", "to", "page", "per_page", "at",
+     "format")
+)  # fmt: skip
+_PER_PAGE, _MOST = 100, 1000
+_CSV_MOST = 100_000
+_TEXT_MAX = 200
+_COLUMNS = (
+    "id", "at", "who", "role", "peer", "action", "kind", "host", "key", "name", "parameters",
+    "outcome", "sentence", "took_ms", "ended_at",
+)  # fmt: skip
+_LOOKS = {
+    "ok": ("run", "check", "ok"), "failed": ("crash", "x", "failed"),
+    "unknown": ("unk", "unk", "unknown"), "refused": ("off", "ban", "refused"),
+    "": ("stop", "build", "goes on"),
+}  # fmt: skip
+
+
+class Row(Struct, frozen=True):
+    """One record as the table shows it."""
+
+    id: int
+    at: When
+    who: str
+    role: str
+    peer: str
+    action: str
+    kind: str
+    host: str
+    name: str
+    address: str
+    parameters: str
+    css: str
+    icon: str
+    word: str
+    sentence: str
+    detail: str
+    took: str
+
+
+class _Asked(Struct, frozen=True):
+    wanted: Wanted
+    page: int
+    per_page: int
+    at: Moment
+
+
+@blueprint.get("/audit")
+@needs("viewer")
+def page() -> Response:
+    """The newest records that fit, or all of them as CSV."""
+    asked = _asked()
+    if request.args.get("format") == "csv":
+        return _csv(asked)
+    found, total = _found(asked)
+    pairs = [(k, v) for k, v in request.args.items() if v and k not in ("page", "format")]
+    query = urlencode(pairs)
+    last = asked.page * asked.per_page
+    return form_page(
+        "audit/list.html",
+        "",
+        "Audit",
+        rows=[_row(one, asked) for one in found],
+        total=total,
+        given={name: request.args.get(name, "") for name in _PARAMETERS},
+        outcomes=(*OUTCOMES, "open"),
+        narrowed=bool(set(dict(pairs)) - {"per_page"}),
+        csv=f"/audit?{query}{'&' if query else ''}format=csv",
+        first=(asked.page - 1) * asked.per_page + 1,
+        last=min(last, total),
+        previous=f"/audit?{query}&page={asked.page - 1}" if asked.page > 1 else "",
+        following=f"/audit?{query}&page={asked.page + 1}" if last < total else "",
+    )
+
+
+@blueprint.get("/api/v1/audit")
+@needs("viewer")
+def as_json() -> Response:
+    """The same as JSON (`format=csv`: as CSV)."""
+    asked = _asked()
+    if request.args.get("format") == "csv":
+        return _csv(asked)
+    found, total = _found(asked)
+    body = {
+        "items": [_item(one) for one in found],
+        "total": total,
+        "page": asked.page,
+        "as_of": rfc3339(found[0].at_ms) if found else None,
+    }
+    return Response(msgspec.json.encode(body), 200, mimetype="application/json")
+
+
+def _asked() -> _Asked:
+    for name in request.args:
+        if name not in _PARAMETERS:
+            raise InvalidField(name[:40], f"This address takes no parameter “{name[:40]}”.")
+    given = {name: request.args.get(name, "").strip()[:_TEXT_MAX] for name in _PARAMETERS}
+    if given["outcome"] not in ("", "open", *OUTCOMES):
+        raise InvalidField("outcome", f"The outcome is {', '.join(OUTCOMES)} or open.")
+    if given["format"] not in ("", "json", "csv"):
+        raise InvalidField("format", "The format is json or csv.")
+    at = moment(request.args, clock.now_ms())
+    until_ms = _time(given["to"], "to")
+    if at.at_ms is not None:
+        until_ms = at.at_ms if until_ms is None else min(until_ms, at.at_ms)
+    wanted = Wanted(
+        who=given["who"],
+        action=given["action"],
+        host=given["host"],
+        host_ids=principal().host_ids,
+        key=given["key"],
+        outcome=given["outcome"],
+        text=given["q"],
+        from_ms=_time(given["from"], "from"),
+        until_ms=until_ms,
+        of_hosts=principal().host_ids is not None or not may("admin"),
+    )
+    return _Asked(
+        wanted,
+        _number(given["page"], "page", 1, 10_000_000, 1),
+        _number(given["per_page"], "per_page", 1, _MOST, _PER_PAGE),
+        at,
+    )
+
+
+def _time(text: str, field: str) -> int | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise InvalidField(field, "Give RFC 3339 with a zone, such as 2026-05-01T09:30Z.")
+    return round(at.timestamp() * 1000)
+
+
+def _number(text: str, field: str, least: int, most: int, otherwise: int) -> int:
+    if not text:
+        return otherwise
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and least <= int(text) <= most):
+        raise InvalidField(field, f"{field} is a number from {least} to {most}.")
+    return int(text)
+
+
+def _found(asked: _Asked) -> tuple[list[Record], int]:
+    offset = (asked.page - 1) * asked.per_page
+    return records(services().store, asked.wanted, limit=asked.per_page, offset=offset)
+
+
+def _csv(asked: _Asked) -> Response:
+    found, _ = records(services().store, asked.wanted, limit=_CSV_MOST)
+    text = to_csv([_item(one) for one in found], _COLUMNS)
+    response = Response(text, 200, mimetype="text/csv")
+    response.headers["Content-Disposition"] = 'attachment; filename="npvirt-audit.csv"'
+    return response
+
+
+def _item(record: Record) -> dict[str, Any]:
+    item = {
+        "id": record.id,
+        "at": rfc3339(record.at_ms),
+        "who": record.who,
+        "role": record.role,
+        "peer": record.peer or None,
+        "action": record.action,
+        "kind": record.kind,
+        "host": record.host or None,
+        "key": record.key or None,
+        "name": record.name or None,
+        "parameters": record.parameters,
+        "outcome": record.outcome,
+        "sentence": record.sentence,
+        "took_ms": record.took_ms,
+        "ended_at": rfc3339(record.ended_at_ms) if record.ended_at_ms else None,
+        "request_id": record.request_id,
+    }
+    if may("admin"):
+        item["detail"] = record.detail
+    return item
+
+
+def _row(record: Record, asked: _Asked) -> Row:
+    css, icon, word = _LOOKS[record.outcome or ""]
+    now_ms = clock.now_ms() if asked.at.at_ms is None else asked.at.at_ms
+    return Row(
+        id=record.id,
+        at=pages().zone.when(record.at_ms, now_ms),
+        who=record.who or "nobody",
+        role=record.role,
+        peer=record.peer,
+        action=record.action,
+        kind=record.kind,
+        host=record.host,
+        name=record.name or record.key,
+        address=_address(record),
+        parameters=_parameters(record.parameters),
+        css=css,
+        icon=icon,
+        word=word,
+        sentence=record.sentence or "",
+        detail=(record.detail or "") if may("admin") else "",
+        took="" if record.took_ms is None else f"{record.took_ms} ms",
+    )
+
+
+def _address(record: Record) -> str:
+    if not record.host or not record.key:
+        return f"/hosts/{record.host}" if record.host else ""
+    if record.kind in ("domain", "snapshot"):
+        return f"/hosts/{record.host}/domains/{record.key}"
+    return f"/hosts/{record.host}/pools/{record.key}" if record.kind == "pool" else ""
+
+
+def _parameters(given: Mapping[str, Any]) -> str:
+    shown = ((name, value) for name, value in given.items() if value not in (None, "", []))
+    return ", ".join(f"{name} {_text(value)}" for name, value in shown)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
