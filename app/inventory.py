@@ -77,6 +77,8 @@ class Host(Struct, frozen=True, gc=False):
     max_vcpus: int | None = None
     numa: tuple[NumaCell, ...] = ()
     encrypted: bool | None = None
+    # The types of storage pools that its libvirt knows.
+    pool_types: tuple[str, ...] | None = None
     sysinfo: tuple[SysinfoSection, ...] | None = None
     # Why parts of the facts are absent, by part ("sysinfo": "this host has no SMBIOS").
     not_available: tuple[tuple[str, str], ...] = ()
@@ -154,6 +156,20 @@ class Guest(Struct, frozen=True, gc=False):
     addresses: tuple[GuestAddress, ...] = ()
 
 
+class Snapshot(Struct, frozen=True, gc=False):
+    """A snapshot that libvirt keeps of a domain; `state` is the domain's at that time, `memory`
+    whether its memory is part of it. (What npvirt's schedule takes is a scan.)
+    """
+
+    name: str
+    parent: str | None = None
+    created_at_ms: int | None = None
+    state: str | None = None
+    description: str | None = None
+    current: bool = False
+    memory: bool | None = None
+
+
 class Domain(Struct, frozen=True, gc=False):
     """A domain's facts. `id` is None while inactive. `memory_bytes` is the memory that the
     definition gives it now, `max_memory_bytes` the most it may have.
@@ -171,6 +187,10 @@ class Domain(Struct, frozen=True, gc=False):
     managed_save: bool | None = None
     has_snapshot: bool | None = None
     has_checkpoint: bool | None = None
+    # None where they could not be read.
+    snapshots: tuple[Snapshot, ...] | None = ()
+    # Whether it has firmware variables of its own, which undefine may delete.
+    nvram: bool | None = None
     memory_bytes: int | None = None
     max_memory_bytes: int | None = None
     vcpus: int | None = None

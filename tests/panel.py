@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import Page
+
 from app.store.engine import Store
 from app.store.tokens import add_token
 from app.store.users import add_user
@@ -60,6 +62,14 @@ class Panel:
             time.sleep(0.05)
         raise AssertionError("it did not come true in time")
 
+    def sign_in(self, page: Page, name: str = "ada") -> None:
+        """Have `page` be signed in as a user whose password is PASSWORD."""
+        page.goto(self.url + "/login")
+        page.fill("input[name=name]", name)
+        page.fill("input[name=password]", PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(self.url + "/")
+
     def npvirt(self, *arguments: str) -> str:
         """Run the command line beside the server; its output, with its exit status at the end."""
         done = subprocess.run(
@@ -68,7 +78,7 @@ class Panel:
         return f"{done.stdout}{done.stderr}exit status {done.returncode}"
 
 
-def _an_admins_token(data: Path) -> str:
+def an_admins_token(data: Path) -> str:
     """A token of the panel that keeps its data in `data`; the user ada is there as well."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = Store.open(data / "npvirt.sqlite")
@@ -91,7 +101,7 @@ def panel(
     environ = {**own, "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{port}", **settings}
     if prepare is not None:
         prepare(environ)
-    token = _an_admins_token(data)
+    token = an_admins_token(data)
     with subprocess.Popen([*NPVIRT, "serve"], env=environ, stdout=subprocess.DEVNULL) as process:
         try:
             running = Panel(f"http://127.0.0.1:{port}", process, environ, token)

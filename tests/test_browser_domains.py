@@ -95,7 +95,7 @@ def test_a_refresh_takes_away_neither_typing_nor_focus_nor_scroll(
 ) -> None:
     page = seen.go("/domains")
     page.evaluate("scrollTo(0, 500)")
-    link = page.locator(f"#vm-kvm-02-{domain_uuid(1, 7)} a")
+    link = page.locator(f"#vm-kvm-02-{domain_uuid(1, 7)} th a")
     link.focus()
     page.evaluate("window.kept = document.activeElement")
     before = page.evaluate("scrollY")
@@ -173,7 +173,7 @@ def test_open_details_stay_open_in_a_refresh(fleet_web: Web, seen: Watched) -> N
 
 def test_the_ways_between_pages_work(seen: Watched) -> None:
     page = seen.go("/domains")
-    page.locator(f"#vm-kvm-01-{domain_uuid(0, 0)} a").click()
+    page.locator(f"#vm-kvm-01-{domain_uuid(0, 0)} th a").click()
     expect(page.locator("h1")).to_have_text("app-01")
     page.locator(".disks").get_by_role("link", name="images").click()
     expect(page.locator("h1")).to_have_text("images")

@@ -12,7 +12,10 @@ from tests.panel import Panel, panel
 
 pytestmark = pytest.mark.xdist_group("lab-fleet")
 
-PAGES = ("/", "/hosts", "/hosts/add", "/domains", "/pools", "/networks")
+PAGES = (
+    *("/", "/hosts", "/hosts/add", "/domains", "/pools", "/networks"),
+    *("/audit", "/account", "/users", "/tokens", "/help"),
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def test_every_page_is_clicked_through_without_an_error(
         " event => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"
     )
     addresses = list(PAGES)
-    page.goto(looking.panel.url + "/")
+    looking.panel.sign_in(page)
     for listing in ("/hosts", "/domains", "/pools"):
         page.goto(looking.panel.url + listing)
         hrefs = page.eval_on_selector_all(
@@ -148,7 +151,7 @@ def test_a_host_that_hangs_delays_no_other(looking: Looking) -> None:
 def _others_go_on(looking: Looking) -> None:
     """Two further good looks at each of the hosts that were left alone."""
     others = [name for name, scan in looking.scans().items() if scan["ok"]]
-    assert len(others) == 3
+    assert len(others) == 3, looking.hosts()
     for _ in range(2):
         last = {name: looking.scans()[name]["at"] for name in others}
         looking.panel.until(lambda: _all_later(looking.scans(), last))  # noqa: B023 (at once)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.actions.parameters import Parameter
 from app.actions.perform import Done
@@ -14,7 +15,7 @@ from app.actions.registry import NOUNS, PLURALS, Action, why_not
 from app.errors import NotFound
 from app.inventory import Domain
 from app.store.usage import Usage
-from app.store.views import Fleet
+from app.store.views import Fleet, HostView
 from app.web.finding import find_domain, find_network, find_pool
 from app.web.format import plural
 from app.web.host_page import find_host
@@ -97,7 +98,7 @@ def question(action: Action, seen: Fleet, slug: str, key: str, name: str = "") -
         state=state or "",
         says=action.says,
         effects=tuple(_effects(action, seen, slug, key, fact)),
-        parameters=_parameters(action, fact),
+        parameters=_known_types(_parameters(action, fact), host),
         typed=label if typed else "",
         typed_if=typed_if,
         impossible=reason,
@@ -193,6 +194,19 @@ def _parameters(action: Action, fact: Any) -> tuple[Parameter, ...]:
         shown = _undefine_loses(fact)
         return tuple(one for one in action.parameters if one.name in shown)
     return action.parameters
+
+
+def _known_types(parameters: tuple[Parameter, ...], host: HostView) -> tuple[Parameter, ...]:
+    """The parameters with only those types of pools that the host's libvirt knows."""
+    known = host.seen.fact.pool_types if host.seen is not None else None
+    if known is None:
+        return parameters
+    return tuple(
+        replace(one, choices=tuple(pair for pair in one.choices if pair[0] in known))
+        if one.name == "type"
+        else one
+        for one in parameters
+    )
 
 
 def _effects(action: Action, seen: Fleet, slug: str, key: str, fact: Any) -> Iterable[str]:

@@ -4,9 +4,11 @@ which is read from the store. Of a host that does not answer it is what was last
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import quote
 
-from app.inventory import Definition, Disk, Domain, Nic
+from app.inventory import Definition, Disk, Domain, Nic, Snapshot
 from app.services import services
+from app.store.audit import Wanted, records
 from app.store.history import Fleet, definition
 from app.store.usage import volume_of
 from app.web.action_buttons import head, menu
@@ -29,6 +31,7 @@ from app.web.host_page import find_host
 from app.web.kinds import DomainSeen, Leases, VolumeSeen, addresses_of, leases
 from app.web.page import Drawing
 from app.web.rates import memory_used_bytes, rates
+from app.web.when import When, Zone
 from app.web.words import DOMAIN_LOOKS
 
 
@@ -68,6 +71,18 @@ class NicRow(NamedTuple):
     model: str
     target: str
     addresses: tuple[str, ...]
+
+
+class SnapshotRow(NamedTuple):
+    """A snapshot in the tree: `depth` below its oldest ancestor. `path` leads to its actions."""
+
+    name: str
+    path: str
+    depth: int
+    current: bool
+    state: str
+    description: str
+    created: When | None
 
 
 class GuestNic(NamedTuple):
@@ -112,6 +127,10 @@ def build_domain(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]
         "active": is_active(domain),
         "facts": definition_facts(domain),
         "guest": guest_facts(domain),
+        "snapshots": snapshot_rows(domain, base, zone, fleet.as_of_ms),
+        "no_snapshots": domain.snapshots is None,
+        "acting": drawing.acts,
+        "past_actions": _past_actions(host.record.id, seen.key, drawing),
         "guest_nics": guest_nics(domain),
         "differences": differences(xml) if seen.known else [],
         "xml": xml,
@@ -253,6 +272,66 @@ def _kept(persistent: bool | None) -> str:
     if persistent is None:
         return UNKNOWN
     return "persistent" if persistent else "transient: gone when it stops"
+
+
+_MOST_DEPTH = 12
+
+
+def snapshot_rows(domain: Domain, base: str, zone: Zone, now_ms: int | None) -> list[SnapshotRow]:
+    """The snapshots as a tree, each after its parent."""
+    children: dict[str | None, list[Snapshot]] = {}
+    names = {one.name for one in domain.snapshots or ()}
+    for one in domain.snapshots or ():
+        parent = one.parent if one.parent in names and one.parent != one.name else None
+        children.setdefault(parent, []).append(one)
+    rows: list[SnapshotRow] = []
+    waiting = [(one, 0) for one in reversed(children.pop(None, []))]
+    while waiting:
+        one, depth = waiting.pop()
+        rows.append(
+            SnapshotRow(
+                one.name,
+                f"{base}/snapshots/{quote(one.name, safe='')}",
+                min(depth, _MOST_DEPTH),
+                one.current,
+                one.state or UNKNOWN,
+                one.description or "",
+                zone.maybe(one.created_at_ms, now_ms),
+            )
+        )
+        waiting += [(child, depth + 1) for child in reversed(children.pop(one.name, []))]
+    return rows
+
+
+class PastAction(NamedTuple):
+    """Something that was asked of the domain by npvirt; `outcome` "" while it goes on."""
+
+    at: When
+    who: str
+    action: str
+    outcome: str
+    sentence: str
+
+
+_ACTIONS_SHOWN = 5
+
+
+def _past_actions(host_id: int, uuid: str, drawing: Drawing) -> list[PastAction]:
+    until_ms = drawing.moment.at_ms
+    wanted = Wanted(host_ids=frozenset((host_id,)), key=uuid, until_ms=until_ms)
+    found, _ = records(services().store, wanted, limit=_ACTIONS_SHOWN)
+    now_ms = drawing.fleet.as_of_ms
+    return [
+        PastAction(
+            drawing.zone.when(one.at_ms, now_ms),
+            one.who,
+            one.action,
+            one.outcome or "",
+            one.sentence or "",
+        )
+        for one in found
+        if until_ms is None or (one.ended_at_ms or until_ms) <= until_ms
+    ]
 
 
 def guest_facts(domain: Domain) -> list[Fact]:

@@ -29,6 +29,7 @@ from app.store.hosts import HostRecord, add_host
 from app.store.record import Recorder
 from tests.bench.process import free_port, wait_for
 from tests.fleet_support import KNOWN_MS, make_domain, make_sample, make_scan
+from tests.signing import COOKIE, a_user, session_cookie
 from tests.web_support import Web, make_web
 
 DOMAINS = 300
@@ -44,15 +45,16 @@ def run() -> Iterator[str]:
         data = Path(text) / "var"
         web = make_web(data)
         record, recorder = _fill(web.store)
+        cookie = f"{COOKIE}={session_cookie(web.app, a_user(web.store))}"
         with _served(data) as port:
-            yield from _unchanged(port)
-            yield from _changed(port, record, recorder)
+            yield from _unchanged(port, cookie)
+            yield from _changed(port, cookie, record, recorder)
         yield from _drawn(web, record, recorder)
         web.store.close()
 
 
-def _unchanged(port: int) -> Iterator[str]:
-    page, bare = _Client(port), _Client(port)
+def _unchanged(port: int, cookie: str) -> Iterator[str]:
+    page, bare = _Client(port, cookie), _Client(port, cookie)
     size = len(page.get(ADDRESS))
     times: dict[str, list[float]] = {"page": [], "bare": []}
     for number in range(ROUNDS + 20):
@@ -70,9 +72,9 @@ def _unchanged(port: int) -> Iterator[str]:
     )
 
 
-def _changed(port: int, record: HostRecord, recorder: Recorder) -> Iterator[str]:
+def _changed(port: int, cookie: str, record: HostRecord, recorder: Recorder) -> Iterator[str]:
     """Every scan changes every row's figures; the next request draws them all anew."""
-    client = _Client(port)
+    client = _Client(port, cookie)
     client.get(ADDRESS)
     first: list[float] = []
     second: list[float] = []
@@ -106,16 +108,14 @@ def _drawn(web: Web, record: HostRecord, recorder: Recorder) -> Iterator[str]:
 class _Client:
     """One kept connection."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, cookie: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        self._cookie = ""
+        self._headers = {"Cookie": cookie}
 
     def get(self, address: str) -> bytes:
-        headers = {"Cookie": self._cookie} if self._cookie else {}
-        self._connection.request("GET", address, headers=headers)
+        self._connection.request("GET", address, headers=self._headers)
         answer = self._connection.getresponse()
         assert answer.status == 200, (address, answer.status)
-        self._cookie = (answer.getheader("Set-Cookie") or self._cookie).split(";")[0]
         return answer.read()
 
 

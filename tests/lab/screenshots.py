@@ -32,6 +32,7 @@ def main(target: Path) -> None:
                 executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
             )
             page = browser.new_page(viewport=_SIZE, color_scheme="light")
+            running.sign_in(page)
             for name, address in _pages(running).items():
                 _take(page, running.url + address, target / f"{name}.png")
             _take_unknown(page, running, members, target)
@@ -59,6 +60,8 @@ def _pages(running: Panel) -> dict[str, str]:
         "pool": f"/hosts/kvm-01/pools/{pools[('kvm-01', 'images')]}",
         "networks": "/networks",
         "add-host": "/hosts/add",
+        "audit": "/audit",
+        "help": "/help",
     }
 
 

@@ -13,7 +13,7 @@ import libvirt
 from msgspec import structs
 
 from app.errors import VirtError
-from app.inventory import Definition, Disk, Domain
+from app.inventory import Definition, Disk, Domain, Snapshot
 from app.virt.read.agent import Answer, Target
 from app.virt.read.listing import FLAGS, Flags, Listed
 from app.virt.read.look import Look, each
@@ -22,10 +22,13 @@ from app.virt.read.storage import Places
 from app.virt.read.words import BAD_XML, domain_state, state_reason
 from app.virt.xml.document import MAX_XML_BYTES, XmlRefused
 from app.virt.xml.domain import DomainXml, parse_domain
+from app.virt.xml.snapshot import parse_snapshot
 
 DEFINITION_PERIOD_S = 15 * 60.0
 INACTIVE_PERIOD_S = 5 * 60.0
 _TRANSIENT = 1  # the bit of the first of FLAGS
+_SNAPSHOT = 1 << [flag.name for flag in FLAGS].index("has_snapshot")
+_MAX_SNAPSHOTS = 200
 _XML_FIELDS = tuple(
     name for name in DomainXml.__struct_fields__ if name not in ("disks", "agent", "beyond")
 )
@@ -47,7 +50,10 @@ class _Row(NamedTuple):
 class _Known:
     """What is remembered of one domain."""
 
-    __slots__ = ("digest", "domain", "flaw", "parsed", "places", "read_s", "row", "shape", "xml")
+    __slots__ = (
+        "digest", "domain", "flaw", "parsed", "places", "read_s", "row", "shape", "snapshots",
+        "xml",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.domain: Domain | None = None
@@ -60,6 +66,7 @@ class _Known:
         self.digest = b""
         self.read_s: float | None = None
         self.places: Places | None = None
+        self.snapshots: tuple[Snapshot, ...] | None = ()
 
 
 class _Texts(NamedTuple):
@@ -68,6 +75,7 @@ class _Texts(NamedTuple):
     live: str | None = None
     inactive: str | None = None
     error: VirtError | None = None
+    snapshots: tuple[Snapshot, ...] | None = ()
 
 
 class Read(NamedTuple):
@@ -199,6 +207,9 @@ def _take(look: Look, known: _Known, entry: Listed, texts: _Texts) -> Definition
         _mark(look, known, texts.error)
         return None
     known.read_s = look.now_s
+    if texts.snapshots != known.snapshots:
+        known.snapshots = texts.snapshots
+        known.parsed = True
     digest = _digest(texts)
     if digest != known.digest:
         known.digest = digest
@@ -233,7 +244,7 @@ def _changed(known: _Known, row: _Row, shape: Shape | None) -> bool:
         before.id != row.id
         or before.state != row.state
         or before.name != row.name
-        or (before.bits ^ row.bits) & _TRANSIENT != 0
+        or (before.bits ^ row.bits) & (_TRANSIENT | _SNAPSHOT) != 0
     )
 
 
@@ -245,11 +256,30 @@ def _texts(look: Look, entry: Listed, row: _Row) -> _Texts:
         inactive = None
         if entry.id is None or not row.bits & _TRANSIENT:
             inactive = look.call(handle.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE)
+        snapshots = _snapshots(look, handle) if row.bits & _SNAPSHOT else ()
     except VirtError as error:
         if look.is_lost(error):
             raise
         return _Texts(error=error)
-    return _Texts(live, inactive)
+    return _Texts(live, inactive, snapshots=snapshots)
+
+
+def _snapshots(look: Look, handle: libvirt.virDomain) -> tuple[Snapshot, ...] | None:
+    """The domain's snapshots, oldest first; None (and noted) where they cannot be read. Raises
+    VirtError when the host is lost.
+    """
+    found = []
+    try:
+        for one in look.call(handle.listAllSnapshots, 0)[:_MAX_SNAPSHOTS]:
+            text = look.call(one.getXMLDesc, 0)
+            found.append(parse_snapshot(text, current=bool(look.call(one.isCurrent, 0))))
+    except VirtError as error:
+        look.note_error("domain snapshots", error)
+        return None
+    except XmlRefused as refused:
+        look.note("domain snapshots", str(refused))
+        return None
+    return tuple(sorted(found, key=lambda one: (one.created_at_ms or 0, one.name)))
 
 
 def _fitting(text: str | None) -> str | None:
@@ -300,6 +330,7 @@ def _build(known: _Known, uuid: str, row: _Row, places: Places) -> Domain:
         managed_save=flags["managed_save"],
         has_snapshot=flags["has_snapshot"],
         has_checkpoint=flags["has_checkpoint"],
+        snapshots=known.snapshots,
         disks=tuple(_placed(disk, places) for disk in xml.disks),
         agent=xml.agent if row.answer is None else row.answer.agent,
         guest=None if row.answer is None else row.answer.guest,

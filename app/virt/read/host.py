@@ -20,6 +20,7 @@ from app.virt.xml.host import (
     parse_sysinfo,
     processor_name,
 )
+from app.virt.xml.storage import parse_pool_types
 from app.virt.xml.values import bounded, clean
 
 # What changes only with new software, which restarts libvirt and so ends the connection, or
@@ -58,6 +59,7 @@ class HostReader:
         self._read(look, "CPU map", _QUARTER_S, lambda: _cpu_map(look))
         self._read(look, "sysinfo", _DAY_S, lambda: _sysinfo(look))
         self._read(look, "maximum vCPUs", _DAY_S, lambda: self._max_vcpus(look))
+        self._read(look, "pool types", _DAY_S, lambda: _pool_types(look))
         host = self._build(uri, absent)
         if host != self._last:
             self._last = host
@@ -175,6 +177,11 @@ def _node(look: Look) -> Fields:
 def _cpu_map(look: Look) -> Fields:
     _total, online, count = look.call(look.connection.getCPUMap)
     return {"cpu_map": tuple(bool(entry) for entry in online), "cpus_online": _positive(count)}
+
+
+def _pool_types(look: Look) -> Fields:
+    text = look.call(look.connection.getStoragePoolCapabilities, 0)
+    return {"pool_types": parse_pool_types(text)}
 
 
 def _sysinfo(look: Look) -> Fields:

@@ -35,6 +35,7 @@ class DomainXml(Struct, frozen=True):
     nics: tuple[Nic, ...] = ()
     graphics: tuple[Graphics, ...] = ()
     agent: str | None = None
+    nvram: bool | None = None
     beyond: tuple[str, ...] = ()
 
 
@@ -66,6 +67,7 @@ def parse_domain(text: str) -> DomainXml:
         nics=() if devices is None else _nics(devices),
         graphics=() if devices is None else _graphics(devices),
         agent=None if devices is None else _agent(devices),
+        nvram=system is not None and system.find("nvram") is not None,
         beyond=tuple(figures.beyond),
     )
 

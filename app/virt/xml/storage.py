@@ -6,7 +6,7 @@ Pure.
 from msgspec import Struct
 
 from app.virt.xml.document import Element, attribute, parse
-from app.virt.xml.values import Figures, word
+from app.virt.xml.values import Figures, clean, word
 
 
 class PoolXml(Struct, frozen=True):
@@ -47,6 +47,12 @@ def _source(source: Element | None) -> str | None:
     place = place or source.findtext("name") or attribute(source.find("adapter"), "name") or ""
     host = attribute(source.find("host"), "name")
     return word(f"{host}:{place}" if host else place)
+
+
+def parse_pool_types(text: str) -> tuple[str, ...]:
+    """The types of pools that a host's capabilities call supported; raises XmlRefused."""
+    pools = parse(text).findall("pool")
+    return tuple(clean(pool.get("type", "")) for pool in pools if pool.get("supported") == "yes")
 
 
 def parse_volume(text: str) -> VolumeXml:

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from app.clock import rfc3339
-from app.inventory import PoolSample
+from app.inventory import Domain, PoolSample
 from app.store.history import Fleet, HostView, Seen
 from app.store.usage import Usage
 from app.web.figures import cpu_share
@@ -89,6 +89,9 @@ class Items:
             "managed_save": domain.managed_save,
             "has_snapshot": domain.has_snapshot,
             "has_checkpoint": domain.has_checkpoint,
+            "snapshots": _snapshots(domain),
+            "nvram": domain.nvram,
+            "shutdown_asked_at": time_or_none(self._fleet.shutdowns.get((seen.host, seen.key))),
             "type": domain.type,
             "os_type": domain.os_type,
             "architecture": domain.architecture,
@@ -230,6 +233,23 @@ class Items:
         return {**item, **dict.fromkeys(values), "unknown_since": since, "last": last}
 
 
+def _snapshots(domain: Domain) -> list[Item] | None:
+    if domain.snapshots is None:
+        return None
+    return [
+        {
+            "name": one.name,
+            "parent": one.parent,
+            "created_at": time_or_none(one.created_at_ms),
+            "state": one.state,
+            "description": one.description,
+            "current": one.current,
+            "memory": one.memory,
+        }
+        for one in domain.snapshots
+    ]
+
+
 def _leases(seen: NetworkSeen) -> list[Item] | None:
     if seen.fact.leases is None:
         return None
@@ -250,7 +270,7 @@ _FACTS = (
     "numa_nodes", "sockets_per_node", "cores_per_socket", "threads_per_core", "max_vcpus",
     "encrypted",
 )  # fmt: skip
-_DETAILS = ("cpu_map", "numa", "sysinfo")
+_DETAILS = ("cpu_map", "numa", "sysinfo", "pool_types")
 
 
 def _host_facts(view: HostView) -> Item:
