@@ -20,6 +20,7 @@ from app.services import services_of
 from app.settings import load
 from app.store.engine import Store, store_path
 from app.store.users import has_users
+from app.syslog import attach_syslog
 from app.web.signin import setup_link
 
 # gunicorn's own code for an application that cannot be loaded: its master stops as well.
@@ -35,6 +36,7 @@ def build() -> Flask:
     for chatty in ("apscheduler", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     store = Store.open(store_path(settings))
+    attach_syslog(store, settings.syslog)
     added = ensure_first_host(store)
     if added is not None:
         what = describe(added.connection)

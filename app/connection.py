@@ -201,6 +201,11 @@ def _check_embedded(connection: Connection) -> Connection:
     return connection
 
 
+def told(connection: Connection) -> dict[str, str | bool]:
+    """What the audit says of a way to a host; nothing in it is secret."""
+    return {"reached_by": describe(connection), "read_only": connection.read_only}
+
+
 def describe(connection: Connection) -> str:
     """The way to the host in a few words, for people: "SSH to root@kvm-01:2222"."""
     if connection.transport == "embedded":

@@ -12,6 +12,8 @@ from app.access import COMMAND_LINE
 from app.settings import Settings, load
 from app.store.audit import Attempt, note
 from app.store.engine import Store, store_path
+from app.store.hosts import host_ids_named
+from app.syslog import attach_syslog
 
 as_json: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--json", "json_wanted", is_flag=True, help="Print JSON instead of text."
@@ -24,14 +26,26 @@ def opened_store() -> Iterator[tuple[Settings, Store]]:
     settings = load()
     store = Store.open(store_path(settings))
     try:
+        attach_syslog(store, settings.syslog)
         yield settings, store
     finally:
         store.close()
 
 
 def audited(store: Store, action: str, kind: str, name: str, **parameters: object) -> None:
-    """Write down what the owner of this machine did at its shell."""
-    note(store, Attempt(COMMAND_LINE, "", action, kind, name=name, parameters=parameters), "ok")
+    """Write down what the owner of this machine did at its shell; `name` of a host is its slug."""
+    is_host = kind == "host"
+    attempt = Attempt(
+        COMMAND_LINE,
+        "",
+        action,
+        kind,
+        host_id=max(host_ids_named(store, name), default=None) if is_host else None,
+        host=name if is_host else "",
+        name=name,
+        parameters=parameters,
+    )
+    note(store, attempt, "ok")
 
 
 def print_json(value: object) -> None:

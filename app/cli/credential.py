@@ -5,7 +5,7 @@ from typing import get_args
 
 import click
 
-from app.cli.common import as_json, opened_store, print_json, print_table
+from app.cli.common import as_json, audited, opened_store, print_json, print_table
 from app.cli.host_options import read_password
 from app.collect.connecting import own_public_key
 from app.connection import CredentialKind
@@ -42,6 +42,7 @@ def add(
             username=sasl_user,
             password=read_password(sasl_password_file),
         )
+        audited(store, "credential-add", "credential", name, credential=kind)
     click.echo(f"Added credential {name}.")
 
 
@@ -65,6 +66,7 @@ def remove(name: str) -> None:
     """Remove a credential that no host uses."""
     with opened_store() as (settings, store):
         remove_credential(store, settings.data, name)
+        audited(store, "credential-remove", "credential", name)
     click.echo(f"Removed credential {name}.")
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from app.cli.common import as_json, opened_store, print_json, print_table
+from app.cli.common import as_json, audited, opened_store, print_json, print_table
 from app.cli.host_options import HostOptions, connection_from, with_connection_options
 from app.collect.connecting import host_keys, test_connection, trust
-from app.connection import Connection, check_slug, describe
+from app.connection import Connection, check_slug, describe, told
 from app.errors import InvalidField
 from app.store.hosts import (
     HostRecord,
@@ -42,6 +42,7 @@ def add(name: str, options: HostOptions) -> None:
     with opened_store() as (settings, store):
         connection = connection_from(options, Connection(), settings)
         add_host(store, name, connection, settings.data, options.given_files())
+        audited(store, "host-add", "host", name, **told(connection))
     click.echo(f"Added {name}: {describe(connection)}.")
 
 
@@ -60,8 +61,10 @@ def edit(name: str, new_name: str | None, confirm_uuid: bool, options: HostOptio
         edit_host(store, name, connection, settings.data, options.given_files())
         if confirm_uuid:
             accept_new_uuid(store, name)
+        audited(store, "host-edit", "host", name, **told(connection), confirm_uuid=confirm_uuid)
         if new_name is not None:
             rename_host(store, name, new_name)
+            audited(store, "host-rename", "host", new_name, was=name)
     click.echo(f"Changed {new_name or name}: {describe(connection)}.")
 
 
@@ -107,6 +110,7 @@ def _switch(enabled: bool) -> Callable[[str], None]:
     def change(name: str) -> None:
         with opened_store() as (_, store):
             set_enabled(store, name, enabled)
+            audited(store, "host-enable" if enabled else "host-disable", "host", name)
         click.echo(f"{name} is {'enabled' if enabled else 'disabled'}.")
 
     return change
@@ -122,6 +126,7 @@ def remove(name: str) -> None:
     """Remove a host; its history stays in the store."""
     with opened_store() as (_, store):
         remove_host(store, name)
+        audited(store, "host-remove", "host", name)
     click.echo(f"Removed {name}; its history stays in the store.")
 
 
@@ -164,7 +169,9 @@ def trust_command(name: str, yes: bool) -> None:
             "Compare with what the host itself prints: ssh-keygen -lf /etc/ssh/ssh_host_*.pub"
         )
         if yes or click.confirm("Do they match?"):
-            trust(settings, store, record.connection, [key.fingerprint for key in keys])
+            fingerprints = [key.fingerprint for key in keys]
+            trust(settings, store, record.connection, fingerprints)
+            audited(store, "host-trust", "host", name, fingerprints=fingerprints)
             click.echo(f"The key of {name} is trusted now.")
         else:
             click.echo("Nothing was changed.")

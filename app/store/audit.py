@@ -92,7 +92,8 @@ def intend(store: Store, attempt: Attempt) -> int | None:
     with store.writing(durable=True) as connection:
         if attempt.request_id is not None and _asked(connection, attempt) is not None:
             return None
-        return _append(connection, _values(attempt) | {"request_id": attempt.request_id})
+        entry = _append(connection, _values(attempt) | {"request_id": attempt.request_id})
+    return _told(store, entry)
 
 
 def conclude(
@@ -113,10 +114,11 @@ def conclude(
         same = ("who", "role", "peer", "action", "kind", "host_id", "host", "key", "name",
                 "parameters")  # fmt: skip
         values = {name: getattr(intent, name) for name in same}
-        _append(
+        entry = _append(
             connection,
             values | {"intent_id": intent_id} | _ending(outcome, sentence, detail, took_ms),
         )
+    _told(store, entry)
 
 
 def note(
@@ -130,7 +132,8 @@ def note(
 ) -> int:
     """Commit an attempt that is over, as one entry: a refusal, or what npvirt did to itself."""
     with store.writing(durable=True) as connection:
-        return _append(connection, _values(attempt) | _ending(outcome, sentence, detail, took_ms))
+        entry = _append(connection, _values(attempt) | _ending(outcome, sentence, detail, took_ms))
+    return _told(store, entry)
 
 
 def asked_before(store: Store, attempt: Attempt) -> int | None:
@@ -182,7 +185,14 @@ def first_broken(store: Store) -> tuple[int, int | None]:
     return count, None
 
 
-def _append(connection: sa.Connection, values: dict[str, Any]) -> int:
+def _told(store: Store, entry: Mapping[str, Any]) -> int:
+    """Pass a committed entry on to whoever listens; its id."""
+    if store.on_audit is not None:
+        store.on_audit(entry)
+    return int(entry["id"])
+
+
+def _append(connection: sa.Connection, values: dict[str, Any]) -> dict[str, Any]:
     """Write an entry at the end of the chain; the writer's lock is held, so nobody else does."""
     table = schema.audit
     last = connection.execute(
@@ -194,7 +204,7 @@ def _append(connection: sa.Connection, values: dict[str, Any]) -> int:
     row["at_ms"] = clock.now_ms()
     row["digest"] = _digest("" if last is None else last.digest, row)
     connection.execute(sa.insert(table).values(row))
-    return int(row["id"])
+    return row
 
 
 def _digest(before: str, row: Mapping[str, Any]) -> str:

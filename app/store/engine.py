@@ -8,7 +8,7 @@ never replaced. SQLAlchemy's and SQLite's errors leave this module as StoreError
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Told of every audit entry once it is committed; must not fail and not wait.
+        self.on_audit: Callable[[Mapping[str, Any]], None] | None = None
         self._writer = _engine(path, query_only=False, size=1)
         self._reader = _engine(path, query_only=True, size=_READERS)
         self._version_lock = threading.Lock()

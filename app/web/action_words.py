@@ -183,7 +183,7 @@ def _undefine_loses(fact: Any) -> tuple[str, ...]:
     has = {
         "managed_save": fact.managed_save is not False,
         "snapshots": fact.has_snapshot is not False,
-        "nvram": True,
+        "nvram": fact.nvram is not False,
     }
     return tuple(name for name, there in has.items() if there)
 

@@ -10,11 +10,12 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask_wtf.csrf import generate_csrf
 
 from app.collect.connecting import Diagnosis, display_uri
-from app.connection import TRANSPORTS, Connection
+from app.connection import TRANSPORTS, Connection, told
 from app.errors import Conflict, InvalidField, VirtError
 from app.services import services
 from app.store.credentials import list_credentials
 from app.store.hosts import add_host, edit_host, get_host, rename_host
+from app.web.auditing import audit
 from app.web.connection_form import Form, choices, empty_form, form_of, read_form
 from app.web.connection_result import ConnectionResult, result_of
 from app.web.moment import LIVE
@@ -121,7 +122,10 @@ def _test(sheet: Sheet, connection: Connection, *, trust: bool) -> Response:
     collector = services().collector
     if trust:
         try:
-            collector.trust(connection, request.form.getlist("fingerprint")[:8])
+            fingerprints = request.form.getlist("fingerprint")[:8]
+            collector.trust(connection, fingerprints)
+            known = {"address": connection.host, "fingerprints": fingerprints}
+            audit("host-trust", "host", sheet.slug, host=sheet.slug, parameters=known)
         except (Conflict, VirtError) as error:
             sheet.trouble = str(error)
     diagnosis: Diagnosis = collector.test_connection(connection)
@@ -138,10 +142,11 @@ def _save(sheet: Sheet, connection: Connection) -> Response:
     try:
         if not sheet.slug:
             add_host(store, name, connection)
+            audit("host-add", "host", name, host=name, parameters=told(connection))
         else:
-            if name != sheet.slug:
-                rename_host(store, sheet.slug, name)
+            _rename(sheet.slug, name)
             edit_host(store, name, connection)
+            audit("host-edit", "host", name, host=name, parameters=told(connection))
     except InvalidField as error:
         sheet.form.errors[error.field] = error.sentence
         return _show(sheet, 422)
@@ -157,7 +162,7 @@ def _rename_only(slug: str, connection: Connection) -> Response:
     name = request.form.get("name", "").strip()
     sheet = Sheet(slug, form_of(name, connection), embedded=True)
     try:
-        record = rename_host(services().store, slug, sheet.form.values["name"])
+        slug = _rename(slug, sheet.form.values["name"])
     except InvalidField as error:
         sheet.form.errors["name"] = error.sentence
         return _show(sheet, 422)
@@ -165,7 +170,16 @@ def _rename_only(slug: str, connection: Connection) -> Response:
         sheet.form.errors["name"] = str(error)
         return _show(sheet, 422)
     services().collector.wake()
-    return _go(f"/hosts/{record.slug}")
+    return _go(f"/hosts/{slug}")
+
+
+def _rename(slug: str, name: str) -> str:
+    """Give the host another name, if it is another; the name that it has then."""
+    if name == slug:
+        return slug
+    record = rename_host(services().store, slug, name)
+    audit("host-rename", "host", record.slug, host=record.slug, parameters={"was": slug})
+    return record.slug
 
 
 def _show(sheet: Sheet, status: int = 200) -> Response:

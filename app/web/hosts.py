@@ -5,9 +5,11 @@ remove. What is asked of libvirt is only asked: the collector does it, and no ha
 from flask import Blueprint, Response, flash, redirect, render_template, request
 from msgspec.structs import replace
 
+from app.connection import told
 from app.errors import InvalidField
 from app.services import services
 from app.store.hosts import HostRecord, edit_host, get_host, remove_host, set_enabled
+from app.web.auditing import audit
 from app.web.host_page import build_host
 from app.web.host_rows import host_rows
 from app.web.page import Drawing, View, draw
@@ -67,6 +69,7 @@ def enable(slug: str) -> Response:
     """Scan this host again."""
     record = _checked(slug)
     set_enabled(services().store, record.slug, True)
+    audit("host-enable", "host", slug, host=slug)
     services().collector.wake()
     return _done(slug, f"{slug} is enabled; its first scan begins now.", "scan-asked")
 
@@ -77,6 +80,7 @@ def disable(slug: str) -> Response:
     """Stop scanning this host; what was seen stays."""
     record = _checked(slug)
     set_enabled(services().store, record.slug, False)
+    audit("host-disable", "host", slug, host=slug)
     services().collector.wake()
     return _done(slug, f"{slug} is disabled. Its history stays.", "scan-asked")
 
@@ -91,6 +95,7 @@ def read_only(slug: str) -> Response:
     record = _checked(slug)
     connection = replace(record.connection, read_only=wanted == "yes")
     edit_host(services().store, record.slug, connection)
+    audit("host-edit", "host", slug, host=slug, parameters=told(connection))
     services().collector.wake()
     text = "npvirt only looks at" if wanted == "yes" else "npvirt may look at and act on"
     return _done(slug, f"{text} {slug}.", "scan-asked")
@@ -102,6 +107,7 @@ def remove(slug: str) -> Response:
     """Take this host out of npvirt; nothing happens on the host, and the history stays."""
     record = _checked(slug)
     remove_host(services().store, record.slug)
+    audit("host-remove", "host", slug, host=slug)
     services().collector.wake()
     flash(f"{slug} is no longer watched. Nothing was changed on the host; its history stays.")
     return _go("/hosts")
