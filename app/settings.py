@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from app.access import ROLES, Role, check_role
 from app.errors import SettingsError
 
 _SECRET_MIN = 16
@@ -54,6 +55,14 @@ class Settings:
     proxy_auth_secret: str
     proxy_auth_peer: str
     syslog: str
+    oidc_issuer: str
+    oidc_client_id: str
+    oidc_client_secret_file: Path | None
+    oidc_scope: str
+    oidc_name_claim: str
+    oidc_groups_claim: str
+    oidc_roles: Mapping[str, Role]
+    oidc_label: str
     allow_test_files: bool
 
 
@@ -167,6 +176,37 @@ def _syslog(text: str) -> str:
     return text
 
 
+def _issuer(text: str) -> str:
+    parts = urlsplit(text)
+    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_local)
+    if text and not (is_safe and parts.hostname and not parts.query and not parts.fragment):
+        raise ValueError("must be an address such as https://login.example.net/realms/staff")
+    return text
+
+
+def _file(text: str) -> Path | None:
+    if text and not Path(text).is_absolute():
+        raise ValueError("must be an absolute path")
+    return Path(text) if text else None
+
+
+def _word(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text.strip()
+
+
+def _roles(text: str) -> Mapping[str, Role]:
+    found: dict[str, Role] = {}
+    for entry in _names(text):
+        group, equals, role = entry.rpartition("=")
+        if not (equals and group.strip()) or role.strip() not in ROLES:
+            raise ValueError(f"must list GROUP=ROLE; a role is {', '.join(ROLES)}")
+        found[group.strip()] = check_role(role.strip())
+    return found
+
+
 def _switch(text: str) -> bool:
     if text.lower() not in ("0", "1", "true", "false", "yes", "no"):
         raise ValueError("must be 1 or 0")
@@ -271,6 +311,62 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "where the audit goes too: a socket (/dev/log) or HOST:PORT (UDP)",
         _syslog,
+    ),
+    Setting(
+        "NPVIRT_OIDC_ISSUER",
+        "oidc_issuer",
+        "",
+        "the provider of sign-in by OpenID Connect (needs the extra oidc)",
+        _issuer,
+    ),
+    Setting(
+        "NPVIRT_OIDC_CLIENT_ID",
+        "oidc_client_id",
+        "npvirt",
+        "npvirt's name at that provider",
+        _word,
+    ),
+    Setting(
+        "NPVIRT_OIDC_CLIENT_SECRET_FILE",
+        "oidc_client_secret_file",
+        "",
+        "a file with npvirt's secret at that provider; without one npvirt is a public client",
+        _file,
+    ),
+    Setting(
+        "NPVIRT_OIDC_SCOPE",
+        "oidc_scope",
+        "openid profile email",
+        "what npvirt asks the provider for; some need groups as well",
+        _word,
+    ),
+    Setting(
+        "NPVIRT_OIDC_NAME_CLAIM",
+        "oidc_name_claim",
+        "preferred_username",
+        "the claim that names the user",
+        _word,
+    ),
+    Setting(
+        "NPVIRT_OIDC_GROUPS_CLAIM",
+        "oidc_groups_claim",
+        "groups",
+        "the claim that lists their groups",
+        _word,
+    ),
+    Setting(
+        "NPVIRT_OIDC_ROLES",
+        "oidc_roles",
+        "",
+        "GROUP=ROLE, comma-separated, * for everybody; empty: users are added by an admin first",
+        _roles,
+    ),
+    Setting(
+        "NPVIRT_OIDC_LABEL",
+        "oidc_label",
+        "Sign in with OpenID Connect",
+        "what the button says",
+        _word,
     ),
     Setting(
         "NPVIRT_ALLOW_TEST_FILES",

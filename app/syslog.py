@@ -28,7 +28,7 @@ def attach_syslog(store: Store, place: str) -> None:
     UDP; "" for nowhere. Raises SettingsError for a host that has no address.
     """
     if place:
-        store.on_audit = _Sender(place).send
+        store.audit_listener = _Sender(place)
 
 
 def line_of(entry: Mapping[str, Any]) -> str:
@@ -60,6 +60,9 @@ class _Sender:
         self._handler.failed = False
         self._handler.emit(record)
         self._handler.say(not self._handler.failed)
+
+    def close(self) -> None:
+        self._handler.close()
 
 
 class _Handler(SysLogHandler):

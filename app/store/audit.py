@@ -187,8 +187,8 @@ def first_broken(store: Store) -> tuple[int, int | None]:
 
 def _told(store: Store, entry: Mapping[str, Any]) -> int:
     """Pass a committed entry on to whoever listens; its id."""
-    if store.on_audit is not None:
-        store.on_audit(entry)
+    if store.audit_listener is not None:
+        store.audit_listener.send(entry)
     return int(entry["id"])
 
 

@@ -8,10 +8,10 @@ never replaced. SQLAlchemy's and SQLite's errors leave this module as StoreError
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -38,13 +38,22 @@ def store_path(settings: Settings) -> Path:
     return path.absolute()
 
 
+class AuditListener(Protocol):
+    """Told of every entry of the audit once it is committed; neither fails nor waits."""
+
+    def send(self, entry: Mapping[str, Any]) -> None:
+        """Take an entry: the columns of its row."""
+
+    def close(self) -> None:
+        """Free what it holds; the store is closed."""
+
+
 class Store:
     """An opened store. Threads may share it; each `with` takes a connection of its own."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Told of every audit entry once it is committed; must not fail and not wait.
-        self.on_audit: Callable[[Mapping[str, Any]], None] | None = None
+        self.audit_listener: AuditListener | None = None
         self._writer = _engine(path, query_only=False, size=1)
         self._reader = _engine(path, query_only=True, size=_READERS)
         self._version_lock = threading.Lock()
@@ -107,6 +116,8 @@ class Store:
 
     def close(self) -> None:
         """Close every connection."""
+        if self.audit_listener is not None:
+            self.audit_listener.close()
         self._writer.dispose()
         self._reader.dispose()
         with self._version_lock:

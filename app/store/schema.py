@@ -134,6 +134,8 @@ user = sa.Table(
     # Werkzeug's scrypt text; NULL: they sign in elsewhere.
     sa.Column("password", sa.Text),
     sa.Column("source", sa.Text, nullable=False),
+    # Issuer and subject at the provider of OpenID Connect that they came from.
+    sa.Column("subject", sa.Text),
     sa.Column("disabled", Flag, nullable=False),
     sa.Column("created_at_ms", Wide, nullable=False),
     sa.Column("signed_in_at_ms", Wide),

@@ -122,6 +122,40 @@ def add_user(
         return _needed(connection, name)
 
 
+def arrive(store: Store, name: str, subject: str, role: Role | None) -> User:
+    """The user whom a provider of OpenID Connect vouches for: added when new, given `role` (None:
+    the one they have). `subject` is who they are for good.
+
+    Raises NotFound for one who would have to be added first, Conflict for a name that is not
+    theirs or is disabled.
+    """
+    check_user_name(name)
+    table = schema.user
+    with store.writing(durable=True) as connection:
+        row = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
+        if row is None and role is None:
+            raise NotFound(f"{name} is not known here. Have an admin add that user first.")
+        if row is None:
+            values = {
+                "name": name, "role": role, "source": "oidc", "subject": subject, "disabled": 0,
+                "created_at_ms": clock.now_ms(),
+            }  # fmt: skip
+            connection.execute(sa.insert(table).values(values))
+            return _needed(connection, name)
+        user = _user(row)
+        if user.disabled:
+            raise Conflict(f"{name} may not sign in any more.")
+        if user.has_password or row.subject not in (None, subject):
+            raise Conflict(f"The name {name} is somebody else’s in this npvirt.")
+        changed = role is not None and role != user.role
+        _update(connection, user, {
+            "source": "oidc", "subject": subject, "role": role if role is not None else user.role,
+        })  # fmt: skip
+        if changed:
+            end_sessions_of(connection, user.id)
+        return _needed(connection, name)
+
+
 def set_role(store: Store, name: str, role: str, *, hosts: Collection[str] = ()) -> User:
     """Give a user another role and other hosts (none named: all); ends their sessions.
 

@@ -25,6 +25,7 @@ from app.web import (
     host_forms,
     hosts,
     networks,
+    oidc,
     overview,
     signin,
     storage,
@@ -53,12 +54,13 @@ def register(app: Flask) -> None:
     guard.protect(app, services.settings, audit_refusal)
     attach_identities(app)
     attach_signin(app)
+    oidc.attach_oidc(app, services.settings)
     attach_pages(app)
     _speak(app, services)
     register_errors(app)
     modules = (
-        overview, hosts, host_forms, domains, storage, networks, signin, accounts, actions, acting,
-        audit_page, help_page, api,
+        overview, hosts, host_forms, domains, storage, networks, signin, oidc, accounts, actions,
+        acting, audit_page, help_page, api,
     )  # fmt: skip
     for module in modules:
         app.register_blueprint(module.blueprint)

@@ -37,11 +37,18 @@ class _SignIn:
     def __init__(self) -> None:
         self.setup_secret = secrets.token_urlsafe(24)
         self.slowdown = Slowdown()
+        # What the button to the provider of OpenID Connect says; "" for none.
+        self.provider_label = ""
 
 
 def attach_signin(app: Flask) -> None:
     """Give `app` its memory of tries and its one-time link."""
     app.extensions[_KEY] = _SignIn()
+
+
+def set_provider_label(app: Flask, label: str) -> None:
+    """Have the sign-in page lead to a provider of OpenID Connect, too."""
+    cast(_SignIn, app.extensions[_KEY]).provider_label = label
 
 
 def setup_link(app: Flask, settings: Settings) -> str:
@@ -56,7 +63,7 @@ def login() -> Response:
     """The form to sign in; who is signed in already goes on."""
     wanted = local_path(request.args.get("next", "/"))
     if maybe_principal() is not None:
-        return _go(wanted)
+        return go(wanted)
     return _form(wanted)
 
 
@@ -89,7 +96,12 @@ def begin(user: User, wanted: str, how: str = "password") -> Response:
     remember(secret)
     who = Principal("user", user.name, user.role, user.host_ids, user.id)
     audit("sign-in", "session", who=who, parameters={"how": how})
-    return _go(wanted)
+    return go(wanted)
+
+
+def refused(wanted: str, sentence: str, status: int) -> Response:
+    """The sign-in page, saying why another way to sign in led nowhere."""
+    return _form(wanted, sentence=sentence, status=status)
 
 
 @blueprint.post("/logout")
@@ -103,7 +115,7 @@ def sign_out() -> Response:
     forget()
     if request.headers.get("HX-Request") == "true":
         return Response(status=204, headers={"HX-Redirect": "/login"})
-    return _go("/login")
+    return go("/login")
 
 
 @blueprint.get("/setup/<secret>")
@@ -131,7 +143,7 @@ def set_up(secret: str) -> Response:
             errors={error.field: error.sentence}, secret=secret,
         )  # fmt: skip
     except Conflict:
-        return _go("/login")
+        return go("/login")
     audit("user-add", "user", user.name, who=Principal("user", user.name, "admin"),
           parameters={"role": "admin", "first": True})  # fmt: skip
     flash(f"Welcome, {user.name}. You are this npvirt’s first admin.")
@@ -150,6 +162,7 @@ def _form(wanted: str, name: str = "", sentence: str = "", status: int = 200) ->
     return bare_page(
         "account/login.html", "Sign in", status=status, wanted=wanted, name=name,
         sentence=sentence, first=first, place=request.host,
+        provider_label=_memory().provider_label,
     )  # fmt: skip
 
 
@@ -164,5 +177,6 @@ def _memory() -> _SignIn:
     return cast(_SignIn, current_app.extensions[_KEY])
 
 
-def _go(address: str) -> Response:
+def go(address: str) -> Response:
+    """Send the browser to `address`."""
     return redirect(address, 303)  # type: ignore[return-value]  # werkzeug's own Response class

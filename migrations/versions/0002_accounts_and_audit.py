@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("host_ids", sa.Text),
         sa.Column("password", sa.Text),
         sa.Column("source", sa.Text, nullable=False),
+        sa.Column("subject", sa.Text),
         sa.Column("disabled", Flag, nullable=False),
         sa.Column("created_at_ms", Wide, nullable=False),
         sa.Column("signed_in_at_ms", Wide),
