@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from playwright.sync_api import Page
 
 from app.store.engine import Store
 from app.store.tokens import add_token
-from app.store.users import add_user
+from app.store.users import add_user, has_users
 
 PASSWORD = "correct horse battery"
 NPVIRT = (sys.executable, "-m", "app.cli")
@@ -83,8 +84,9 @@ def an_admins_token(data: Path) -> str:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = Store.open(data / "npvirt.sqlite")
     try:
-        add_user(store, "ada", "admin", PASSWORD)
-        return add_token(store, "panel", "admin", created_by="a test")
+        if not has_users(store):
+            add_user(store, "ada", "admin", PASSWORD)
+        return add_token(store, f"panel-{token_hex(4)}", "admin", created_by="a test")
     finally:
         store.close()
 

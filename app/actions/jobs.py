@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.errors import Conflict
+from app.errors import Conflict, VirtError
 
 _KEPT = 200
 
@@ -76,7 +76,7 @@ class Jobs:
             self._stops.pop(job_id, None)
 
     def stop(self, job_id: int) -> None:
-        """Ask a job to end early; raises Conflict where it cannot, VirtError."""
+        """Ask a job to end early; raises Conflict where it cannot or its host does not answer."""
         with self._lock:
             job, stop = self._jobs.get(job_id), self._stops.get(job_id)
         if job is None or job.outcome is not None:
@@ -84,7 +84,11 @@ class Jobs:
         if stop is None:
             raise Conflict("libvirt cannot stop this once it has begun.")
         self._change(job_id, stopping=True)
-        stop()
+        try:
+            stop()
+        except VirtError as error:
+            self._change(job_id, stopping=False)
+            raise Conflict(f"It could not be stopped. {error.sentence}") from None
 
     def is_stopping(self, job_id: int) -> bool:
         """Whether a job was asked to end early."""

@@ -43,6 +43,7 @@ _WATCH_S = 1.0
 # A host that tells nothing for so long while it works is taken for gone.
 _SILENCE_S = 90.0
 _IN_USE_MATTERS = ("delete", "wipe", "upload")
+_INSIDE = "Something went wrong inside npvirt; its log says what. Look at its state."
 _SPEECHLESS = ("timeout", "unreachable")
 
 
@@ -131,7 +132,7 @@ class Performer:
         self._sessions.close()
 
     def stop_job(self, job_id: int) -> None:
-        """Ask a job to end early; raises Conflict, VirtError."""
+        """Ask a job to end early; raises Conflict."""
         self.jobs.stop(job_id)
 
     # --- once per request ------------------------------------------------------------------
@@ -328,7 +329,7 @@ class _Run:
             # The thread's end is the request's: it raises there, or the log says it.
             self._error = error
             if self._intended.is_set():
-                log.exception("%s went wrong inside npvirt", self._plan.attempt.action)
+                log.exception("%s: its outcome could not be kept", self._plan.attempt.action)
         finally:
             self._release(lock)
             self._over.set()
@@ -349,6 +350,12 @@ class _Run:
                 self._intend()
                 return self._conclude("failed", error.sentence, error.detail)
             return self._conclude(*_failure(error))
+        except Exception:
+            if not self.intent_id:
+                raise
+            # libvirt may have been asked: whatever went wrong in here, its outcome is not known.
+            log.exception("%s went wrong inside npvirt", self._plan.attempt.action)
+            return self._conclude("unknown", _INSIDE, "")
         finally:
             if watch is not None:
                 watch.over.set()

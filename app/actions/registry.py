@@ -161,7 +161,8 @@ _DOMAIN: tuple[Action, ...] = (
         "Writes the guest’s memory into a file on the host; the VM goes on. The file holds every "
         "secret that the guest has in memory.",
         hint="Into a file on the host; the VM goes on",
-        states=(*_ACTIVE, "crashed"), confirm="ask", long=True, can_cancel=True,
+        # libvirt cannot stop a dump of memory alone.
+        states=(*_ACTIVE, "crashed"), confirm="ask", long=True,
         parameters=(Parameter("path", "path", "File on the host", required=True),),
     ),
     Action(
@@ -369,8 +370,9 @@ _SNAPSHOT: tuple[Action, ...] = (
         "Remembers the VM’s disks, and its memory while it runs, so that it can be taken back to "
         "now. A running VM may stand still while its memory is written.",
         hint="To be able to go back to now",
+        # QEMU cannot stop a snapshot within an image.
         states=("running", "blocked", "paused", "shutoff"), creates=True, confirm="ask",
-        long=True, can_cancel=True,
+        long=True,
         parameters=(
             Parameter("name", "name", "Name", "Empty: the time."),
             Parameter("description", "text", "Description"),

@@ -6,6 +6,7 @@ libvirt says is an outcome, so it is a 200; only npvirt's own refusals are 4xx.
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -77,7 +78,7 @@ def _register(action: Action) -> None:
         blueprint.add_url_rule(
             path,
             f"{part}-{action.audit_name}",
-            needs(action.role)(function),
+            needs(action.role, any_size=action.transfer == "up")(function),
             methods=[method],
         )
 
@@ -157,6 +158,9 @@ def _done(ask: Ask, done: Done) -> Response:
     if not _in_dialog():
         flash(words.text, "message" if words.good else "error")
         return redirect(address, 303)  # type: ignore[return-value]  # werkzeug's own Response
+    if _is_gone(ask, done) and _looks_at(ask):
+        flash(words.text)
+        return Response(status=204, headers={"HX-Redirect": address})
     html = render_template("actions/said.html", words=words, moment=LIVE)
     response = Response(html, 200, mimetype="text/html")
     events: dict[str, Any] = {"acted": {}, "refresh": {"target": "body"}}
@@ -164,9 +168,20 @@ def _done(ask: Ask, done: Done) -> Response:
     return response
 
 
+def _is_gone(ask: Ask, done: Done) -> bool:
+    """Whether the action left no such object."""
+    return ask.action.name == "undefine" and done.outcome == "ok"
+
+
+def _looks_at(ask: Ask) -> bool:
+    """Whether the asker's page is the object's own."""
+    shown = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    return shown == f"/hosts/{ask.host}/{PLURALS[ask.action.kind]}/{ask.key}"
+
+
 def _address_of(ask: Ask, done: Done) -> str:
     """The page on which the outcome of an action can be seen."""
-    kind, gone = ask.action.kind, ask.action.name == "undefine" and done.outcome == "ok"
+    kind, gone = ask.action.kind, _is_gone(ask, done)
     host = f"/hosts/{ask.host}"
     if kind in ("domain", "snapshot"):
         return f"/domains?host={ask.host}" if gone else f"{host}/domains/{ask.key}"

@@ -22,7 +22,7 @@ _SENTENCES = {
     405: "This address does not take requests of this kind.",
     413: "This request is larger than npvirt accepts.",
 }
-_BROKEN = "Something went wrong inside npvirt. Its log says what; nothing was changed on any host."
+_BROKEN = "Something went wrong inside npvirt. Its log says what."
 
 
 def register_errors(app: Flask) -> None:

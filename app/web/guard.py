@@ -85,6 +85,8 @@ def protect(app: Flask, settings: Settings, on_refusal: OnRefusal) -> None:
         needed = _needed(app)
         if needed.role is not None and who is None:
             return _sign_in_first()
+        if needed.any_size:
+            request.max_content_length = request.content_length
         if request.method not in _SAFE:
             _check_origin(origins)
             _check_token()

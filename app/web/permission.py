@@ -19,11 +19,13 @@ _ATTRIBUTE = "npvirt_needs"
 
 class Needs(Struct, frozen=True):
     """What a route asks of who asks: a role (None: it is open to all), and `everywhere`: a scope
-    without limits, for what concerns npvirt as a whole.
+    without limits, for what concerns npvirt as a whole. `any_size`: its body is passed on in
+    pieces, so it may be of any size.
     """
 
     role: Role | None
     everywhere: bool = False
+    any_size: bool = False
 
     def refusal(self, who: Principal) -> str | None:
         """Why `who` may not use it, as a sentence; None when they may."""
@@ -34,11 +36,11 @@ class Needs(Struct, frozen=True):
         return None
 
 
-def needs(role: Role, *, everywhere: bool = False) -> Callable[[F], F]:
+def needs(role: Role, *, everywhere: bool = False, any_size: bool = False) -> Callable[[F], F]:
     """Declare that a route is for `role` and above."""
 
     def declare(function: F) -> F:
-        setattr(function, _ATTRIBUTE, Needs(role, everywhere))
+        setattr(function, _ATTRIBUTE, Needs(role, everywhere, any_size))
         return function
 
     return declare

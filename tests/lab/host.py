@@ -200,6 +200,9 @@ class LabHost:
 
     def start_libvirtd(self) -> None:
         """Start libvirtd and wait until it answers; raises RuntimeError."""
+        if self._libvirtd is not None:
+            # Of one that was killed, nothing but its end is left to take note of.
+            self._libvirtd.wait(15)
         listen = ["--listen"] if self.options.tcp or self.options.tls else []
         command = ["libvirtd", *listen, "-f", "/etc/libvirt/libvirtd.conf"]
         with (self.root / "log/stdout").open("ab") as output:

@@ -30,8 +30,13 @@ def create(
     change = _MAKERS[target.kind](session, target, parameters)
     before_call()
     made = session.call(change)
-    return str(made.name() if target.kind == "snapshot" or target.kind == "volume" else
-               made.UUIDString())  # fmt: skip
+    match target.kind:
+        case "snapshot":
+            return str(made.getName())
+        case "volume":
+            return str(made.name())
+        case _:
+            return str(made.UUIDString())
 
 
 def _make_pool(session: "Session", _target: Target, given: Parameters) -> Callable[[], Any]:
