@@ -63,6 +63,14 @@ class Panel:
             time.sleep(0.05)
         raise AssertionError("it did not come true in time")
 
+    def page(self, path: str) -> int:
+        """The status of the answer at `path` to somebody who is not signed in."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
     def sign_in(self, page: Page, name: str = "ada") -> None:
         """Have `page` be signed in as a user whose password is PASSWORD."""
         page.goto(self.url + "/login")
@@ -93,9 +101,16 @@ def an_admins_token(data: Path) -> str:
 
 @contextmanager
 def panel(
-    data: Path, *, prepare: Callable[[dict[str, str]], None] | None = None, **settings: str
+    data: Path,
+    *,
+    prepare: Callable[[dict[str, str]], None] | None = None,
+    users: bool = True,
+    stdout: int | None = subprocess.DEVNULL,
+    **settings: str,
 ) -> Iterator[Panel]:
-    """A panel on a free port with its data in `data`; `prepare` may add hosts before it starts."""
+    """A panel on a free port with its data in `data`; `prepare` may add hosts before it starts.
+    Without `users` nobody can sign in and there is no token.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -103,8 +118,8 @@ def panel(
     environ = {**own, "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{port}", **settings}
     if prepare is not None:
         prepare(environ)
-    token = an_admins_token(data)
-    with subprocess.Popen([*NPVIRT, "serve"], env=environ, stdout=subprocess.DEVNULL) as process:
+    token = an_admins_token(data) if users else ""
+    with subprocess.Popen([*NPVIRT, "serve"], env=environ, stdout=stdout) as process:
         try:
             running = Panel(f"http://127.0.0.1:{port}", process, environ, token)
             running.until(lambda: running.get("/healthz"))
