@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.inventory import Disk, Graphics
-from app.web.csv import cell, harmless, to_csv
+from app.web.csv import cell, harmless, objects_to_csv
 
 
 def item(**values: Any) -> dict[str, Any]:
@@ -17,13 +17,13 @@ def item(**values: Any) -> dict[str, Any]:
 
 
 def test_the_first_line_names_the_columns_and_lines_end_as_rfc_4180_says() -> None:
-    text = to_csv([item(name="a", vcpus=2)], ("name", "vcpus"))
+    text = objects_to_csv([item(name="a", vcpus=2)], ("name", "vcpus"))
     assert text == "name,vcpus,last_at,last_state\r\na,2,,\r\n"
 
 
 def test_quotes_commas_and_line_breaks_come_back_as_they_were() -> None:
     name = 'a "b", c\r\nd\n,'
-    rows = list(csv.reader(io.StringIO(to_csv([item(name=name)], ("name",)), newline="")))
+    rows = list(csv.reader(io.StringIO(objects_to_csv([item(name=name)], ("name",)), newline="")))
     assert rows[1][0] == name
 
 
@@ -64,12 +64,12 @@ def test_lists_are_their_members_and_objects_what_is_known_of_them() -> None:
 
 def test_an_object_of_a_silent_host_says_when_and_how_it_was_last_seen() -> None:
     lost = {"name": "a", "last": {"at": "2026-05-01T09:30:00Z", "state": "running"}}
-    assert to_csv([lost], ("name",)).splitlines()[1] == "a,2026-05-01T09:30:00Z,running"
+    assert objects_to_csv([lost], ("name",)).splitlines()[1] == "a,2026-05-01T09:30:00Z,running"
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_every_text_makes_one_cell_that_begins_no_formula(names: list[str]) -> None:
-    text = to_csv([item(name=name) for name in names], ("name",))
+    text = objects_to_csv([item(name=name) for name in names], ("name",))
     rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
     assert [row[0].removeprefix("'") for row in rows] == [name.removeprefix("'") for name in names]
     assert not any(row[0].lstrip().startswith(("=", "+", "-", "@")) for row in rows)

@@ -179,7 +179,10 @@ def _found(asked: _Asked) -> tuple[list[Record], int]:
 
 def _csv(asked: _Asked) -> Response:
     found, _ = records(services().store, asked.wanted, limit=_CSV_MOST)
-    text = to_csv([_item(one) for one in found], _COLUMNS)
+    items = [
+        {**_item(one), "parameters": msgspec.json.encode(one.parameters).decode()} for one in found
+    ]
+    text = to_csv(items, _COLUMNS)
     response = Response(text, 200, mimetype="text/csv")
     response.headers["Content-Disposition"] = 'attachment; filename="npvirt-audit.csv"'
     return response

@@ -16,17 +16,27 @@ _BREAKS = ("\t", "\r", "\n")
 
 
 def to_csv(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """A header line and one line per item, with `columns` and when and in which state an object
-    was last seen whose host does not answer.
-    """
+    """A header line and one line per item, with `columns`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([*columns, "last_at", "last_state"])
+    writer.writerow(columns)
     for item in items:
-        last = item["last"] or {}
-        cells = [item[name] for name in columns]
-        writer.writerow(map(cell, [*cells, last.get("at"), last.get("state")]))
+        writer.writerow(cell(item[name]) for name in columns)
     return text.getvalue()
+
+
+def objects_to_csv(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Objects of hosts, with `columns` and when and in which state an object was last seen whose
+    host does not answer.
+    """
+    return to_csv(
+        ({**item, **_last(item["last"] or {})} for item in items),
+        [*columns, "last_at", "last_state"],
+    )
+
+
+def _last(last: Mapping[str, Any]) -> dict[str, Any]:
+    return {"last_at": last.get("at"), "last_state": last.get("state")}
 
 
 def cell(value: object) -> str:

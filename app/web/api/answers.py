@@ -13,7 +13,7 @@ from app import clock
 from app.errors import InvalidField
 from app.store.history import Fleet
 from app.web.api.items import Item, time_or_none
-from app.web.csv import to_csv
+from app.web.csv import objects_to_csv
 from app.web.kept import Rendered
 from app.web.listing import Kind, Query, read_query
 from app.web.moment import moment
@@ -80,7 +80,7 @@ def _as_csv(seen: Fleet, query: Query, build: Build, name: str, columns: Sequenc
         query = replace(query, per_page=_ALL)
 
     def make() -> bytes:
-        return to_csv(build(_as_then(seen), query).items, columns).encode()
+        return objects_to_csv(build(_as_then(seen), query).items, columns).encode()
 
     response = _kept(seen, "text/csv", make)
     response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
