@@ -184,6 +184,23 @@ def test_a_new_volume_is_looked_at_at_once_and_a_deleted_one_is_gone(node: Path)
     assert shrunk.domains[uuid_of("up")].disks[0].volume is None
 
 
+def test_a_new_network_or_pool_is_persistent_from_its_first_look(node: Path) -> None:
+    with opened(node) as session:
+        looks = Looks(session)
+        looks.look()
+        network = session.connection.networkDefineXML("<network><name>new</name></network>")
+        xml = "<pool type='dir'><name>new</name><target><path>/new</path></target></pool>"
+        pool = session.connection.storagePoolDefineXML(xml, 0)
+        pool.setAutostart(1)
+        network.setAutostart(1)
+        scan = looks.look()
+    assert scan.networks is not None
+    assert scan.pools is not None
+    for fact in (scan.networks[network.UUIDString()], scan.pools[pool.UUIDString()]):
+        assert fact.persistent is True
+        assert fact.autostart is True
+
+
 def test_all_volumes_are_measured_together_every_five_minutes(node: Path) -> None:
     with opened(node) as session:
         looks = Looks(session)

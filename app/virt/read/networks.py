@@ -53,8 +53,8 @@ class NetworkReader:
         listed = look.attempt("networks", lambda: _both(look), None)
         if listed is None:
             return None
-        self._read_flags(look)
         handles, active = listed
+        self._read_flags(look, new=any(one.UUIDString() not in self._known for one in handles))
         facts: dict[str, Network] = {}
         for handle in handles:
             uuid = handle.UUIDString()
@@ -65,8 +65,9 @@ class NetworkReader:
         self._known = {uuid: self._known[uuid] for uuid in facts}
         return facts
 
-    def _read_flags(self, look: Look) -> None:
-        again = look.again("network")
+    def _read_flags(self, look: Look, *, new: bool) -> None:
+        # A list from before a network was there says nothing of it.
+        again = bool(look.again("network")) or new
         if look.rotation.due("network autostart", PERIOD_S, now=again):
             flag = libvirt.VIR_CONNECT_LIST_NETWORKS_AUTOSTART
             self._autostart = _uuids(look, "network autostart", flag, self._autostart)

@@ -73,7 +73,7 @@ class StorageReader:
         handles = look.attempt("pools", lambda: look.call(connection.listAllStoragePools, 0), None)
         if handles is None:
             return Storage(None, None, {}, {}, volumes_measured=False)
-        self._read_flags(look)
+        self._read_flags(look, new=any(one.UUIDString() not in self._known for one in handles))
         measure = (
             look.everything
             or self._measured_s is None
@@ -85,8 +85,9 @@ class StorageReader:
         self._place()
         return storage
 
-    def _read_flags(self, look: Look) -> None:
-        again = look.again("pool")
+    def _read_flags(self, look: Look, *, new: bool) -> None:
+        # A list from before a pool was there says nothing of it.
+        again = bool(look.again("pool")) or new
         if look.rotation.due("pool autostart", FLAGS_PERIOD_S, now=again):
             flag = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_AUTOSTART
             self._autostart = _listed(look, "pool autostart", flag, self._autostart)
