@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 _QUICK_S = 25.0
 _LONG_S = 24 * 3600.0
 # Long work that is over by then is answered like quick work.
-_ANSWER_AT_ONCE_S = 2.0
+ANSWER_AT_ONCE_S = 2.0
 _WAIT_FOR_TWIN_S = 40.0
 _WATCH_S = 1.0
 # A host that tells nothing for so long while it works is taken for gone.
@@ -277,7 +277,7 @@ class _Run:
         """Begin it; its outcome if it comes soon, else that it goes on."""
         lock = self._performer.lock(self._plan)
         threading.Thread(target=self._work, args=(lock,), name="npvirt-job", daemon=True).start()
-        self._over.wait(_ANSWER_AT_ONCE_S)
+        self._over.wait(ANSWER_AT_ONCE_S)
         if not self._intended.is_set():
             # Still opening the connection: what comes of that is worth waiting for.
             while not self._over.is_set() and not self._intended.wait(0.05):

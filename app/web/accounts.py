@@ -249,6 +249,17 @@ def _tokens(
 # --- shared ----------------------------------------------------------------------------------
 
 
+def browser(agent: str) -> str:
+    """What a User-Agent header says in a few words, such as "Firefox on Linux"."""
+    programs = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"),
+                ("Safari/", "Safari"), ("curl/", "curl"))  # fmt: skip
+    systems = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Mac OS", "macOS"),
+               ("Windows", "Windows"), ("Linux", "Linux"))  # fmt: skip
+    program = next((name for mark, name in programs if mark in agent), "")
+    system = next((name for mark, name in systems if mark in agent), "")
+    return " on ".join(filter(None, (program, system))) or "something else"
+
+
 def _session(one: Any) -> dict[str, Any]:
     zone, now_ms = pages().zone, clock.now_ms()
     return {
@@ -257,6 +268,7 @@ def _session(one: Any) -> dict[str, Any]:
         "role": one.role,
         "peer": one.peer,
         "agent": one.agent,
+        "browser": browser(one.agent),
         "created": zone.when(one.created_at_ms, now_ms),
         "seen": zone.when(one.seen_at_ms, now_ms),
         "is_own": one.id == principal().session_id,

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from app import clock
 from app.actions.jobs import Job
-from app.actions.perform import Performer
+from app.actions.perform import ANSWER_AT_ONCE_S, Performer
 from app.actions.plan import Ask
 from app.actions.registry import BY_NAME, PLURALS, Action, ObjectKind
 from app.clock import rfc3339
@@ -239,7 +239,7 @@ def _bulk_answer(action: Action, found: list[One]) -> Response:
 @blueprint.get("/ui/jobs")
 @needs("viewer")
 def jobs() -> Response:
-    """The long work that goes on, and what ended a moment ago, of the hosts in scope."""
+    """One's own long work that goes on, and what of it ended a moment ago."""
     return _part("actions/jobs.html", jobs=_shown())
 
 
@@ -353,9 +353,16 @@ def _shown() -> list[Job]:
     return [
         job
         for job in services().performer.jobs.all()
-        if who.sees(job.host_id)
-        and (job.ended_at_ms is None or now_ms - job.ended_at_ms < _SHOWN_AFTER_MS)
+        if job.who == who.who and who.sees(job.host_id) and _is_news(job, now_ms)
     ][:_JOBS_SHOWN]
+
+
+def _is_news(job: Job, now_ms: int) -> bool:
+    """Whether it goes on, or ended a moment ago after its asker had been told that it goes on."""
+    if job.ended_at_ms is None:
+        return True
+    lasted = job.ended_at_ms - job.started_at_ms > ANSWER_AT_ONCE_S * 1000
+    return lasted and now_ms - job.ended_at_ms < _SHOWN_AFTER_MS
 
 
 def _part(template: str, **context: object) -> Response:

@@ -245,7 +245,12 @@ def _address(record: Record) -> str:
 
 
 def _parameters(given: Mapping[str, Any]) -> str:
-    shown = ((name, value) for name, value in given.items() if value not in (None, "", []))
+    # What was not asked for is not worth a word, nor is libvirt's number of a domain that ran.
+    shown = (
+        (name, value)
+        for name, value in given.items()
+        if value not in (None, "", [], False) and name != "domain_id"
+    )
     return ", ".join(f"{name} {_text(value)}" for name, value in shown)
 
 

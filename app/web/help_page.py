@@ -48,7 +48,7 @@ def lines() -> Iterator[Line]:
             asks={"no": "no", "ask": "yes", "name": "yes, by name"}[action.confirm],
             says=action.says,
             states=", ".join(action.states or ()) or "any",
-            address=_address(action),
+            address=addresses(action).removeprefix("/hosts/<slug>"),
             parameters=", ".join(_parameters(action)),
         )
 
@@ -59,10 +59,6 @@ def readme_table() -> str:
     rows = (f"| {one.kind} | {one.label} | `{one.name}` | {one.role} | {one.asks} |"
             for one in lines())  # fmt: skip
     return "\n".join((head, *rows))
-
-
-def _address(action: Action) -> str:
-    return f"POST /api/v1{addresses(action)}"
 
 
 def _parameters(action: Action) -> Iterator[str]:
