@@ -8,14 +8,16 @@ import struct
 import subprocess
 import sys
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.virt.relay import CallCounter, Relay
+from app.virt.relay import CallCounter, PacketEnds, Relay
 from tests.lab.pki import Pki
 
 _CALL, _REPLY, _REMOTE, _QEMU, _KEEPALIVE = 0, 1, 0x20008086, 0x20008087, 0x6B656570
@@ -272,3 +274,23 @@ def test_the_count_does_not_depend_on_how_the_stream_is_cut(
         position += step
     calls = [packet for packet in packets if packet[0] != _KEEPALIVE and packet[1] == _CALL]
     assert counter.count == len(calls)
+
+
+@given(st.lists(st.binary(max_size=60), max_size=8), st.lists(st.integers(1, 50), max_size=40))
+def test_what_is_sent_at_once_is_never_more_than_one_packet(
+    bodies: list[bytes], arriving: list[int]
+) -> None:
+    """Whatever pieces the packets arrive and leave in, each piece lies within one of them."""
+    packets = [_packet(_REMOTE, _CALL, body) for body in bodies]
+    stream, waiting, out, ends = b"".join(packets), bytearray(), bytearray(), PacketEnds()
+    boundaries = list(accumulate(map(len, packets), initial=0))
+    for size in [*arriving, len(stream)]:
+        waiting += stream[len(out) + len(waiting) :][:size]
+        while ready := ends.of_one_packet(waiting):
+            sent = max(1, ready // 2)
+            start = bisect_right(boundaries, len(out)) - 1
+            assert len(out) + ready <= boundaries[start + 1]
+            ends.sent(sent)
+            out += waiting[:sent]
+            del waiting[:sent]
+    assert bytes(out) == stream

@@ -1,6 +1,8 @@
 """Sessions: every way to a host works, nothing hangs, every error is a typed one."""
 
 import os
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -12,12 +14,17 @@ import pytest
 
 from app.connection import Connection, Endpoint
 from app.errors import VirtError
+from app.virt.deadline import Deadline
+from app.virt.dial import dial
+from app.virt.relay import Relay
 from app.virt.session import Session
 from tests.endpoints import children, opened, over_socket, over_ssh, over_tcp, over_tls
 from tests.lab.fixtures import SASL_PASSWORD, SASL_USER
 from tests.lab.host import LabHost, Options
 from tests.lab.pki import Pki
 
+# The head of a libvirt RPC packet: length, program, version, procedure, type, serial, status.
+_AUTH_LIST = struct.Struct(">IIIIiII")
 _EMBEDDED = Endpoint(Connection(driver="test", transport="embedded", path="default"))
 
 
@@ -99,6 +106,28 @@ def test_a_host_is_reached_by_tls(tls_host: LabHost, lab_pki: Pki, family: str) 
         assert _name(session) == tls_host.name
     finally:
         session.close()
+
+
+def test_calls_that_arrive_together_are_all_answered_over_tls(
+    tls_host: LabHost, lab_pki: Pki
+) -> None:
+    """Two in one TLS record are one answer and a wait for ever, in libvirt's server."""
+    upstream = dial(over_tls(tls_host, lab_pki.client()), Deadline(10.0), read_only=True)
+    relay = Relay(upstream.stream, over_tcp=False)
+    calls = b"".join(_AUTH_LIST.pack(28, 0x20008086, 1, 66, 0, serial, 0) for serial in (1, 2))
+    try:
+        with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as answers:
+            client.settimeout(10)
+            client.connect(relay.address.socket or "")
+            client.sendall(calls)
+            serials = set()
+            for _ in range(2):
+                answer = _AUTH_LIST.unpack(answers.read(28))
+                serials.add(answer[5])
+                answers.read(answer[0] - 28)
+            assert serials == {1, 2}
+    finally:
+        relay.close()
 
 
 @pytest.mark.parametrize("family", ["ip4", "ip6"])

@@ -23,6 +23,7 @@ _MOST_BUFFERED = 1_048_576
 _GREETING = 16
 _KEEPALIVE_PROGRAM = 0x6B656570
 _HEADER = struct.Struct(">IIIIi")
+_LENGTH = struct.Struct(">I")
 
 
 class CallCounter:
@@ -56,6 +57,29 @@ class CallCounter:
                 self._head = b""
 
 
+class PacketEnds:
+    """Knows where the packets in a stream of libvirt RPC packets end.
+
+    One packet per TLS record, as libvirt's own client sends them: what a record holds beyond a
+    packet stays in the server's TLS library, where libvirt's event loop does not see it, and is
+    not answered until something else arrives.
+    """
+
+    def __init__(self) -> None:
+        self._left = 0
+
+    def of_one_packet(self, waiting: bytearray) -> int:
+        """How many bytes at the front of `waiting` are of one packet; 0 while that is unknown."""
+        if not self._left and len(waiting) >= _LENGTH.size:
+            (self._left,) = _LENGTH.unpack_from(waiting)
+            self._left = max(self._left, _LENGTH.size)
+        return min(self._left, len(waiting))
+
+    def sent(self, count: int) -> None:
+        """Take note that `count` bytes of that packet are on their way."""
+        self._left -= count
+
+
 class Relay:
     """Relays one connection between libvirt and `upstream`, until cut or either side ends."""
 
@@ -70,6 +94,7 @@ class Relay:
         self.greeting = b""
         self.ended = False
         self._upstream = upstream
+        self._packets = PacketEnds() if isinstance(upstream, ssl.SSLSocket) else None
         self._finish = finish
         self._client: socket.socket | None = None
         self._directory: str | None = None
@@ -159,7 +184,8 @@ class Relay:
             hear_host = host_speaks and len(back) < _MOST_BUFFERED
             hear_client = len(out) < _MOST_BUFFERED
             _watch(poller, client, readable=hear_client, writable=bool(back))
-            _watch(poller, upstream, readable=hear_host, writable=bool(out) and host_speaks)
+            sendable = _sendable(out, self._packets) > 0
+            _watch(poller, upstream, readable=hear_host, writable=sendable and host_speaks)
             events = dict(poller.poll())
             if self._wake_read in events:
                 return
@@ -168,7 +194,7 @@ class Relay:
             if hear_host and events.get(upstream.fileno()):
                 host_speaks = self._hear_host(back)
             if host_speaks:
-                _send(upstream, out)
+                _send(upstream, out, self._packets)
             _send(client, back)
 
     def _hear(self, client: socket.socket, out: bytearray) -> bool:
@@ -233,12 +259,19 @@ def _receive(end: socket.socket) -> bytes | None:
     return data
 
 
-def _send(end: socket.socket, waiting: bytearray) -> None:
+def _sendable(waiting: bytearray, packets: PacketEnds | None) -> int:
+    """How many bytes at the front may be sent at once."""
+    return min(_BLOCK, len(waiting) if packets is None else packets.of_one_packet(waiting))
+
+
+def _send(end: socket.socket, waiting: bytearray, packets: PacketEnds | None = None) -> None:
     """Send what fits, and keep the rest."""
     with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        while waiting:
+        while size := _sendable(waiting, packets):
             with memoryview(waiting) as view:
-                sent = end.send(view[:_BLOCK])
+                sent = end.send(view[:size])
+            if packets is not None:
+                packets.sent(sent)
             del waiting[:sent]
 
 
