@@ -1,4 +1,6 @@
-"""Fixtures that tests of more than one feature share."""
+"""Fixtures that tests of more than one feature share, and how the suite is spread."""
+
+import pytest
 
 # In the order in which they import each other: pytest rewrites a module before it is imported.
 pytest_plugins = [
@@ -7,3 +9,13 @@ pytest_plugins = [
     "tests.web_support",
     "tests.fleet_support",
 ]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to go on where pytest-xdist does not keep groups together, as under pytest 9.2: their
+    fixtures (whole hosts) would be made once per process, and take each other's time.
+    """
+    if getattr(session.config.option, "loadgroup", False):
+        for item in session.items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError("pytest-xdist does not keep groups together")
