@@ -9,11 +9,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import IO, Any
 
 from playwright.sync_api import Page
 
@@ -109,7 +109,8 @@ def panel(
     **settings: str,
 ) -> Iterator[Panel]:
     """A panel on a free port with its data in `data`; `prepare` may add hosts before it starts.
-    Without `users` nobody can sign in and there is no token.
+    Without `users` nobody can sign in and there is no token; with `stdout` None it speaks to the
+    terminal.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -119,10 +120,28 @@ def panel(
     if prepare is not None:
         prepare(environ)
     token = an_admins_token(data) if users else ""
-    with subprocess.Popen([*NPVIRT, "serve"], env=environ, stdout=stdout) as process:
+    with (
+        nullcontext() if stdout is None else _said(data) as stderr,
+        subprocess.Popen([*NPVIRT, "serve"], env=environ, stdout=stdout, stderr=stderr) as process,
+    ):
         try:
             running = Panel(f"http://127.0.0.1:{port}", process, environ, token)
             running.until(lambda: running.get("/healthz"))
             yield running
         finally:
             process.terminate()
+            process.wait()
+
+
+@contextmanager
+def _said(data: Path) -> Iterator[IO[bytes]]:
+    """Where npvirt says what goes wrong; what it did not foresee fails the test."""
+    path = data.with_name(f"{data.name}-said-{token_hex(4)}")
+    try:
+        with path.open("wb") as stderr:
+            yield stderr
+    finally:
+        words = path.read_text(encoding="utf-8", errors="replace")
+        sys.stderr.write(words)
+        path.unlink()
+    assert "Traceback" not in words, words

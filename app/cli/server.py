@@ -16,6 +16,7 @@ class Server(BaseApplication):
         self._bind = bind
         self._log = log
         self._threads = threads
+        self._app: Any = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -33,6 +34,7 @@ class Server(BaseApplication):
             "umask": 0o077,
             "control_socket_disable": True,
             "when_ready": self._say_where,
+            "worker_exit": self._stop_collecting,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -43,7 +45,15 @@ class Server(BaseApplication):
         sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
         import wsgi
 
-        return wsgi.app
+        self._app = wsgi.app
+        return self._app
 
     def _say_where(self, _arbiter: object) -> None:
         print(f"npvirt serves on http://{self._bind} (Ctrl-C ends it)", flush=True)
+
+    def _stop_collecting(self, _arbiter: object, _worker: object) -> None:
+        """End the scans while threads can still be started: a scan in mid-flight needs some."""
+        if self._app is not None:
+            from app.services import services_of
+
+            services_of(self._app).collector.stop()
