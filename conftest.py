@@ -1,6 +1,13 @@
 """Fixtures that tests of more than one feature share, and how the suite is spread."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long something takes is no reason to fail: speed is for the benchmarks.
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("untimed")
 
 # In the order in which they import each other: pytest rewrites a module before it is imported.
 pytest_plugins = [

@@ -15,7 +15,7 @@ from app.connection import Connection
 from app.errors import Conflict, InvalidField, NotFound, StoreError
 from app.store import schema
 from app.store.credentials import add_credential, list_credentials, remove_credential, resolve
-from app.store.engine import Store
+from app.store.engine import Store, _migrate
 from app.store.hosts import add_host, get_host, list_hosts, rename_host
 from tests.storing import a_store
 
@@ -82,6 +82,41 @@ def test_a_migration_that_is_cut_off_leaves_the_old_schema(tmp_path: Path) -> No
     assert "half_made" not in names
     assert "scan" in names
     store.close()
+
+
+@pytest.mark.parametrize("old", ["0001"])
+def test_a_store_of_every_older_schema_is_carried_over_with_all_that_it_holds(
+    tmp_path: Path, old: str
+) -> None:
+    path = tmp_path / "npvirt.sqlite"
+    store = Store.open(path)
+    added = add_host(store, "kvm-01", Connection(transport="ssh", host="kvm-01.test"))
+    store.close()
+    _go_back_to(path, old)
+    store = Store.open(path)
+    with store.reading() as connection:
+        assert set(schema.metadata.tables) <= set(sa.inspect(connection).get_table_names())
+    assert store.check() is None
+    assert get_host(store, "kvm-01") == added
+    store.close()
+
+
+def _go_back_to(path: Path, old: str) -> None:
+    """Make of the store one that an older npvirt left: its migrations alone, and its rows."""
+    made = path.with_name("old.sqlite")
+    _migrate(made, old)
+    with sqlite3.connect(made) as connection:
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'alembic_version'"
+        ).fetchall()
+        connection.execute("ATTACH ? AS newer", (str(path),))
+        for (name,) in tables:
+            connection.execute(f"INSERT INTO {name} SELECT * FROM newer.{name}")
+    connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    connection.close()
+    for left in path.parent.glob(f"{path.name}*"):
+        left.unlink()
+    made.rename(path)
 
 
 def test_a_store_of_a_newer_npvirt_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def _upgrade(path: Path) -> None:
     _migrate(path)
 
 
-def _migrate(path: Path) -> None:
+def _migrate(path: Path, to: str = "head") -> None:
     """Bring the file's schema up to date in one explicit transaction."""
     # Imported only when there is something to migrate: Alembic is large.
     from alembic import command
@@ -227,7 +227,7 @@ def _migrate(path: Path) -> None:
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
     finally:
         engine.dispose()
 
