@@ -120,7 +120,7 @@ def test_a_user_of_the_provider_signs_in_with_the_highest_role_of_their_groups(w
     user = get_user(web.store, "grace")
     assert (user.role, user.source, user.has_password) == ("operator", "oidc", False)
     (signed_in, *_), _ = records(web.store, Wanted(action="sign-in"), limit=1)
-    assert signed_in.parameters == {"how": "OpenID Connect"}
+    assert signed_in.parameters == {"by": "OpenID Connect"}
 
 
 def test_the_request_carries_state_nonce_and_a_proof_key(web: Web) -> None:

@@ -251,7 +251,7 @@ def _parameters(given: Mapping[str, Any]) -> str:
         for name, value in given.items()
         if value not in (None, "", [], False) and name != "domain_id"
     )
-    return ", ".join(f"{name} {_text(value)}" for name, value in shown)
+    return ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in shown)
 
 
 def _text(value: Any) -> str:

@@ -100,7 +100,7 @@ def arrived() -> Response:
         user = arrive(services().store, name, _subject(claims), role)
     except (_Refused, Conflict, NotFound, InvalidField) as reason:
         who = Principal("user", name, "viewer")
-        audit("sign-in", "session", who=who, parameters={"how": "OpenID Connect"},
+        audit("sign-in", "session", who=who, parameters={"by": "OpenID Connect"},
               outcome="refused", sentence=str(reason))  # fmt: skip
         return refused(wanted, str(reason), 403)
     return begin(user, wanted, how="OpenID Connect")

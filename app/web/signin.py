@@ -95,7 +95,7 @@ def begin(user: User, wanted: str, how: str = "password") -> Response:
     secret = begin_session(services().store, user, peer(), request.headers.get("User-Agent", ""))
     remember(secret)
     who = Principal("user", user.name, user.role, user.host_ids, user.id)
-    audit("sign-in", "session", who=who, parameters={"how": how})
+    audit("sign-in", "session", who=who, parameters={"by": how})
     return go(wanted)
 
 
