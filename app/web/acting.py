@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from app import clock
 from app.actions.jobs import Job
-from app.actions.perform import ANSWER_AT_ONCE_S, Performer
+from app.actions.perform import Performer
 from app.actions.plan import Ask
 from app.actions.registry import BY_NAME, PLURALS, Action, ObjectKind
+from app.actions.run import ANSWER_AT_ONCE_S
 from app.clock import rfc3339
 from app.errors import Conflict, InvalidField, NotFound, StoreError
 from app.services import services

@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.actions.parameters import Parameter
-from app.actions.perform import Done
 from app.actions.plan import Ask
 from app.actions.registry import NOUNS, PLURALS, Action, why_not
+from app.actions.run import Done
 from app.errors import NotFound
 from app.inventory import Domain
 from app.store.usage import Usage

@@ -13,9 +13,9 @@ import msgspec
 from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask_wtf.csrf import generate_csrf
 
-from app.actions.perform import Done
 from app.actions.plan import Ask, StateConflict
 from app.actions.registry import ACTIONS, PLURALS, Action
+from app.actions.run import Done
 from app.errors import Conflict, InvalidField, NotFound
 from app.services import services
 from app.store.history import Fleet
