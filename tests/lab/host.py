@@ -3,6 +3,7 @@
 libvirtd, qemu, dnsmasq and sshd live inside and die with the init, which dies with this process.
 """
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -189,9 +190,7 @@ class LabHost:
             _kill(with_pid, signal.SIGKILL)
         for process in (self._libvirtd, self._holder):
             if process is not None:
-                # A stopped nsenter (SIGSTOP of its child stops it as well) cannot end.
-                _kill(process.pid, signal.SIGCONT)
-                process.wait(15)
+                _await_end(process)
         if Path(f"/sys/class/net/{self.slot.veth}").exists():
             subprocess.run(["ip", "link", "del", self.slot.veth], capture_output=True, check=False)
         self._libvirtd = self._holder = None
@@ -202,7 +201,7 @@ class LabHost:
         """Start libvirtd and wait until it answers; raises RuntimeError."""
         if self._libvirtd is not None:
             # Of one that was killed, nothing but its end is left to take note of.
-            self._libvirtd.wait(15)
+            _await_end(self._libvirtd)
         listen = ["--listen"] if self.options.tcp or self.options.tls else []
         command = ["libvirtd", *listen, "-f", "/etc/libvirt/libvirtd.conf"]
         with (self.root / "log/stdout").open("ab") as output:
@@ -217,7 +216,7 @@ class LabHost:
         """End libvirtd as an admin would; domains go on."""
         self.kill("TERM")
         if self._libvirtd is not None:
-            self._libvirtd.wait(15)
+            _await_end(self._libvirtd)
 
     def kill(self, name: str) -> None:
         """Send libvirtd the signal of that name: TERM, KILL, STOP or CONT."""
@@ -360,6 +359,18 @@ class LabHost:
         command = ["virsh", "-q", "-c", self.uri, "hostname"]
         tried = subprocess.run(command, capture_output=True, check=False)
         return tried.returncode == 0
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until nsenter has ended, whose child has. After a SIGSTOP of the child it stops itself
+    as well, at a moment of its own: told to go on too early, it stops all the same.
+    """
+    for _ in range(60):
+        _kill(process.pid, signal.SIGCONT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.25)
+            return
+    raise RuntimeError(f"the process {process.pid} does not end")
 
 
 def _kill(pid: int, number: signal.Signals) -> None:
