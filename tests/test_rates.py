@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.inventory import Domain, DomainSample
+from app.metrics import domain_memory_used_bytes
 from app.store.history import Seen
-from app.web.rates import DomainRates, domain_rates, memory_used_bytes, total
+from app.web.rates import DomainRates, domain_rates, total
 
 counters = st.none() | st.integers(0, 2**63 - 1)
 samples = st.builds(
@@ -85,9 +86,9 @@ def test_a_total_is_of_what_is_known_and_unknown_where_nothing_is() -> None:
 
 
 def test_memory_in_use_is_what_the_balloon_tells_and_else_what_qemu_holds() -> None:
-    assert memory_used_bytes(DomainSample(memory_bytes=100, memory_usable_bytes=30)) == 70
-    assert memory_used_bytes(DomainSample(memory_bytes=100, memory_unused_bytes=40)) == 60
-    assert memory_used_bytes(DomainSample(memory_bytes=100, memory_rss_bytes=130)) == 100
-    assert memory_used_bytes(DomainSample(memory_rss_bytes=130)) == 130
-    assert memory_used_bytes(DomainSample(memory_bytes=100)) is None
-    assert memory_used_bytes(None) is None
+    assert domain_memory_used_bytes(DomainSample(memory_bytes=100, memory_usable_bytes=30)) == 70
+    assert domain_memory_used_bytes(DomainSample(memory_bytes=100, memory_unused_bytes=40)) == 60
+    assert domain_memory_used_bytes(DomainSample(memory_bytes=100, memory_rss_bytes=130)) == 100
+    assert domain_memory_used_bytes(DomainSample(memory_rss_bytes=130)) == 130
+    assert domain_memory_used_bytes(DomainSample(memory_bytes=100)) is None
+    assert domain_memory_used_bytes(None) is None

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from app.clock import now_ms, rfc3339
 from app.inventory import HostSample, NumaCell, SysinfoSection
+from app.metrics import host_memory_used_bytes
 from app.store.history import fleet
 from app.store.hosts import get_host, list_hosts
 from app.store.record import Recorder
@@ -17,7 +18,6 @@ from app.web.attention import attention
 from app.web.figures import (
     capacity,
     cpu_share,
-    memory_used_bytes,
     number_and_unit,
     shares,
     size,
@@ -279,7 +279,7 @@ def test_a_cpu_share_is_between_nothing_and_all_or_unknown(
 ) -> None:
     share = cpu_share(sample, previous)
     assert share is None or 0 <= share <= 1
-    used = memory_used_bytes(sample)
+    used = host_memory_used_bytes(sample)
     assert used is None or 0 <= used <= (sample.memory_total_bytes or 0)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from app.inventory import Definition, Disk, Domain, Nic, Snapshot
+from app.metrics import domain_memory_used_bytes
 from app.services import services
 from app.store.audit import Wanted, records
 from app.store.history import Fleet, definition
@@ -30,7 +31,7 @@ from app.web.format import (
 from app.web.host_page import find_host
 from app.web.kinds import DomainSeen, Leases, VolumeSeen, addresses_of, leases
 from app.web.page import Drawing
-from app.web.rates import memory_used_bytes, rates
+from app.web.rates import rates
 from app.web.when import When, Zone
 from app.web.words import DOMAIN_LOOKS
 
@@ -142,7 +143,7 @@ def build_domain(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]
 def strip(seen: DomainSeen, fleet: Fleet, leased: Leases) -> list[Fact]:
     """The figures under the head."""
     domain, found = seen.fact, rates(seen)
-    used = memory_used_bytes(seen.sample)
+    used = domain_memory_used_bytes(seen.sample)
     memory = size(domain.memory_bytes) if used is None else size_of(used, domain.memory_bytes)
     most = domain.max_memory_bytes
     small = f"max {size(most)}" if most is not None and most != domain.memory_bytes else ""

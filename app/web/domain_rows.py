@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from app.inventory import Domain
+from app.metrics import domain_memory_used_bytes
 from app.store.history import Fleet
 from app.web.action_buttons import first_of
 from app.web.figures import percent, size, size_of
 from app.web.format import both_ways, number, port, quiet_reason
 from app.web.kinds import DomainSeen
-from app.web.rates import domain_rates, memory_used_bytes
+from app.web.rates import domain_rates
 from app.web.when import When, Zone
 from app.web.words import DOMAIN_LOOKS
 
@@ -138,7 +139,7 @@ def _known(seen: DomainSeen) -> DomainRow:
     still = _still(seen)
     state, act, label, icon, asks = still.act
     rates = domain_rates(seen)
-    used, whole = memory_used_bytes(seen.sample), seen.fact.memory_bytes
+    used, whole = domain_memory_used_bytes(seen.sample), seen.fact.memory_bytes
     filled = percent(used, whole)
     cpu = "" if rates.cpu is None else str(round(100 * min(1.0, rates.cpu)))
     return DomainRow(

@@ -44,14 +44,6 @@ def _cpu_times(sample: HostSample) -> tuple[int, int] | None:
     )
 
 
-def memory_used_bytes(sample: HostSample | None) -> int | None:
-    """Memory that is neither free nor only a cache."""
-    if sample is None or sample.memory_total_bytes is None or sample.memory_free_bytes is None:
-        return None
-    cache = (sample.memory_buffers_bytes or 0) + (sample.memory_cached_bytes or 0)
-    return max(0, sample.memory_total_bytes - sample.memory_free_bytes - cache)
-
-
 def percent(part: float | None, whole: float | None) -> int | None:
     """`part` of `whole` in whole percent; None where either is unknown or there is no whole."""
     if part is None or not whole:

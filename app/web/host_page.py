@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from app.errors import NotFound
 from app.inventory import Domain, DomainSample, Host, HostSample
+from app.metrics import host_memory_used_bytes
 from app.services import services
 from app.store.history import Fleet, HostView, scans
-from app.web.figures import Part, memory_used_bytes, shares, size
+from app.web.figures import Part, shares, size
 from app.web.hardware import hardware, memory_mismatch
 from app.web.host_checks import what_to_check
 from app.web.host_rows import RUNNING, condition, cpu_percent, facts_of, samples_of, via
@@ -208,7 +209,7 @@ def memory_bar(
     sample: HostSample, domain_samples: Sequence[DomainSample | None]
 ) -> MemoryBar | None:
     """VMs, the host itself, caches and free memory; None where the host tells no total."""
-    total, used = sample.memory_total_bytes, memory_used_bytes(sample)
+    total, used = sample.memory_total_bytes, host_memory_used_bytes(sample)
     if total is None or used is None or sample.memory_free_bytes is None:
         return None
     cache = (sample.memory_buffers_bytes or 0) + (sample.memory_cached_bytes or 0)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from app.connection import Connection
 from app.inventory import Host, HostSample
+from app.metrics import host_memory_used_bytes
 from app.store.history import Fleet, HostView
-from app.web.figures import cpu_share, memory_used_bytes, percent, size_of, warning
+from app.web.figures import cpu_share, percent, size_of, warning
 from app.web.when import When, Zone
 
 # A domain that is blocked has work but waits for it.
@@ -79,7 +80,7 @@ def _row(host: HostView, domains: tuple[int, int], zone: Zone, page_ms: int | No
     sample, _ = samples_of(host)
     facts = facts_of(host)
     total = sample.memory_total_bytes if sample else None
-    used = memory_used_bytes(sample)
+    used = host_memory_used_bytes(sample)
     cpu, memory = cpu_percent(host), percent(used, total)
     text = size_of(used, total) if total is not None else "–"
     return HostRow(

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from app.inventory import Pool, PoolSample
+from app.metrics import host_memory_used_bytes
 from app.store.history import Fleet, HostView, Seen
 from app.web.attention import attention
 from app.web.figures import (
     Part,
     capacity,
-    memory_used_bytes,
     number_and_unit,
     percent,
     shares,
@@ -170,7 +170,7 @@ def memory_total(fleet: Fleet) -> Total | None:
     missing = []
     for host in fleet.hosts:
         sample, _ = samples_of(host)
-        taken = memory_used_bytes(sample) if host.status.known else None
+        taken = host_memory_used_bytes(sample) if host.status.known else None
         if taken is None or sample is None or sample.memory_total_bytes is None:
             missing.append(host.slug)
         else:

@@ -1,4 +1,4 @@
-"""What a domain did between its last two scans, and what memory it uses: pure, from samples.
+"""What a domain did between its last two scans: pure, from samples.
 
 A rate is None when a counter is unknown or went down (the domain was started anew), or when
 there is nothing to compare with. Never negative, never a guess.
@@ -57,23 +57,6 @@ def total(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
         return one if other is None else other
     return one + other
-
-
-def memory_used_bytes(sample: DomainSample | None) -> int | None:
-    """What the guest uses of its memory, as its balloon tells; else what QEMU holds of the
-    host's, at most what the guest has. None where neither is known.
-    """
-    if sample is None:
-        return None
-    whole, rss = sample.memory_bytes, sample.memory_rss_bytes
-    free = sample.memory_usable_bytes
-    if free is None:
-        free = sample.memory_unused_bytes
-    if whole is not None and free is not None:
-        return max(0, whole - free)
-    if rss is None or whole is None:
-        return rss
-    return min(rss, whole)
 
 
 def _fell(now: int | None, before: int | None) -> bool:

@@ -11,10 +11,10 @@ from msgspec.structs import asdict
 
 from app.clock import rfc3339
 from app.inventory import Domain, PoolSample
+from app.metrics import domain_memory_used_bytes, host_memory_used_bytes
 from app.store.history import Fleet, HostView, Seen
 from app.store.usage import Usage
 from app.web.figures import cpu_share
-from app.web.figures import memory_used_bytes as host_memory_used_bytes
 from app.web.flags import is_active
 from app.web.host_rows import condition, domain_counts
 from app.web.kinds import (
@@ -26,7 +26,7 @@ from app.web.kinds import (
     addresses_of,
     leases,
 )
-from app.web.rates import domain_rates, memory_used_bytes
+from app.web.rates import domain_rates
 
 Item = dict[str, Any]
 
@@ -75,7 +75,7 @@ class Items:
             "description": domain.description,
             "memory_bytes": domain.memory_bytes,
             "max_memory_bytes": domain.max_memory_bytes,
-            "memory_used_bytes": memory_used_bytes(sample),
+            "memory_used_bytes": domain_memory_used_bytes(sample),
             "vcpus": domain.vcpus,
             "max_vcpus": domain.max_vcpus,
             "cpu_seconds": None if spent_ns is None else spent_ns / 1e9,

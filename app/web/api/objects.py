@@ -9,6 +9,7 @@ from flask import Response
 
 from app.errors import Conflict
 from app.inventory import Definition
+from app.metrics import host_memory_used_bytes
 from app.services import services
 from app.store.history import Fleet, definition
 from app.store.hosts import get_host
@@ -17,7 +18,7 @@ from app.web.api.answers import answer_object, check_parameters
 from app.web.api.items import Item, Items, host_details
 from app.web.attention import attention
 from app.web.errors import problem
-from app.web.figures import cpu_share, memory_used_bytes
+from app.web.figures import cpu_share
 from app.web.finding import find_domain, find_network, find_pool
 from app.web.host_page import find_host
 from app.web.host_rows import condition, facts_of, samples_of
@@ -152,7 +153,7 @@ def _host_totals(fleet: Fleet) -> Item:
         count = (facts.cpus_online or facts.cpus or 0) if facts else 0
         if share is not None:
             busy, cpus = busy + share * count, cpus + count
-        taken = memory_used_bytes(sample)
+        taken = host_memory_used_bytes(sample)
         if taken is not None and sample is not None and sample.memory_total_bytes is not None:
             used, whole = used + taken, whole + sample.memory_total_bytes
     return {
