@@ -37,7 +37,7 @@ def test_the_migrations_make_the_declared_schema(a_store: Store) -> None:
         )
         for name, text in sql.all():
             assert "STRICT" in text, name
-            assert ("WITHOUT ROWID" in text) == name.startswith("sample_"), name
+            assert ("WITHOUT ROWID" in text) == name.startswith(("sample_", "daily_")), name
 
 
 def test_the_newest_migration_is_the_one_that_the_store_expects() -> None:
@@ -84,7 +84,7 @@ def test_a_migration_that_is_cut_off_leaves_the_old_schema(tmp_path: Path) -> No
     store.close()
 
 
-@pytest.mark.parametrize("old", ["0001"])
+@pytest.mark.parametrize("old", ["0001", "0002"])
 def test_a_store_of_every_older_schema_is_carried_over_with_all_that_it_holds(
     tmp_path: Path, old: str
 ) -> None:

@@ -49,12 +49,13 @@ class Samples(Struct):
     """The samples of one object in the order of time: values per series, None where unknown.
 
     `elapsed_ms` tells, per sample, the time since the one before it if what the counters counted
-    in between is known; else 0.
+    in between is known; else 0. The first `skip` are there for the interval after them alone.
     """
 
     times_ms: Sequence[int]
     elapsed_ms: Sequence[int]
     series: Mapping[str, tuple[SeriesType, Sequence[int | None]]]
+    skip: int = 0
 
 
 def implied(type_: SeriesType, weight: Sequence[int], total: Sequence[int]) -> list[int]:
@@ -95,16 +96,16 @@ def usable_intervals(
 
 def roll(samples: Samples, width_ms: int) -> Rolled:
     """The samples in buckets of `width_ms`."""
-    numbers = [time // width_ms for time in samples.times_ms]
-    fine = Rolled(
-        numbers,
-        {
-            name: _gauged(values)
-            if type_ == "gauge"
-            else _counted(type_, values, samples.elapsed_ms)
-            for name, (type_, values) in samples.series.items()
-        },
-    )
+    skip = samples.skip
+    numbers = [time // width_ms for time in samples.times_ms[skip:]]
+    columns = {}
+    for name, (type_, values) in samples.series.items():
+        if type_ == "gauge":
+            columns[name] = _gauged(values[skip:])
+        else:
+            column = columns[name] = _counted(type_, values, samples.elapsed_ms)
+            del column.weight[:skip], column.total[:skip]
+    fine = Rolled(numbers, columns)
     return _grouped(fine, numbers) if len(set(numbers)) < len(numbers) else fine
 
 

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from msgspec.structs import fields
 
 from app.inventory import KINDS, Kind
+from app.metrics import METRICS
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0002"
+REVISION = "0003"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -235,5 +236,48 @@ def _sample_table(kind: Kind) -> sa.Table:
 
 
 samples: Mapping[str, sa.Table] = {kind.name: _sample_table(kind) for kind in KINDS if kind.sample}
+
+# Blobs of app/store/codec; the id says whose, of which tier and from which day (tiers.chunk_id).
+# A table with row ids: large blobs in one without waste their pages.
+chunk = sa.Table(
+    "chunk",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
+DAILY_FIGURES = ("min", "avg", "max", "p95", "last")
+
+
+def daily_columns(kind: str) -> tuple[str, ...]:
+    """The columns of a kind's days, by metric and figure."""
+    metrics = (metric.name for metric in METRICS if metric.kind == kind)
+    return tuple(f"{name}_{figure}" for name in metrics for figure in DAILY_FIGURES)
+
+
+def _daily_table(kind: Kind) -> sa.Table:
+    return sa.Table(
+        f"daily_{kind.name}",
+        metadata,
+        # "2026-05-01", of UTC.
+        sa.Column("day", sa.Text, primary_key=True),
+        sa.Column("entity", Wide, primary_key=True),
+        *(sa.Column(name, sa.REAL) for name in daily_columns(kind.name)),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+
+
+dailies: Mapping[str, sa.Table] = {kind.name: _daily_table(kind) for kind in KINDS if kind.sample}
+
+# Up to which day (of UTC, since 1970) what a host's scans measured stands in chunks.
+compacted = sa.Table(
+    "compacted",
+    metadata,
+    sa.Column("host_id", Wide, sa.ForeignKey("host.id"), primary_key=True),
+    sa.Column("before_day", Wide, nullable=False),
+    sqlite_strict=True,
+)
 
 KIND_BIT: Mapping[str, int] = {kind.name: 1 << position for position, kind in enumerate(KINDS)}

@@ -1,0 +1,117 @@
+"""From what is kept of a series to what is shown of a metric: means, bounds and daily figures.
+
+Pure. What was not seen is None.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+
+from msgspec import Struct
+
+from app.metrics import Metric
+from app.store.rollup import RATE_PER_S, Column, Rolled
+
+_P = 0.95
+
+
+class Line(Struct):
+    """A metric over buckets: its mean, least and greatest in each, None where nothing was seen."""
+
+    average: list[float | None]
+    least: list[float | None]
+    greatest: list[float | None]
+
+
+class Daily(Struct, frozen=True):
+    """What a metric was over a day; `p95`: nineteen in twenty of its minutes were at most that."""
+
+    least: float
+    average: float
+    greatest: float
+    p95: float
+    last: float
+
+
+class Divisors(Struct):
+    """By what a metric is divided, from a time on: how many CPUs there were."""
+
+    from_ms: list[int]
+    counts: list[int | None]
+
+    def at(self, time_ms: int) -> int | None:
+        """The number at a time; of the first one known before that."""
+        position = bisect_right(self.from_ms, time_ms) - 1
+        return self.counts[max(0, position)] if self.counts else None
+
+
+def line(metric: Metric, rolled: Rolled, width_ms: int, cpus: Divisors) -> Line:
+    """The metric over the buckets of `rolled`, which are `width_ms` wide."""
+    column = rolled.columns.get(metric.series)
+    if column is None:
+        nothing: list[float | None] = [None] * len(rolled.starts)
+        return Line(nothing, list(nothing), list(nothing))
+    per_mean, per_bound = _units(metric, column)
+    low, high = column.bounds()
+    average = [
+        None if not w else t / w * per_mean
+        for t, w in zip(column.total, column.weight, strict=True)
+    ]
+    least = [None if not w else v * per_bound for v, w in zip(low, column.weight, strict=True)]
+    greatest = [None if not w else v * per_bound for v, w in zip(high, column.weight, strict=True)]
+    found = Line(average, least, greatest)
+    return _divided(found, rolled.starts, width_ms, cpus) if metric.per == "cpu" else found
+
+
+def daily(metric: Metric, minutes: Rolled, width_ms: int, cpus: Divisors) -> Daily | None:
+    """The day of which `minutes` are the buckets; None when nothing of it was seen."""
+    column = minutes.columns.get(metric.series)
+    if column is None or not any(column.weight):
+        return None
+    told = line(metric, minutes, width_ms, cpus)
+    weighted = [
+        (value, weight)
+        for value, weight in zip(told.average, column.weight, strict=True)
+        if value is not None
+    ]
+    if not weighted:
+        return None
+    values = sorted(value for value, _ in weighted)
+    whole = sum(weight for _, weight in weighted)
+    return Daily(
+        min(value for value in told.least if value is not None),
+        sum(value * weight for value, weight in weighted) / whole,
+        max(value for value in told.greatest if value is not None),
+        values[min(len(values) - 1, int(_P * len(values)))],
+        weighted[-1][0],
+    )
+
+
+def _units(metric: Metric, column: Column) -> tuple[float, float]:
+    """By what total ÷ weight, and by what a bound, is multiplied."""
+    if column.type == "gauge":
+        return metric.scale, metric.scale
+    return 1000 * metric.scale, metric.scale / RATE_PER_S[column.type]
+
+
+def _divided(told: Line, starts: Sequence[int], width_ms: int, cpus: Divisors) -> Line:
+    counts = [cpus.at(start * width_ms) for start in starts]
+
+    def shared(values: Sequence[float | None]) -> list[float | None]:
+        return [
+            None if value is None or not count else value / count
+            for value, count in zip(values, counts, strict=True)
+        ]
+
+    return Line(shared(told.average), shared(told.least), shared(told.greatest))
+
+
+def with_gaps(starts: Sequence[int], widest: int) -> list[int]:
+    """Where the buckets `starts` lie more than `widest` apart: the positions before which nothing
+    was seen for a while.
+    """
+    return [
+        position
+        for position, (before, now) in enumerate(pairwise(starts), start=1)
+        if now - before > widest
+    ]
