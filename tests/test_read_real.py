@@ -179,6 +179,11 @@ def test_a_lease_is_read(host: LabHost) -> None:
     )
     try:
         host.run("busybox udhcpc -i lease1 -n -q -t 10 -x hostname:leaser -s /bin/true")
+        # dnsmasq tells libvirt of the lease after it has told the client.
+        host.run(
+            "for n in $(seq 100); do virsh -q net-dhcp-leases default | grep -q leaser && break; "
+            "sleep 0.1; done"
+        )
         with opened(host) as session:
             scan = Reader(open_writable=None).scan(session, at_ms=1, uri="qemu:///system")
     finally:
