@@ -18,6 +18,7 @@ from msgspec.structs import astuple
 
 from app.inventory import KIND_BY_NAME, Definition, Fact, KindName, Sample, Scan
 from app.store import schema
+from app.store.changing import ChangeLog, Turn, pool_was_read
 from app.store.engine import Store
 from app.store.hosts import HostRecord
 
@@ -55,11 +56,13 @@ class Recorder:
     def __init__(self, store: Store, host: HostRecord, interval_ms: int) -> None:
         self._store = store
         self._host_id = host.id
+        self._slug = host.slug
         self._interval_ms = interval_ms
         self._last_at_ms: int | None = None
         self._loaded = False
         self._open: dict[KindName, dict[str, _Open]] = {}
         self._entity_ids: dict[tuple[str, str], int] = {}
+        self._log = ChangeLog(host.id, host.slug, interval_ms)
 
     def record(self, scan: Scan) -> Recorded:
         """Store `scan`; raises StoreError, and then nothing of it is stored.
@@ -80,9 +83,11 @@ class Recorder:
         last = -1 if self._last_at_ms is None else self._last_at_ms
         at_ms = max(scan.at_ms, last + 1)
         changes = self._changes(scan)
+        turns = self._turns(connection, changes)
         closed = self._close(connection, changes, at_ms)
         self._insert_entities(connection, changes, at_ms)
         self._insert_revisions(connection, changes, at_ms)
+        self._log.write(connection, scan, at_ms, self._placed(turns))
         sampled = self._insert_samples(connection, scan, at_ms)
         scan_id = self._insert_scan(connection, scan, at_ms, sampled, changes)
         self._last_at_ms = at_ms
@@ -111,6 +116,7 @@ class Recorder:
         for row in connection.execute(still_open):
             fact = msgspec.json.decode(row.body, type=KIND_BY_NAME[row.kind].fact)
             self._open[row.kind][row.key] = _Open(row.entity_id, row.id, _remembered(fact))
+        self._log.follow(connection, newest)
         self._loaded = True
 
     # --- what changed ---------------------------------------------------------------------
@@ -159,6 +165,62 @@ class Recorder:
             changes.gone.extend(
                 ("volume", key) for key in self._open["volume"] if key.split("/", 1)[0] in pools
             )
+
+    def _turns(self, connection: sa.Connection, changes: _Changes) -> list[Turn]:
+        """What the scan changes, from what to what, while what was is still remembered."""
+        turns = []
+        listed: dict[str, bool] = {"definition": False}
+        for kind, key, fact in changes.seen:
+            before = self._open[kind].get(key)
+            turn = Turn(kind, key, self._name(kind, fact), new=fact)
+            if before is not None:
+                turn.old_id = before.revision_id
+                turn.old = None if isinstance(before.fact, bytes) else before.fact
+            else:
+                group = f"volumes of {key.split('/', 1)[0]}" if kind == "volume" else kind
+                if group not in listed:
+                    listed[group] = self._listed_before(connection, kind, key)
+                turn.listed = listed[group]
+            turns.append(turn)
+        for kind, key in changes.gone:
+            before = self._open[kind][key]
+            if not isinstance(before.fact, bytes):
+                name = self._name(kind, before.fact)
+                turns.append(Turn(kind, key, name, before.fact, old_id=before.revision_id))
+        return turns
+
+    def _name(self, kind: KindName, fact: Fact) -> str:
+        return self._slug if kind == "host" else str(getattr(fact, "name", ""))
+
+    def _listed_before(self, connection: sa.Connection, kind: KindName, key: str) -> bool:
+        """Whether the likes of a new object were listed before, so that it is new indeed."""
+        if kind == "volume":
+            return self._volumes_listed(key)
+        there = any(known == kind for known, _ in self._entity_ids)
+        return there or self._log.ever_listed(connection, kind)
+
+    def _volumes_listed(self, key: str) -> bool:
+        """Whether the other volumes of this one's pool were listed before."""
+        pool = key.split("/", 1)[0]
+        before = self._open["pool"].get(pool)
+        if before is not None and not isinstance(before.fact, bytes) and pool_was_read(before.fact):
+            return True
+        prefix = volume_key(pool, "")
+        return any(
+            kind == "volume" and known.startswith(prefix) for kind, known in self._entity_ids
+        )
+
+    def _placed(self, turns: list[Turn]) -> list[Turn]:
+        """The turns with the rows that they are of; a definition's are its domain's."""
+        for turn in turns:
+            kind: KindName = "domain" if turn.kind == "definition" else turn.kind
+            turn.entity_id = self._entity_ids.get((kind, turn.key))
+            now = self._open[turn.kind].get(turn.key)
+            turn.new_id = None if now is None or turn.new is None else now.revision_id
+            if turn.kind == "definition":
+                domain = self._open["domain"].get(turn.key)
+                turn.name = "" if domain is None else str(getattr(domain.fact, "name", ""))
+        return turns
 
     # --- rows -----------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from app.inventory import KINDS, Kind
 from app.metrics import METRICS
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0003"
+REVISION = "0004"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -123,6 +123,51 @@ revision = sa.Table(
 sa.Index("revision_entity_from", revision.c.entity_id, revision.c.valid_from_ms)
 sa.Index("revision_kind_to", revision.c.kind, revision.c.valid_to_ms)
 sa.Index("revision_from", revision.c.valid_from_ms)
+
+# What happened, a row each: app/store/differences says in which words. Told by the scan of `at_ms`
+# and not yet by the one of `after_ms`. Without a host: npvirt itself. Rows stay when what they
+# name is no longer kept, so revisions are named without a foreign key.
+change = sa.Table(
+    "change",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("at_ms", Wide, nullable=False),
+    sa.Column("after_ms", Wide),
+    sa.Column("host_id", Wide, sa.ForeignKey("host.id")),
+    sa.Column("entity_id", Wide),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    # The device or snapshot that it is about.
+    sa.Column("part", sa.Text),
+    sa.Column("old", sa.Text),
+    sa.Column("new", sa.Text),
+    sa.Column("old_revision_id", Wide),
+    sa.Column("new_revision_id", Wide),
+    # The definition's revision that came with it.
+    sa.Column("xml_revision_id", Wide),
+    # Of a move: the other host.
+    sa.Column("peer_host_id", Wide),
+    # From when on another row tells it better (a move); until then this one does.
+    sa.Column("replaced_ms", Wide),
+    sqlite_strict=True,
+)
+sa.Index("change_at", change.c.at_ms)
+sa.Index("change_host", change.c.host_id, change.c.at_ms)
+sa.Index("change_entity", change.c.entity_id, change.c.at_ms)
+sa.Index("change_what", change.c.what, change.c.at_ms)
+sa.Index("change_key", change.c.key, change.c.at_ms)
+
+# Hosts whose older revisions are not told as changes yet: from which scan to which.
+change_walk = sa.Table(
+    "change_walk",
+    metadata,
+    sa.Column("host_id", Wide, sa.ForeignKey("host.id"), primary_key=True),
+    sa.Column("next_ms", Wide, nullable=False),
+    sa.Column("until_ms", Wide, nullable=False),
+    sqlite_strict=True,
+)
 
 user = sa.Table(
     "user",
