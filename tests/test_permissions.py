@@ -32,7 +32,7 @@ _OPEN = frozenset(
 )  # fmt: skip
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
-     "/domains", "/help", "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
+     "/domains", "/go", "/help", "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
      "/interfaces", "/jobs", "/logout", "/networks", "/overview", "/pools", "/ribbon", "/volumes")
 )  # fmt: skip

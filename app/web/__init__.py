@@ -29,6 +29,7 @@ from app.web import (
     overview,
     signin,
     storage,
+    travel,
 )
 from app.web.auditing import audit_refusal
 from app.web.errors import register_errors
@@ -60,7 +61,7 @@ def register(app: Flask) -> None:
     register_errors(app)
     modules = (
         overview, hosts, host_forms, domains, storage, networks, signin, oidc, accounts, actions,
-        acting, audit_page, help_page, api,
+        acting, audit_page, help_page, travel, api,
     )  # fmt: skip
     for module in modules:
         app.register_blueprint(module.blueprint)

@@ -6,14 +6,19 @@ Pure: is handed the time. No `at` means now, and only then does a page refresh i
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.clock import rfc3339
 from app.errors import InvalidField
+from app.web.when import Zone
 
 # A plus sign in a query string arrives as a space.
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+ -]\d\d:\d\d)")
 _EPOCH = re.compile(r"\d{1,11}(\.\d{1,3})?")
+_TYPED = re.compile(
+    r"(?:(\d{4})-(\d\d?)-(\d\d?))?(?:(?(1)[ T]+)(\d\d?):(\d\d)(?::(\d\d))?)?", re.ASCII
+)
+_HOW_TYPED = "Write date and time as 2026-05-01 09:30, the date alone, or the time alone."
 _HOW = "Give the moment as RFC 3339 with a zone, such as 2026-05-01T09:30Z, or as epoch seconds."
 
 
@@ -68,3 +73,41 @@ def _parse(text: str) -> int:
         return round(at.timestamp() * 1000)
     except (ValueError, OverflowError):
         raise InvalidField("at", _HOW) from None
+
+
+def typed_moment(text: str, zone: Zone, now_ms: int) -> Moment:
+    """The moment that a person typed: date and time of `zone` ("2026-05-01 09:30"), a date alone
+    (its beginning), a time alone (when clocks last showed it), or what `at` takes.
+
+    Raises InvalidField naming `time`.
+    """
+    text = text.strip()
+    at_ms = _parse(text) if _RFC3339.fullmatch(text) else _typed(text, zone, now_ms)
+    if at_ms > now_ms:
+        raise InvalidField("time", "This lies in the future; nothing has been seen there yet.")
+    if at_ms < 0:
+        raise InvalidField("time", _HOW_TYPED)
+    return Moment(at_ms)
+
+
+def _typed(text: str, zone: Zone, now_ms: int) -> int:
+    found = _TYPED.fullmatch(text)
+    if not text or found is None:
+        raise InvalidField("time", _HOW_TYPED)
+    date, clock = found.groups()[:3], [int(part or 0) for part in found.groups()[3:]]
+    try:
+        local = zone.local(now_ms).replace(tzinfo=None)
+        if date[0] is not None:
+            # Month and day at once: not every day is one of the present month.
+            year, month, day = map(int, date)
+            local = local.replace(year=year, month=month, day=day)
+        local = local.replace(hour=clock[0], minute=clock[1], second=clock[2], microsecond=0)
+        at_ms = zone.at(local)
+        if date[0] is None and at_ms > now_ms:
+            local -= timedelta(days=1)
+            at_ms = zone.at(local)
+    except (ValueError, OverflowError):
+        raise InvalidField("time", f"There is no such date or time. {_HOW_TYPED}") from None
+    if zone.local(at_ms).replace(tzinfo=None) != local:
+        raise InvalidField("time", "Clocks skipped this time when summer time began.")
+    return at_ms

@@ -23,8 +23,7 @@ from app.web.figures import (
     warning,
 )
 from app.web.host_rows import RUNNING, condition, cpu_percent, facts_of, host_rows, samples_of
-from app.web.moment import LIVE
-from app.web.page import Drawing, View, draw, part_response, ribbon_part
+from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 
 blueprint = Blueprint("overview", __name__)
@@ -64,13 +63,6 @@ class PoolRow:
 def overview() -> Response:
     """The overview, or its part."""
     return draw(OVERVIEW, build)
-
-
-@blueprint.get("/ui/ribbon")
-@needs("viewer")
-def ribbon() -> Response:
-    """The ribbon of the present."""
-    return part_response(ribbon_part(LIVE, "/"))
 
 
 def build(drawing: Drawing) -> Mapping[str, object]:

@@ -24,6 +24,7 @@ from flask import (
     session,
 )
 from flask_wtf.csrf import generate_csrf
+from markupsafe import escape
 from werkzeug.datastructures import MultiDict
 
 from app import clock
@@ -34,7 +35,7 @@ from app.store.history import Fleet
 from app.web.identity import may, maybe_principal, principal
 from app.web.kept import Kept, Rendered
 from app.web.moment import LIVE, Moment, moment
-from app.web.ribbon import draw_ribbon
+from app.web.ribbon import Asked, draw_ribbon, read_span
 from app.web.scope import reader, seen_fleet
 from app.web.when import Zone
 
@@ -92,6 +93,8 @@ class Pages:
         self.csrf_slot, self.user_slot, self.ribbon_slot, self.body_slot, self.toast_slot = (
             f"slot-{secrets.token_hex(16)}" for _ in range(5)
         )
+        # In the ribbon: the address of the page around it, and that to append a parameter to.
+        self.bare_slot, self.here_slot = (f"slot-{secrets.token_hex(16)}" for _ in range(2))
 
 
 def attach_pages(app: Flask) -> None:
@@ -120,8 +123,7 @@ def draw(view: View, build: Build) -> Response:
     )
     if request.path.startswith("/ui/"):
         return part_response(part)
-    here = f"{address}?{urlencode(tuple(arguments.items(multi=True)))}".removesuffix("?")
-    return _frame_response(view.nav, part, drawing, here)
+    return _frame_response(view.nav, part, drawing, _address(address, arguments))
 
 
 def page_address(path: str) -> str:
@@ -136,39 +138,72 @@ def part_address(address: str) -> str:
 
 
 def form_page(
-    template: str, nav: str, title: str, *, status: int = 200, **context: object
+    template: str,
+    nav: str,
+    title: str,
+    *,
+    status: int = 200,
+    at: Moment = LIVE,
+    address: str = "/",
+    **context: object,
 ) -> Response:
-    """A page that is drawn for this one request (forms): not kept, not refreshing itself."""
-    html = render_template(
-        template, moment=LIVE, csrf=generate_csrf(), title=title, may=may, **context
-    )
-    return framed(html, nav, title, status=status)
-
-
-def framed(html: str, nav: str, title: str, *, status: int = 200, ribbon: bool = True) -> Response:
-    """`html`, rendered by a template, inside the frame of every page."""
-    band = ribbon_part(LIVE, "/").body if ribbon and maybe_principal() is not None else b""
-    return Response(
-        _filled(_frame(nav, title, LIVE), band, html.encode()), status, mimetype="text/html"
-    )
-
-
-def ribbon_part(at: Moment, address: str, seen: Fleet | None = None) -> Rendered:
-    """The band under the header, drawn for `at`; the address matters for the past alone, where
-    it leads back to the present of the same page.
+    """A page that is drawn for this one request (forms): not kept, not refreshing itself. What
+    has a past gives its moment and the address at which its present is.
     """
+    html = render_template(
+        template, moment=at, csrf=generate_csrf(), title=title, may=may, **context
+    )
+    return framed(html, nav, title, status=status, at=at, address=address)
+
+
+def framed(
+    html: str,
+    nav: str,
+    title: str,
+    *,
+    status: int = 200,
+    ribbon: bool = True,
+    at: Moment = LIVE,
+    address: str = "/",
+) -> Response:
+    """`html`, rendered by a template, inside the frame of every page."""
+    band = b""
+    if ribbon and maybe_principal() is not None:
+        band = placed_ribbon(ribbon_part(at), address)
+    return Response(
+        _filled(_frame(nav, title, at), band, html.encode(), at), status, mimetype="text/html"
+    )
+
+
+def ribbon_part(at: Moment, seen: Fleet | None = None) -> Rendered:
+    """The band under the header, drawn for `at`, with slots for the page's address."""
     basis = seen_fleet(at.at_ms) if seen is None else seen
-    now_ms = clock.now_ms() if at.at_ms is None else at.at_ms
-    bucket = now_ms // 600_000
+    now_ms = clock.now_ms()
     scope = principal().host_ids
-    key = ("ribbon", at.at_ms, bucket, address if at.past else "", scope)
+    span = read_span(request.args.get("span"))
+    # Of the past it shows what came after, so it is drawn anew as time goes by.
+    fresh = now_ms // (15_000 if at.past else 600_000)
+    kept = pages()
 
     def make() -> Rendered:
-        context = draw_ribbon(services().store, basis, at, now_ms, pages().zone, scope)
-        html = render_template("ribbon.html", moment=at, live_address=address, **context)
+        interval_ms = round(services().settings.scan_seconds * 1000)
+        asked = Asked(at, span, now_ms, interval_ms)
+        context = draw_ribbon(services().store, basis, asked, kept.zone, scope)
+        html = render_template(
+            "ribbon.html", moment=at, here=kept.here_slot, bare=kept.bare_slot, **context
+        )
         return _with_digest(html)
 
-    return pages().kept.get(key, basis, make)
+    return kept.kept.get(("ribbon", at.at_ms, fresh, span, scope), basis, make)
+
+
+def placed_ribbon(band: Rendered, address: str) -> bytes:
+    """The ribbon on the page whose present is at `address`."""
+    kept = pages()
+    here = f"{address}{'&' if '?' in address else '?'}"
+    return band.body.replace(kept.here_slot.encode(), str(escape(here)).encode()).replace(
+        kept.bare_slot.encode(), str(escape(address)).encode()
+    )
 
 
 def render_part(template: str, **context: object) -> str:
@@ -181,9 +216,14 @@ def _arguments(view: View) -> MultiDict[str, str]:
     for name, value in request.args.items(multi=True):
         if name in view.parameters:
             arguments.add(name, value)
-        elif name not in ("at", "have"):
+        elif name not in ("at", "have", "span"):
             raise InvalidField(name[:40], f"This page takes no parameter “{name[:40]}”.")
     return arguments
+
+
+def _address(address: str, arguments: MultiDict[str, str]) -> str:
+    """Where the present of a page is."""
+    return f"{address}?{urlencode(tuple(arguments.items(multi=True)))}".removesuffix("?")
 
 
 def _query(arguments: MultiDict[str, str], at: Moment) -> str:
@@ -239,13 +279,14 @@ def part_response(part: Rendered) -> Response:
 
 def _frame_response(nav: str, part: Rendered, drawing: Drawing, here: str) -> Response:
     at = drawing.moment
-    band = ribbon_part(at, here, drawing.fleet)
+    band = ribbon_part(at, drawing.fleet)
     frame = _frame(nav, part.title, at)
     etag = f"{part.digest}{band.digest}{frame.digest}{_session_mark()}"
     if "_flashes" not in session and request.if_none_match.contains(etag):
         response = Response(status=304)
     else:
-        response = Response(_filled(frame, band.body, part.body), mimetype="text/html")
+        ribbon = placed_ribbon(band, here)
+        response = Response(_filled(frame, ribbon, part.body, at), mimetype="text/html")
     response.set_etag(etag)
     return response
 
@@ -293,25 +334,26 @@ def _digest(body: bytes) -> str:
     return hashlib.blake2b(body, digest_size=8).hexdigest()
 
 
-def _filled(frame: Rendered, ribbon: bytes, body: bytes) -> bytes:
+def _filled(frame: Rendered, ribbon: bytes, body: bytes, at: Moment) -> bytes:
     head, to_user, to_ribbon, to_body, to_form, to_toasts, end = frame.pieces
     token = _token()
     return b"".join(
-        (head, token, to_user, _user_menu(), to_ribbon, ribbon, to_body, body, to_form, token,
+        (head, token, to_user, _user_menu(at), to_ribbon, ribbon, to_body, body, to_form, token,
          to_toasts, _messages(), end)
     )  # fmt: skip
 
 
-def _user_menu() -> bytes:
+def _user_menu(at: Moment) -> bytes:
     """Who is signed in, with what is theirs to open; nothing for nobody."""
     who = maybe_principal()
     if who is None:
         return b""
-    key = ("user", who.kind, who.name, who.role, who.session_id is None)
+    key = ("user", who.kind, who.name, who.role, who.session_id is None, at.at_ms)
     kept = pages()
 
     def make() -> Rendered:
-        return Rendered(render_template("user_menu.html", who=who, may=who.may).encode(), "")
+        html = render_template("user_menu.html", who=who, may=who.may, moment=at)
+        return Rendered(html.encode(), "")
 
     return kept.kept.get(key, kept, make).body
 

@@ -37,6 +37,13 @@ class Zone:
         """`at_ms` as an aware datetime of this zone."""
         return utc(at_ms).astimezone(self._zone)
 
+    def at(self, local: datetime) -> int:
+        """When a clock of this zone shows `local` (naive), in milliseconds since 1970 UTC: the
+        first of the two times where clocks go back.
+        """
+        aware = local.replace(tzinfo=self._zone) if self._zone else local.astimezone()
+        return round(aware.timestamp() * 1000)
+
     def when(self, at_ms: int, page_ms: int | None) -> When:
         """`at_ms` in words on a page whose data are of `page_ms`."""
         at = self.local(at_ms)

@@ -5,7 +5,7 @@
 /* --- live parts: when to leave the page alone ------------------------------------------------ */
 
 const isPoll = event => event.detail.ctx.sourceEvent?.type === 'every';
-const isHeld = () => document.hidden || document.querySelector('dialog[open], [popover]:popover-open') !== null;
+const isHeld = () => document.hidden || document.querySelector('dialog[open], [popover]:popover-open, .dragging') !== null;
 
 document.addEventListener('htmx:config:request', event => {
   if (isPoll(event) && isHeld()) event.preventDefault();
@@ -80,7 +80,7 @@ document.addEventListener('toggle', event => {
   const fits = at.bottom + 4 + menu.offsetHeight < innerHeight;
   menu.style.left = `${scrollX + left}px`;
   menu.style.top = `${scrollY + (fits ? at.bottom + 4 : Math.max(4, at.top - menu.offsetHeight - 4))}px`;
-  menu.querySelector('button, a')?.focus();
+  menu.querySelector('[autofocus], button, a')?.focus();
 }, true);
 
 document.addEventListener('keydown', event => {
