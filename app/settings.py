@@ -6,10 +6,12 @@ malformed or unknown one stops the start with a sentence. Reads no other file, o
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,6 +51,12 @@ class Settings:
     allowed_hosts: tuple[str, ...]
     socket_dirs: tuple[str, ...]
     timezone: str
+    keep_recent_s: int
+    keep_1m_s: int
+    keep_10m_s: int
+    keep_1h_s: int
+    keep_daily_s: int
+    keep_audit_s: int
     public_url: str
     proxy_hops: int
     insecure_http: bool
@@ -137,6 +145,28 @@ def _timezone(text: str) -> str:
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError("must be a time zone such as Europe/Berlin") from None
     return text
+
+
+_DURATION = re.compile(r"([0-9]{1,6})([hdwy])")
+_UNIT_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
+_LONGEST_S = 100 * _UNIT_S["y"]
+
+
+def _duration_s(text: str) -> int:
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise ValueError("must be a number of hours, days, weeks or years: 48h, 14d, 6w or 2y")
+    seconds = int(found[1]) * _UNIT_S[found[2]]
+    if not _UNIT_S["h"] <= seconds <= _LONGEST_S:
+        raise ValueError("must lie between 1h and 100y")
+    return seconds
+
+
+def _for_ever(text: str) -> int:
+    # Every entry's digest covers the one before it: an audit without its beginning proves nothing.
+    if text != "0":
+        raise ValueError("must be 0, for ever: the audit is a chain, and is kept whole")
+    return 0
 
 
 def _public_url(text: str) -> str:
@@ -269,6 +299,48 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "zone of the times on the pages; default: the server's",
         _timezone,
+    ),
+    Setting(
+        "NPVIRT_KEEP_RECENT",
+        "keep_recent_s",
+        "48h",
+        "how long every scan's measurements are kept as they are",
+        _duration_s,
+    ),
+    Setting(
+        "NPVIRT_KEEP_1M",
+        "keep_1m_s",
+        "14d",
+        "how long measurements are kept by the minute, and every scan",
+        _duration_s,
+    ),
+    Setting(
+        "NPVIRT_KEEP_10M",
+        "keep_10m_s",
+        "90d",
+        "how long measurements are kept by ten minutes",
+        _duration_s,
+    ),
+    Setting(
+        "NPVIRT_KEEP_1H",
+        "keep_1h_s",
+        "730d",
+        "how long measurements are kept by the hour",
+        _duration_s,
+    ),
+    Setting(
+        "NPVIRT_KEEP_DAILY",
+        "keep_daily_s",
+        "10y",
+        "how long measurements are kept by the day",
+        _duration_s,
+    ),
+    Setting(
+        "NPVIRT_KEEP_AUDIT",
+        "keep_audit_s",
+        "0",
+        "how long the audit is kept: 0, for ever, is all that its chain allows",
+        _for_ever,
     ),
     Setting(
         "NPVIRT_PUBLIC_URL",
@@ -414,6 +486,28 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError(
             "NPVIRT_PROXY_AUTH_SECRET and NPVIRT_PROXY_AUTH_PEER work together only; set both."
         )
+    _check_lengths(settings)
+
+
+def _check_lengths(settings: Settings) -> None:
+    """The coarser the tier, the longer it is kept: else there were times of which nothing is."""
+    lengths = (
+        ("NPVIRT_KEEP_RECENT", settings.keep_recent_s),
+        ("NPVIRT_KEEP_1M", settings.keep_1m_s),
+        ("NPVIRT_KEEP_10M", settings.keep_10m_s),
+        ("NPVIRT_KEEP_1H", settings.keep_1h_s),
+        ("NPVIRT_KEEP_DAILY", settings.keep_daily_s),
+    )
+    for (finer, short_s), (coarser, long_s) in pairwise(lengths):
+        if long_s <= short_s:
+            raise SettingsError(
+                f"{coarser} ({_told(long_s)}) must be longer than {finer} ({_told(short_s)})."
+            )
+
+
+def _told(seconds: int) -> str:
+    hours = seconds // 3600
+    return f"{hours} h" if hours % 24 else f"{hours // 24} d"
 
 
 def _from_file(environ: Mapping[str, str], known: set[str]) -> dict[str, str]:

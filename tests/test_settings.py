@@ -46,13 +46,30 @@ def test_an_ipv6_address_is_bound_with_brackets() -> None:
         ("NPVIRT_TIMEZONE", "Mars/Olympus"),
         ("NPVIRT_ALLOW_TEST_FILES", "maybe"),
         ("NPVIRT_DATA", ""),
+        ("NPVIRT_KEEP_RECENT", "48"),
+        ("NPVIRT_KEEP_RECENT", "0h"),
+        ("NPVIRT_KEEP_RECENT", "30d"),
+        ("NPVIRT_KEEP_1M", "two weeks"),
+        ("NPVIRT_KEEP_1M", "48h"),
+        ("NPVIRT_KEEP_10M", "14d"),
+        ("NPVIRT_KEEP_1H", "-1d"),
+        ("NPVIRT_KEEP_DAILY", "2y"),
+        ("NPVIRT_KEEP_DAILY", "101y"),
+        ("NPVIRT_KEEP_AUDIT", "1y"),
     ],
 )
 def test_a_malformed_setting_is_named_in_a_sentence(name: str, text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load({name: text})
-    assert str(caught.value).startswith(name)
+    assert name in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_lengths_are_told_in_hours_days_weeks_or_years() -> None:
+    settings = load({"NPVIRT_KEEP_RECENT": "3d", "NPVIRT_KEEP_1M": "6w", "NPVIRT_KEEP_1H": "1y"})
+    days = (settings.keep_recent_s, settings.keep_1m_s, settings.keep_10m_s, settings.keep_1h_s)
+    assert [seconds // 86_400 for seconds in days] == [3, 42, 90, 365]
+    assert load({}).keep_daily_s == 3650 * 86_400
 
 
 def test_an_unknown_setting_stops_the_start(tmp_path: Path) -> None:
