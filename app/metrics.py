@@ -7,7 +7,7 @@ is what a chart, the API or an export shows of a series, with its unit. Pure; kn
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import fields
@@ -23,11 +23,14 @@ Per = Literal["", "cpu"]
 
 
 class Series(Struct, frozen=True):
-    """A series that is kept of a kind; `of` gives its value in a sample where that is no field."""
+    """A series that is kept of a kind. One that is no field of the sample is what `of` makes of
+    the fields `inputs`.
+    """
 
     name: str
     type: SeriesType
-    of: Callable[[Any], int | None] | None = None
+    inputs: tuple[str, ...] = ()
+    of: Callable[..., int | None] | None = None
 
 
 class Metric(Struct, frozen=True):
@@ -48,12 +51,20 @@ def domain_memory_used_bytes(sample: DomainSample | None) -> int | None:
     """
     if sample is None:
         return None
-    whole, rss = sample.memory_bytes, sample.memory_rss_bytes
-    free = sample.memory_usable_bytes
-    if free is None:
-        free = sample.memory_unused_bytes
+    return _domain_memory_used(
+        sample.memory_bytes,
+        sample.memory_usable_bytes,
+        sample.memory_unused_bytes,
+        sample.memory_rss_bytes,
+    )
+
+
+def _domain_memory_used(
+    whole: int | None, usable: int | None, unused: int | None, rss: int | None
+) -> int | None:
+    free = unused if usable is None else usable
     if whole is not None and free is not None:
-        return max(0, whole - free)
+        return whole - free if whole > free else 0
     if rss is None or whole is None:
         return rss
     return min(rss, whole)
@@ -61,15 +72,26 @@ def domain_memory_used_bytes(sample: DomainSample | None) -> int | None:
 
 def host_memory_used_bytes(sample: HostSample | None) -> int | None:
     """Memory that is neither free nor only a cache."""
-    if sample is None or sample.memory_total_bytes is None or sample.memory_free_bytes is None:
+    if sample is None:
         return None
-    cache = (sample.memory_buffers_bytes or 0) + (sample.memory_cached_bytes or 0)
-    return max(0, sample.memory_total_bytes - sample.memory_free_bytes - cache)
+    return _host_memory_used(
+        sample.memory_total_bytes,
+        sample.memory_free_bytes,
+        sample.memory_buffers_bytes,
+        sample.memory_cached_bytes,
+    )
 
 
-def host_cpu_busy_ns(sample: HostSample) -> int | None:
-    """What the CPUs worked: user and system time. (Waiting for disks is idleness.)"""
-    user, system = sample.cpu_user_ns, sample.cpu_system_ns
+def _host_memory_used(
+    whole: int | None, free: int | None, buffers: int | None, cached: int | None
+) -> int | None:
+    if whole is None or free is None:
+        return None
+    return max(0, whole - free - (buffers or 0) - (cached or 0))
+
+
+def _host_cpu_busy(user: int | None, system: int | None) -> int | None:
+    """What the CPUs worked. (Waiting for disks is idleness.)"""
     return None if user is None or system is None else user + system
 
 
@@ -85,10 +107,27 @@ _EVENTS = frozenset(
 _NOT_MEASURED = frozenset(("refreshed_at_ms",))
 _DERIVED: Mapping[str, tuple[Series, ...]] = {
     "host": (
-        Series("cpu_busy_ns", "counter", host_cpu_busy_ns),
-        Series("memory_used_bytes", "gauge", host_memory_used_bytes),
+        Series("cpu_busy_ns", "counter", ("cpu_user_ns", "cpu_system_ns"), _host_cpu_busy),
+        Series(
+            "memory_used_bytes",
+            "gauge",
+            (
+                "memory_total_bytes",
+                "memory_free_bytes",
+                "memory_buffers_bytes",
+                "memory_cached_bytes",
+            ),
+            _host_memory_used,
+        ),
     ),
-    "domain": (Series("memory_used_bytes", "gauge", domain_memory_used_bytes),),
+    "domain": (
+        Series(
+            "memory_used_bytes",
+            "gauge",
+            ("memory_bytes", "memory_usable_bytes", "memory_unused_bytes", "memory_rss_bytes"),
+            _domain_memory_used,
+        ),
+    ),
 }
 
 

@@ -20,6 +20,7 @@ from app.collect.control import ControlServer, ask
 from app.collect.leadership import Leadership
 from app.collect.scanner import Scanner
 from app.collect.summary import Summary
+from app.collect.upkeep import EVERY_S, Upkeep
 from app.collect.worker import HostWorker
 from app.connection import Connection
 from app.errors import StoreError
@@ -52,6 +53,7 @@ class Collector:
         self._interval_s = settings.scan_seconds
         self._leadership = Leadership(settings.data)
         self._control = ControlServer(settings.data, self._answer)
+        self._upkeep = Upkeep(settings, store)
         self._workers: dict[int, tuple[HostRecord, HostWorker]] = {}
         self._lock = threading.RLock()
         self._ticked_s: float | None = None
@@ -69,10 +71,14 @@ class Collector:
             next_run_time=datetime.fromtimestamp(clock.now_ms() / 1000, tz=UTC),
             id="tick",
         )
+        self._scheduler.add_job(
+            self.keep_up, IntervalTrigger(seconds=EVERY_S, timezone=UTC), id="upkeep"
+        )
         self._scheduler.start()
 
     def stop(self) -> None:
         """Stop the schedule, end the workers (waiting up to two seconds) and free the lock."""
+        self._upkeep.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         with self._lock:
@@ -145,6 +151,11 @@ class Collector:
             )
         sentence = "Scanning." if collecting else "Another process scans; this one serves pages."
         return Health(True, collecting, age_s, sentence)
+
+    def keep_up(self) -> None:
+        """Do a turn of the store's upkeep, if this process collects; takes some seconds."""
+        if self._leadership.held:
+            self._upkeep.turn()
 
     def _tick(self) -> None:
         """Renew the lead and follow the registry; host jobs wake the workers themselves."""

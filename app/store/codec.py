@@ -25,6 +25,7 @@ _VERSION = 1
 _LEVEL = 6
 _MOST_BYTES = 64 << 20
 _WIDEST = 8
+_FEW = 16
 
 
 class _Vector(Struct, array_like=True, frozen=True):
@@ -140,7 +141,10 @@ def _pack(values: Sequence[int]) -> _Vector:
     if lowest == highest:
         return _Vector(count, lowest, 1, first)
     shifted = [value - lowest for value in values] if lowest else values
-    factor = gcd(*shifted)
+    # Most have no common factor, and a few of them tell so.
+    factor = gcd(*shifted[:_FEW])
+    if factor != 1:
+        factor = gcd(*shifted)
     if factor > 1:
         shifted = [value // factor for value in shifted]
     width = (((highest - lowest) // factor).bit_length() + 7) // 8

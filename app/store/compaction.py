@@ -1,60 +1,71 @@
-"""Compaction: day after day of every host into chunks, an object at a time, beside the scans.
+"""Compaction: day after day of every host into chunks, some objects at a time, beside the scans.
 
 What a host's scans measured on a day is put together once the day is over. How far that has come
-is kept per host; a day that was begun when npvirt ended is begun again, and gives the same.
+is kept per host; a day that was begun when npvirt ended is begun again, and gives the same. What
+cannot be put together is written down, and its samples are kept; the rest goes on.
 """
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
+from msgspec import Struct
 
-from app import clock
-from app.inventory import KINDS
+from app.errors import StoreError
+from app.inventory import KINDS, KindName
 from app.store import schema, tiers
 from app.store.engine import Store
-from app.store.raw import Object
+from app.store.raw import Object, Since, facts_of_many, samples_of_many
+from app.store.rollup import Samples
+from app.store.slices import Sliced
+
+log = logging.getLogger(__name__)
 
 # A scan is stored when it ends: of the last scans of a day, some minutes into the next.
 _GRACE_MS = 15 * 60_000
-_MEASURED = tuple(kind.name for kind in KINDS if kind.sample)
+_MEASURED: tuple[KindName, ...] = tuple(kind.name for kind in KINDS if kind.sample)
+# Objects that are read together: it takes some forty milliseconds for a day of scans a minute.
+_BATCH = 12
 
 
-class Compactor:
-    """Compacts what is due, a slice at a time. One at a time may, for one store."""
+class _HostDay(Struct, frozen=True):
+    """A host's day that is due."""
+
+    day: int
+    host_id: int
+
+
+class Compactor(Sliced):
+    """Compacts what is due, a slice at a time."""
 
     def __init__(self, store: Store) -> None:
+        super().__init__(self._everything)
         self._store = store
-        self._work: Iterator[None] | None = None
-
-    def step(self, now_ms: int, for_s: float = 0.05) -> bool:
-        """Work for about `for_s` seconds; whether there is more to do. Raises StoreError, and
-        what was begun is begun again at the next call.
-        """
-        until_s = clock.monotonic_s() + for_s
-        if self._work is None:
-            self._work = self._everything(now_ms)
-        try:
-            for _ in self._work:
-                if clock.monotonic_s() >= until_s:
-                    return True
-        except BaseException:
-            self._work = None
-            raise
-        self._work = None
-        return False
 
     def _everything(self, now_ms: int) -> Iterator[None]:
         """All that is due, a yield after each small piece."""
-        for host_id, day in self._due(now_ms):
-            for wanted in self._objects(host_id, day):
-                self._compact(wanted, day)
-                yield
-            with self._store.writing() as connection:
-                _mark(connection, host_id, day + 1)
-            yield
+        for due in self._due(now_ms):
+            yield from self._one_day(due, now_ms)
 
-    def _due(self, now_ms: int) -> Iterator[tuple[int, int]]:
-        """The hosts' days that are over, have scans, and are not done; the oldest first."""
+    def _one_day(self, due: _HostDay, now_ms: int) -> Iterator[None]:
+        with self._store.reading() as connection:
+            done_day = _done_day(connection, due.host_id)
+            last_scan_ms = _last_scan_ms(connection, due)
+        for kind, entity_ids in self._objects(due).items():
+            for start in range(0, len(entity_ids), _BATCH):
+                yield from self._compact(due, kind, entity_ids[start : start + _BATCH], now_ms)
+                yield
+        if done_day is not None:
+            yield from self._consolidate(due, done_day)
+        with self._store.writing() as connection:
+            _mark(connection, due, last_scan_ms)
+        yield
+
+    def _due(self, now_ms: int) -> list[_HostDay]:
+        """The hosts' days that are over and have scans that are not put together; the oldest
+        first. A scan that was stored after its day was done makes it due again, as long as the
+        day's samples are all there.
+        """
         last_day = (now_ms - _GRACE_MS) // tiers.DAY_MS - 1
         done, scan = schema.compacted, schema.scan
         query = (
@@ -65,49 +76,158 @@ class Compactor:
                 sa.func.max(done.c.before_day).label("before_day"),
             )
             .join(done, done.c.host_id == scan.c.host_id, isouter=True)
+            .where(scan.c.at_ms > sa.func.coalesce(done.c.last_scan_ms, -1))
             .group_by(scan.c.host_id)
         )
         with self._store.reading() as connection:
             hosts = connection.execute(query).all()
+            whole_from_ms = tiers.horizon_ms(connection, "recent")
         found = []
         for host in hosts:
-            first = host.first_ms // tiers.DAY_MS
-            begin = first if host.before_day is None else max(first, host.before_day)
+            first = max(
+                host.first_ms // tiers.DAY_MS,
+                -(-whole_from_ms // tiers.DAY_MS),
+                # Days before may stand in one chunk with others.
+                (host.before_day or 1) - 1,
+            )
             end = min(last_day, host.last_ms // tiers.DAY_MS)
-            found += [(day, host.host_id) for day in range(begin, end + 1)]
-        return iter([(host_id, day) for day, host_id in sorted(found)])
+            found += [_HostDay(day, host.host_id) for day in range(first, end + 1)]
+        return sorted(found, key=lambda due: (due.day, due.host_id))
 
-    def _objects(self, host_id: int, day: int) -> list[Object]:
-        """What of a host may have been measured on a day."""
+    def _objects(self, due: _HostDay) -> Mapping[KindName, Sequence[int]]:
+        """What of the host may have been measured on the day, by kind."""
         table = schema.entity
-        query = sa.select(table.c.id, table.c.kind).where(
-            table.c.host_id == host_id,
-            table.c.kind.in_(_MEASURED),
-            table.c.first_seen_ms < (day + 1) * tiers.DAY_MS,
-            sa.or_(table.c.last_seen_ms.is_(None), table.c.last_seen_ms >= day * tiers.DAY_MS),
+        from_ms, to_ms = due.day * tiers.DAY_MS, (due.day + 1) * tiers.DAY_MS
+        query = (
+            sa.select(table.c.id, table.c.kind)
+            .where(
+                table.c.host_id == due.host_id,
+                table.c.kind.in_(_MEASURED),
+                table.c.first_seen_ms < to_ms,
+                sa.or_(table.c.last_seen_ms.is_(None), table.c.last_seen_ms >= from_ms),
+            )
+            .order_by(table.c.id)
         )
+        found: dict[KindName, list[int]] = {kind: [] for kind in _MEASURED}
         with self._store.reading() as connection:
-            rows = connection.execute(query).all()
-        return [Object(row.id, host_id, row.kind) for row in rows]
+            for row in connection.execute(query):
+                found[row.kind].append(row.id)
+        return found
 
-    def _compact(self, wanted: Object, day: int) -> None:
-        with self._store.reading() as connection:
-            found = tiers.compact(connection, wanted, day)
-        ended = [
-            tier
-            for tier in tiers.tiers_of(wanted.kind)
-            if tier.span_days > 1 and day % tier.span_days == 0
-        ]
-        if found is None and not ended:
-            return
-        with self._store.writing() as connection:
+    def _compact(
+        self, due: _HostDay, kind: KindName, batch: Sequence[int], now_ms: int
+    ) -> Iterator[None]:
+        """Put the day of some objects together and store it; what cannot be is written down."""
+        made: list[tiers.Compacted] = []
+        failed: dict[int, StoreError] = {}
+        for entity_id, samples, facts in self._read(due, kind, batch, failed):
+            yield
+            found = tiers.compact(Object(entity_id, due.host_id, kind), due.day, samples, facts)
             if found is not None:
-                tiers.write(connection, wanted.kind, found)
-            for tier in ended:
-                tiers.consolidate(connection, wanted, tier, day)
+                made.append(found)
+        yield
+        with self._store.writing() as connection:
+            tiers.write(connection, kind, made)
+            for entity_id, error in failed.items():
+                _write_down(connection, entity_id, due.day, error, now_ms)
+
+    def _read(
+        self,
+        due: _HostDay,
+        kind: KindName,
+        batch: Sequence[int],
+        failed: dict[int, StoreError],
+    ) -> Iterator[tuple[int, Samples, Sequence[Since]]]:
+        """The objects that were measured, with their samples and facts. Where they cannot be read
+        together, one by one; those that cannot are in `failed`.
+        """
+        from_ms, to_ms = due.day * tiers.DAY_MS, (due.day + 1) * tiers.DAY_MS
+        try:
+            with self._store.reading() as connection:
+                facts = facts_of_many(connection, kind, batch, from_ms, to_ms)
+                found = samples_of_many(connection, due.host_id, kind, facts, from_ms, to_ms)
+        except StoreError as error:
+            if len(batch) == 1:
+                failed[batch[0]] = error
+                return
+            for entity_id in batch:
+                yield from self._read(due, kind, [entity_id], failed)
+            return
+        for entity_id, samples in found.items():
+            yield entity_id, samples, facts[entity_id]
+
+    def _consolidate(self, due: _HostDay, done_day: int) -> Iterator[None]:
+        """Where a span of days ended between the day done last and this one: its chunks into one,
+        for each object.
+        """
+        table = schema.entity
+        for tier in tiers.TIERS:
+            first = done_day - done_day % tier.span_days
+            if tier.span_days == 1 or due.day < first + tier.span_days:
+                continue
+            query = sa.select(table.c.id).where(
+                table.c.host_id == due.host_id,
+                table.c.kind.in_(_MEASURED),
+                sa.or_(
+                    table.c.last_seen_ms.is_(None), table.c.last_seen_ms >= first * tiers.DAY_MS
+                ),
+            )
+            with self._store.reading() as connection:
+                entity_ids = connection.execute(query.order_by(table.c.id)).scalars().all()
+            for entity_id in entity_ids:
+                self._consolidate_one(entity_id, tier, first)
+                yield
+
+    def _consolidate_one(self, entity_id: int, tier: tiers.Tier, first_day: int) -> None:
+        with self._store.reading() as connection:
+            try:
+                found = tiers.consolidated(connection, entity_id, tier, first_day)
+            except StoreError as error:
+                # They stay as they are: days apart tell as much, only in more bytes.
+                log.error("Object %d: days are left apart: %s", entity_id, error)
+                return
+        if found is not None:
+            with self._store.writing() as connection:
+                tiers.replace(connection, entity_id, tier, first_day, found)
 
 
-def _mark(connection: sa.Connection, host_id: int, before_day: int) -> None:
+def _done_day(connection: sa.Connection, host_id: int) -> int | None:
+    """The last day that was put together before."""
     table = schema.compacted
-    connection.execute(sa.delete(table).where(table.c.host_id == host_id))
-    connection.execute(sa.insert(table).values(host_id=host_id, before_day=before_day))
+    before_day: int | None = connection.scalar(
+        sa.select(table.c.before_day).where(table.c.host_id == host_id)
+    )
+    return None if before_day is None else before_day - 1
+
+
+def _last_scan_ms(connection: sa.Connection, due: _HostDay) -> int:
+    """The host's last scan up to the end of the day, as far as it is stored."""
+    table = schema.scan
+    found: int | None = connection.scalar(
+        sa.select(sa.func.max(table.c.at_ms)).where(
+            table.c.host_id == due.host_id, table.c.at_ms < (due.day + 1) * tiers.DAY_MS
+        )
+    )
+    return found or 0
+
+
+def _mark(connection: sa.Connection, due: _HostDay, last_scan_ms: int) -> None:
+    """Remember that the day is done, with all scans up to `last_scan_ms`."""
+    table = schema.compacted
+    done_day = _done_day(connection, due.host_id)
+    day = due.day if done_day is None else max(due.day, done_day)
+    connection.execute(sa.delete(table).where(table.c.host_id == due.host_id))
+    connection.execute(
+        sa.insert(table).values(host_id=due.host_id, before_day=day + 1, last_scan_ms=last_scan_ms)
+    )
+
+
+def _write_down(
+    connection: sa.Connection, entity_id: int, day: int, error: StoreError, now_ms: int
+) -> None:
+    table = schema.not_compacted
+    log.error("Object %d: its day %s stays as it is: %s", entity_id, tiers.day_text(day), error)
+    connection.execute(sa.delete(table).where(table.c.entity == entity_id, table.c.day == day))
+    connection.execute(
+        sa.insert(table).values(entity=entity_id, day=day, sentence=str(error), at_ms=now_ms)
+    )

@@ -8,8 +8,8 @@ bucket in which it ends. What was not seen has the weight 0.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby, pairwise
-from operator import sub
+from itertools import accumulate, groupby, pairwise, repeat
+from operator import floordiv, mul, sub
 
 from msgspec import Struct
 
@@ -63,6 +63,8 @@ def implied(type_: SeriesType, weight: Sequence[int], total: Sequence[int]) -> l
     if type_ == "gauge":
         return list(total)
     per_ms = 1000 * RATE_PER_S[type_]
+    if 0 not in weight:
+        return list(map(floordiv, map(mul, total, repeat(per_ms)), weight))
     return [t * per_ms // w if w else 0 for t, w in zip(total, weight, strict=True)]
 
 
@@ -95,16 +97,17 @@ def usable_intervals(
 
 
 def roll(samples: Samples, width_ms: int) -> Rolled:
-    """The samples in buckets of `width_ms`."""
+    """The samples in buckets of `width_ms`. Series whose weights are the same share a list."""
     skip = samples.skip
     numbers = [time // width_ms for time in samples.times_ms[skip:]]
+    elapsed = list(samples.elapsed_ms[skip:])
+    ones = [1] * len(numbers)
     columns = {}
     for name, (type_, values) in samples.series.items():
         if type_ == "gauge":
-            columns[name] = _gauged(values[skip:])
+            columns[name] = _gauged(values[skip:], ones)
         else:
-            column = columns[name] = _counted(type_, values, samples.elapsed_ms)
-            del column.weight[:skip], column.total[:skip]
+            columns[name] = _counted(type_, values, elapsed)
     fine = Rolled(numbers, columns)
     return _grouped(fine, numbers) if len(set(numbers)) < len(numbers) else fine
 
@@ -115,27 +118,32 @@ def merge(parts: Sequence[Rolled], factor: int) -> Rolled:
     return _grouped(whole, [start // factor for start in whole.starts])
 
 
-def _gauged(values: Sequence[int | None]) -> Column:
+def _gauged(values: Sequence[int | None], ones: list[int]) -> Column:
     if None in values:
         return Column(
             "gauge", [int(v is not None) for v in values], [0 if v is None else v for v in values]
         )
-    return Column("gauge", [1] * len(values), list(values))  # type: ignore[arg-type]  # no None
+    return Column("gauge", ones, list(values))  # type: ignore[arg-type]  # no None
 
 
-def _counted(type_: SeriesType, values: Sequence[int | None], elapsed_ms: Sequence[int]) -> Column:
-    weight, total = list(elapsed_ms), [0] * len(values)
+def _counted(type_: SeriesType, values: Sequence[int | None], elapsed: list[int]) -> Column:
+    """`elapsed` is of the last of the values: those before are there for the first interval."""
     if None in values:
         pairs = pairwise(values)
         deltas = [-1 if a is None or b is None else b - a for a, b in pairs]
     else:
         deltas = list(map(sub, values[1:], values))
-    total[1:] = deltas
-    if (deltas and min(deltas) < 0) or 0 in elapsed_ms:
-        for position, (ms, delta) in enumerate(zip(elapsed_ms, total, strict=True)):
-            if not ms or delta < 0:
-                weight[position] = total[position] = 0
-    return Column(type_, weight, total)
+    total = deltas if len(deltas) == len(elapsed) else [0, *deltas]
+    if elapsed and not elapsed[0]:
+        # The first of all, or the first after a gap, has nothing to be compared with.
+        total[0] = 0
+    if total and (min(total) < 0 or 0 in elapsed[1:]):
+        tells = [bool(ms) and delta >= 0 for ms, delta in zip(elapsed, total, strict=True)]
+        weight = [ms if told else 0 for ms, told in zip(elapsed, tells, strict=True)]
+        return Column(
+            type_, weight, [t if told else 0 for t, told in zip(total, tells, strict=True)]
+        )
+    return Column(type_, elapsed, total)
 
 
 def _joined(parts: Sequence[Rolled]) -> Rolled:
@@ -157,33 +165,68 @@ def _joined(parts: Sequence[Rolled]) -> Rolled:
     return Rolled(starts, columns)
 
 
+class _Groups:
+    """Which neighbours of a list belong together, and what becomes of each group."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self.starts: list[int] = []
+        sizes = []
+        for number, group in groupby(numbers):
+            self.starts.append(number)
+            sizes.append(sum(1 for _ in group))
+        # Groups of one size, as those of a day without gaps are, need no slices.
+        self._size = sizes[0] if len(set(sizes)) == 1 else 0
+        edges = list(accumulate(sizes, initial=0))
+        self._slices = [slice(a, b) for a, b in pairwise(edges)]
+        self._weights: dict[int, tuple[list[int], list[int], bool]] = {}
+
+    def weights(self, weight: list[int]) -> tuple[list[int], bool]:
+        """The groups' sums, made once for all series that share the list; and whether there was
+        something to be seen everywhere.
+        """
+        known = self._weights.get(id(weight))
+        if known is None:
+            # The list is kept with its sums, so that no other may take its id.
+            known = (weight, self.each(sum, weight), 0 not in weight)
+            self._weights[id(weight)] = known
+        return known[1], known[2]
+
+    def each(self, what: Callable[[Iterable[int]], int], values: Sequence[int]) -> list[int]:
+        """`what` of each group."""
+        if self._size:
+            return list(map(what, zip(*[iter(values)] * self._size, strict=True)))
+        return [what(values[s]) for s in self._slices]
+
+    def of_seen(
+        self,
+        choose: Callable[[Iterable[int]], int],
+        values: Sequence[int],
+        weights: Sequence[int],
+    ) -> list[int]:
+        """`choose` of what was seen in each group, 0 where nothing was."""
+        return [_of_seen(choose, values[s], weights[s]) for s in self._slices]
+
+
 def _grouped(rolled: Rolled, numbers: Sequence[int]) -> Rolled:
     """Neighbouring buckets of the same number put together."""
-    starts = [number for number, _ in groupby(numbers)]
-    edges = [0]
-    for _, group in groupby(numbers):
-        edges.append(edges[-1] + sum(1 for _ in group))
-    slices = [slice(a, b) for a, b in pairwise(edges)]
-    return Rolled(starts, {name: _group(column, slices) for name, column in rolled.columns.items()})
+    groups = _Groups(numbers)
+    return Rolled(
+        groups.starts, {name: _group(column, groups) for name, column in rolled.columns.items()}
+    )
 
 
-def _group(column: Column, slices: Sequence[slice]) -> Column:
+def _group(column: Column, groups: _Groups) -> Column:
     low, high = column.bounds()
-    weight, total = column.weight, column.total
-    if all(weight):
-        return Column(
-            column.type,
-            [sum(weight[s]) for s in slices],
-            [sum(total[s]) for s in slices],
-            [min(low[s]) for s in slices],
-            [max(high[s]) for s in slices],
-        )
+    weight, seen = groups.weights(column.weight)
+    total = groups.each(sum, column.total)
+    if seen:
+        return Column(column.type, weight, total, groups.each(min, low), groups.each(max, high))
     return Column(
         column.type,
-        [sum(weight[s]) for s in slices],
-        [sum(total[s]) for s in slices],
-        [_of_seen(min, low[s], weight[s]) for s in slices],
-        [_of_seen(max, high[s], weight[s]) for s in slices],
+        weight,
+        total,
+        groups.of_seen(min, low, column.weight),
+        groups.of_seen(max, high, column.weight),
     )
 
 

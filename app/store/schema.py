@@ -316,12 +316,35 @@ def _daily_table(kind: Kind) -> sa.Table:
 
 dailies: Mapping[str, sa.Table] = {kind.name: _daily_table(kind) for kind in KINDS if kind.sample}
 
-# Up to which day (of UTC, since 1970) what a host's scans measured stands in chunks.
+# Up to which day (of UTC, since 1970) what a host's scans measured stands in chunks, and the last
+# of these scans.
 compacted = sa.Table(
     "compacted",
     metadata,
     sa.Column("host_id", Wide, sa.ForeignKey("host.id"), primary_key=True),
     sa.Column("before_day", Wide, nullable=False),
+    sa.Column("last_scan_ms", Wide, nullable=False),
+    sqlite_strict=True,
+)
+
+# Objects' days that could not be put together, and why: their samples are kept as they are.
+not_compacted = sa.Table(
+    "not_compacted",
+    metadata,
+    sa.Column("entity", Wide, primary_key=True),
+    sa.Column("day", Wide, primary_key=True),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("at_ms", Wide, nullable=False),
+    sqlite_strict=True,
+)
+
+# From when on what is kept of a tier is whole: "recent" (the samples), "1m", "10m", "1h", "1d".
+# No row: from the beginning.
+horizon = sa.Table(
+    "horizon",
+    metadata,
+    sa.Column("tier", sa.Text, primary_key=True),
+    sa.Column("from_ms", Wide, nullable=False),
     sqlite_strict=True,
 )
 

@@ -4,18 +4,20 @@ Owns the widths of the buckets, the ids of the chunks and how many days stand in
 is compacted twice is written the same twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
+from functools import cache
+from itertools import pairwise
 
 import sqlalchemy as sa
 from msgspec import Struct
 
 from app.inventory import KindName
-from app.metrics import METRICS
+from app.metrics import METRICS, Metric
 from app.store import schema
 from app.store.codec import decode, encode
-from app.store.raw import Object, Since, cpus_of, facts_between, samples_between
-from app.store.rollup import Rolled, merge, roll
+from app.store.raw import Object, Since, cpus_of
+from app.store.rollup import Rolled, Samples, merge, roll
 from app.store.values import Divisors, daily
 
 DAY_MS = 86_400_000
@@ -51,61 +53,101 @@ def chunk_id(entity_id: int, tier: Tier, day: int) -> int:
 
 
 class Compacted(Struct):
-    """What is to be kept of a day of one object: chunks by id, and its row of the day."""
+    """What is to be kept of a day of one object: chunks by id, and its row of the day; and its
+    hours, of which the day's keyframe is made.
+    """
 
     chunks: dict[int, bytes]
     day: dict[str, float | int | str] | None
+    hours: Rolled
 
 
-def compact(connection: sa.Connection, wanted: Object, day: int) -> Compacted | None:
-    """Read a day of an object and put it together; None when nothing of it was measured."""
-    from_ms, to_ms = day * DAY_MS, (day + 1) * DAY_MS
-    facts = facts_between(connection, wanted, from_ms, to_ms)
-    samples = samples_between(connection, wanted, from_ms, to_ms, facts)
+def compact(wanted: Object, day: int, samples: Samples, facts: Sequence[Since]) -> Compacted | None:
+    """Put a day of an object together; None when nothing of it was measured."""
     if len(samples.times_ms) <= samples.skip:
         return None
     kept = tiers_of(wanted.kind)
-    found: Rolled | None = None
-    width_ms = 0
-    chunks = {}
-    row = None
-    for tier in kept:
-        if found is None:
-            found = roll(samples, tier.width_ms)
-            row = _daily_row(wanted, day, found, tier.width_ms, divisors(facts))
-        else:
-            found = merge([found], tier.width_ms // width_ms)
-        width_ms = tier.width_ms
-        chunks[chunk_id(wanted.entity_id, tier, day)] = encode(found)
-    return Compacted(chunks, row)
+    rolled = [roll(samples, kept[0].width_ms)]
+    for finer, tier in pairwise(kept):
+        rolled.append(merge([rolled[-1]], tier.width_ms // finer.width_ms))
+    return Compacted(
+        {
+            chunk_id(wanted.entity_id, tier, day): encode(one)
+            for tier, one in zip(kept, rolled, strict=True)
+        },
+        _daily_row(wanted, day, rolled[0], rolled[-1], kept[0].width_ms, divisors(facts)),
+        rolled[-1],
+    )
 
 
-def write(connection: sa.Connection, kind: KindName, compacted: Compacted) -> None:
-    """Store what `compact` made, in place of what was there."""
-    for number, body in compacted.chunks.items():
-        _put(connection, number, body)
-    if compacted.day is not None:
+def write(connection: sa.Connection, kind: KindName, found: Sequence[Compacted]) -> None:
+    """Store what `compact` made of objects of a kind, in place of what was there."""
+    chunks = [{"id": n, "body": body} for one in found for n, body in one.chunks.items()]
+    days = [one.day for one in found if one.day is not None]
+    if chunks:
+        table = schema.chunk
+        connection.execute(
+            sa.delete(table).where(table.c.id == sa.bindparam("row")),
+            [{"row": chunk["id"]} for chunk in chunks],
+        )
+        connection.execute(sa.insert(table), chunks)
+    if days:
         table = schema.dailies[kind]
         connection.execute(
             sa.delete(table).where(
-                table.c.day == compacted.day["day"], table.c.entity == compacted.day["entity"]
-            )
+                table.c.day == sa.bindparam("the_day"), table.c.entity == sa.bindparam("of")
+            ),
+            [{"the_day": row["day"], "of": row["entity"]} for row in days],
         )
-        connection.execute(sa.insert(table), [compacted.day])
+        every = dict.fromkeys(column.name for column in table.c)
+        connection.execute(sa.insert(table), [every | row for row in days])
 
 
-def consolidate(connection: sa.Connection, wanted: Object, tier: Tier, day: int) -> None:
-    """Put the chunks of the span that ended before `day` into one; in a write transaction."""
-    first = chunk_id(wanted.entity_id, tier, day - tier.span_days)
-    end = chunk_id(wanted.entity_id, tier, day)
+def consolidated(
+    connection: sa.Connection, entity_id: int, tier: Tier, first_day: int
+) -> bytes | None:
+    """One chunk for those of the span that begins with `first_day`; None where there is one at
+    most. Raises StoreError for a damaged one.
+    """
     table = schema.chunk
-    query = sa.select(table.c.id, table.c.body).where(table.c.id >= first, table.c.id < end)
-    rows = connection.execute(query.order_by(table.c.id)).all()
-    if len(rows) < 2:
-        return
-    body = encode(merge([decode(row.body) for row in rows], 1))
-    connection.execute(sa.delete(table).where(table.c.id >= first, table.c.id < end))
-    _put(connection, first, body)
+    query = sa.select(table.c.body).where(_of_span(entity_id, tier, first_day))
+    bodies = connection.execute(query.order_by(table.c.id)).scalars().all()
+    if len(bodies) < 2:
+        return None
+    return encode(merge([decode(body) for body in bodies], 1))
+
+
+def replace(
+    connection: sa.Connection, entity_id: int, tier: Tier, first_day: int, body: bytes
+) -> None:
+    """Store what `consolidated` made in place of what it was made of."""
+    table = schema.chunk
+    connection.execute(sa.delete(table).where(_of_span(entity_id, tier, first_day)))
+    number = chunk_id(entity_id, tier, first_day)
+    connection.execute(sa.insert(table).values(id=number, body=body))
+
+
+def _of_span(entity_id: int, tier: Tier, first_day: int) -> sa.ColumnElement[bool]:
+    return schema.chunk.c.id.between(
+        chunk_id(entity_id, tier, first_day),
+        chunk_id(entity_id, tier, first_day + tier.span_days - 1),
+    )
+
+
+def horizon_ms(connection: sa.Connection, tier: str) -> int:
+    """From when on what is kept of a tier ("recent": the samples, or a tier's name, or "1d") is
+    whole; 0: from the beginning.
+    """
+    table = schema.horizon
+    found: int | None = connection.scalar(sa.select(table.c.from_ms).where(table.c.tier == tier))
+    return found or 0
+
+
+def move_horizon(connection: sa.Connection, tier: str, from_ms: int) -> None:
+    """Remember that of a tier nothing before `from_ms` is kept for sure."""
+    table = schema.horizon
+    connection.execute(sa.delete(table).where(table.c.tier == tier))
+    connection.execute(sa.insert(table).values(tier=tier, from_ms=from_ms))
 
 
 def read(
@@ -131,7 +173,7 @@ def read(
         yield decode(body, names)
 
 
-def divisors(facts: list[Since]) -> Divisors:
+def divisors(facts: Sequence[Since]) -> Divisors:
     """How many CPUs an object had, over time."""
     return Divisors([one.from_ms for one in facts], [cpus_of(one.fact) for one in facts])
 
@@ -146,21 +188,23 @@ def day_number(text: str) -> int:
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
-def _put(connection: sa.Connection, number: int, body: bytes) -> None:
-    connection.execute(sa.delete(schema.chunk).where(schema.chunk.c.id == number))
-    connection.execute(sa.insert(schema.chunk).values(id=number, body=body))
-
-
 def _daily_row(
-    wanted: Object, day: int, finest: Rolled, width_ms: int, cpus: Divisors
+    wanted: Object, day: int, finest: Rolled, coarsest: Rolled, width_ms: int, cpus: Divisors
 ) -> dict[str, float | int | str] | None:
     row: dict[str, float | int | str] = {"day": day_text(day), "entity": wanted.entity_id}
-    for metric in METRICS:
-        if metric.kind != wanted.kind:
-            continue
-        told = daily(metric, finest, width_ms, cpus)
+    for metric, columns in _daily_metrics(wanted.kind):
+        told = daily(metric, finest, coarsest, width_ms, cpus)
         if told is not None:
             figures = (told.least, told.average, told.greatest, told.p95, told.last)
-            for figure, value in zip(schema.DAILY_FIGURES, figures, strict=True):
-                row[f"{metric.name}_{figure}"] = value
+            row.update(zip(columns, figures, strict=True))
     return row if len(row) > 2 else None
+
+
+@cache
+def _daily_metrics(kind: KindName) -> tuple[tuple[Metric, tuple[str, ...]], ...]:
+    """The metrics of a kind, each with its columns in the row of the day."""
+    return tuple(
+        (metric, tuple(f"{metric.name}_{figure}" for figure in schema.DAILY_FIGURES))
+        for metric in METRICS
+        if metric.kind == kind
+    )

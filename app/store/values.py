@@ -6,13 +6,15 @@ Pure. What was not seen is None.
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from msgspec import Struct
 
 from app.metrics import Metric
-from app.store.rollup import RATE_PER_S, Column, Rolled
+from app.store.rollup import RATE_PER_S, Column, Rolled, implied
 
 _P = 0.95
+N = TypeVar("N", int, float)
 
 
 class Line(Struct):
@@ -63,28 +65,68 @@ def line(metric: Metric, rolled: Rolled, width_ms: int, cpus: Divisors) -> Line:
     return _divided(found, rolled.starts, width_ms, cpus) if metric.per == "cpu" else found
 
 
-def daily(metric: Metric, minutes: Rolled, width_ms: int, cpus: Divisors) -> Daily | None:
-    """The day of which `minutes` are the buckets; None when nothing of it was seen."""
-    column = minutes.columns.get(metric.series)
-    if column is None or not any(column.weight):
+def daily(
+    metric: Metric, finest: Rolled, coarsest: Rolled, width_ms: int, cpus: Divisors
+) -> Daily | None:
+    """The day of which `finest` and `coarsest` are the buckets, the former `width_ms` wide; None
+    when nothing of it was seen.
+    """
+    column, coarse = finest.columns.get(metric.series), coarsest.columns.get(metric.series)
+    if column is None or coarse is None or not any(coarse.weight):
         return None
-    told = line(metric, minutes, width_ms, cpus)
+    if metric.per == "cpu" and len(set(cpus.counts)) != 1:
+        return _daily_of_line(line(metric, finest, width_ms, cpus), column.weight)
+    per_mean, per_bound = _units(metric, column)
+    if metric.per == "cpu":
+        if not cpus.counts[0]:
+            return None
+        per_mean, per_bound = per_mean / cpus.counts[0], per_bound / cpus.counts[0]
+    low, high = coarse.bounds()
+    weight, total = column.weight, column.total
+    last = next(position for position in reversed(range(len(weight))) if weight[position])
+    mean = sum(coarse.total) / sum(coarse.weight) * per_mean
+    return Daily(
+        min(v for v, w in zip(low, coarse.weight, strict=True) if w) * per_bound,
+        float(round(mean)) if metric.unit in ("bytes", "bytes/s") else mean,
+        max(v for v, w in zip(high, coarse.weight, strict=True) if w) * per_bound,
+        _percentile(sorted(_means(column))) * per_bound,
+        total[last] / weight[last] * per_mean,
+    )
+
+
+def _daily_of_line(told: Line, weights: Sequence[int]) -> Daily | None:
     weighted = [
         (value, weight)
-        for value, weight in zip(told.average, column.weight, strict=True)
+        for value, weight in zip(told.average, weights, strict=True)
         if value is not None
     ]
     if not weighted:
         return None
-    values = sorted(value for value, _ in weighted)
     whole = sum(weight for _, weight in weighted)
     return Daily(
         min(value for value in told.least if value is not None),
         sum(value * weight for value, weight in weighted) / whole,
         max(value for value in told.greatest if value is not None),
-        values[min(len(values) - 1, int(_P * len(values)))],
+        _percentile(sorted(value for value, _ in weighted)),
         weighted[-1][0],
     )
+
+
+def _means(column: Column) -> list[int]:
+    """The means of the buckets in which something was seen, in the unit of their bounds."""
+    if column.low is None:
+        means, _ = column.bounds()
+    elif column.type == "gauge":
+        means = [t // w if w else 0 for t, w in zip(column.total, column.weight, strict=True)]
+    else:
+        means = implied(column.type, column.weight, column.total)
+    if 0 in column.weight:
+        return [mean for mean, weight in zip(means, column.weight, strict=True) if weight]
+    return means
+
+
+def _percentile(ordered: Sequence[N]) -> N:
+    return ordered[min(len(ordered) - 1, int(_P * len(ordered)))]
 
 
 def _units(metric: Metric, column: Column) -> tuple[float, float]:

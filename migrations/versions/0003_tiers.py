@@ -52,5 +52,20 @@ def upgrade() -> None:
         "compacted",
         sa.Column("host_id", Wide, sa.ForeignKey("host.id"), primary_key=True),
         sa.Column("before_day", Wide, nullable=False),
+        sa.Column("last_scan_ms", Wide, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "not_compacted",
+        sa.Column("entity", Wide, primary_key=True),
+        sa.Column("day", Wide, primary_key=True),
+        sa.Column("sentence", sa.Text, nullable=False),
+        sa.Column("at_ms", Wide, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "horizon",
+        sa.Column("tier", sa.Text, primary_key=True),
+        sa.Column("from_ms", Wide, nullable=False),
         sqlite_strict=True,
     )

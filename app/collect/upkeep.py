@@ -1,0 +1,63 @@
+"""Upkeep of the store beside the scans: compaction and retention, in slices with pauses between.
+
+Only the process that collects does it. A slice holds the store's lock for some milliseconds at a
+time, so a scan that is ready is written between two of them.
+"""
+
+import logging
+import threading
+
+from app import clock
+from app.errors import StoreError
+from app.settings import Settings
+from app.store.compaction import Compactor
+from app.store.engine import Store
+from app.store.retention import Retention, lengths_of
+from app.store.slices import Sliced
+
+log = logging.getLogger(__name__)
+
+# How often it is looked whether something is due, and how long one turn may work at that.
+EVERY_S = 15.0
+_TURN_S = 10.0
+_SLICE_S = 0.05
+_RETENTION_EVERY_S = 600.0
+
+
+class Upkeep:
+    """The work that is due now and then; one thread at a time may do a turn of it."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._compactor = Compactor(store)
+        self._retention = Retention(store, lengths_of(settings))
+        self._retained_s: float | None = None
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Have a turn end after its present slice; later ones do nothing."""
+        self._stopping.set()
+
+    def turn(self) -> None:
+        """Do what is due, for some seconds at most; what cannot be stored is logged and tried
+        again at a later turn.
+        """
+        until_s = clock.monotonic_s() + _TURN_S
+        try:
+            if not self._work(self._compactor, until_s):
+                return
+            if self._retention_is_due() and self._work(self._retention, until_s):
+                self._retained_s = clock.monotonic_s()
+        except StoreError as error:
+            log.error("The store's upkeep has to wait: %s", error)
+
+    def _retention_is_due(self) -> bool:
+        since_s = self._retained_s
+        return since_s is None or clock.monotonic_s() - since_s >= _RETENTION_EVERY_S
+
+    def _work(self, work: Sliced, until_s: float) -> bool:
+        """Work in slices until it is done (True) or time is up."""
+        while not self._stopping.is_set() and clock.monotonic_s() < until_s:
+            if not work.step(clock.now_ms(), _SLICE_S):
+                return True
+            self._stopping.wait(_SLICE_S)
+        return False
