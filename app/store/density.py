@@ -13,6 +13,10 @@ from msgspec import Struct
 
 from app.store import schema
 from app.store.engine import Store
+from app.store.moves import MOVED_AWAY
+
+# What is drawn red.
+TROUBLES = ("crashed", "unreachable", "degraded", "inaccessible")
 
 
 class Density(Struct, frozen=True):
@@ -50,17 +54,25 @@ def _counts(
     host_ids: frozenset[int] | None,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     width = max(1, (to_ms - from_ms) // buckets)
-    table = schema.scan
+    table = schema.change
     bucket = sa.cast((table.c.at_ms - from_ms) / width, sa.Integer).label("bucket")
+    is_trouble = sa.case((table.c.what.in_(TROUBLES), 1), else_=0)
     query = (
-        sa.select(bucket, sa.func.sum(table.c.changes), sa.func.sum(1 - table.c.ok))
+        sa.select(bucket, sa.func.count(), sa.func.sum(is_trouble))
         .where(table.c.at_ms >= from_ms, table.c.at_ms < from_ms + width * buckets)
-        .where(_of(host_ids))
+        .where(table.c.replaced_ms.is_(None), table.c.what != "no-scans")
         .group_by(bucket)
     )
+    # A move is told by both of its hosts.
+    once = table.c.what != MOVED_AWAY
+    if host_ids is None:
+        query = query.where(once)
+    else:
+        twice = table.c.peer_host_id.in_(host_ids)
+        query = query.where(table.c.host_id.in_(host_ids), sa.or_(once, sa.not_(twice)))
     changes, troubles = [0] * buckets, [0] * buckets
-    for place, changed, failed in connection.execute(query):
-        changes[place], troubles[place] = int(changed), int(failed)
+    for place, number, bad in connection.execute(query):
+        changes[place], troubles[place] = int(number), int(bad)
     return tuple(changes), tuple(troubles)
 
 
@@ -111,21 +123,6 @@ def _walk(
         )
     )
     return sa.select(walk.c.at_ms).where(walk.c.at_ms.is_not(None), walk.c.at_ms < to_ms)
-
-
-def step(store: Store, at_ms: int, *, forward: bool, host_ids: frozenset[int] | None) -> int | None:
-    """When the next change after a moment was seen, or the last one before it; None: there is
-    none.
-    """
-    table = schema.scan
-    query = sa.select(table.c.at_ms).where(table.c.changes > 0, _of(host_ids)).limit(1)
-    if forward:
-        query = query.where(table.c.at_ms > at_ms).order_by(table.c.at_ms)
-    else:
-        query = query.where(table.c.at_ms < at_ms).order_by(table.c.at_ms.desc())
-    with store.reading() as connection:
-        found: int | None = connection.scalar(query)
-    return found
 
 
 def _of(host_ids: frozenset[int] | None) -> sa.ColumnElement[bool]:

@@ -14,9 +14,7 @@ from app.inventory import KindName
 from app.store.differences import Difference, differences
 from app.store.history import Fleet, Seen
 
-What = Literal[
-    "same", "created", "deleted", "moved", "changed", "unknown", "watched", "unwatched"
-]
+What = Literal["same", "created", "deleted", "moved", "changed", "unknown", "watched", "unwatched"]
 WHATS: tuple[What, ...] = get_args(What)
 KINDS: tuple[KindName, ...] = ("host", "domain", "pool", "volume", "network", "interface")
 
@@ -35,6 +33,11 @@ class Fate(Struct, frozen=True, gc=False):
     then: Seen[Any, Any] | None
     now: Seen[Any, Any] | None
     differences: tuple[Difference, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is known to be otherwise; what cannot be seen now may be as it was."""
+        return self.what not in ("same", "unknown") or bool(self.differences)
 
     @property
     def seen(self) -> Seen[Any, Any]:
@@ -87,7 +90,11 @@ def differing(then: Fleet, now: Fleet) -> Fleet:
     """`then` with nothing in it but what is otherwise in `now`, and the hosts and volumes."""
     found = compare(then, now)
     kept = {
-        kind: {(fate.then.host, fate.then.key) for fate in found.fates[kind] if fate.then}
+        kind: {
+            (fate.then.host, fate.then.key)
+            for fate in found.fates[kind]
+            if fate.then is not None and fate.differs
+        }
         for kind in KINDS
     }
 
@@ -138,17 +145,31 @@ class _Later:
         found = self._by_place.get((seen.host, seen.key))
         if found is None:
             return self._gone(seen)
+        if found.fact != seen.fact and _left_by_migration(self._kind, seen, found):
+            return self._gone(seen, found)
         changes = tuple(differences(self._kind, seen.fact, found.fact))
         if not found.known:
             return Fate(self._kind, "unknown", seen, found, changes)
         return Fate(self._kind, "changed" if changes else "same", seen, found, changes)
 
-    def _gone(self, seen: Seen[Any, Any]) -> Fate:
-        """A domain with the same UUID elsewhere is the same domain."""
-        elsewhere = self._by_key.get(seen.key, ())
+    def _gone(self, seen: Seen[Any, Any], left: Seen[Any, Any] | None = None) -> Fate:
+        """A domain with the same UUID elsewhere is the same domain; `left` is the definition that
+        a migration left behind.
+        """
+        elsewhere = [one for one in self._by_key.get(seen.key, ()) if one.host != seen.host]
         if len(elsewhere) == 1:
             found = elsewhere[0]
             changes = tuple(differences(self._kind, seen.fact, found.fact))
             return Fate(self._kind, "moved", seen, found, changes)
+        if left is not None:
+            changes = tuple(differences(self._kind, seen.fact, left.fact))
+            return Fate(self._kind, "changed" if left.known else "unknown", seen, left, changes)
         what: What = "deleted" if seen.host in self._hosts else "unwatched"
         return Fate(self._kind, what, seen, None)
+
+
+def _left_by_migration(kind: KindName, then: Seen[Any, Any], now: Seen[Any, Any]) -> bool:
+    if kind != "domain":
+        return False
+    left = now.fact.state == "shutoff" and now.fact.state_reason == "migrated"
+    return bool(left and then.fact.state != "shutoff")

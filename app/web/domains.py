@@ -1,5 +1,6 @@
 """The list of domains across hosts, and one domain, looked up by its UUID or by a few words."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request
@@ -10,9 +11,9 @@ from app.web.acting import BULK
 from app.web.api.lists import answer_named
 from app.web.domain_page import build_domain
 from app.web.domain_rows import domain_rows
-from app.web.finding import look_up_domain
+from app.web.finding import find_domain, look_up_domain
 from app.web.format import listed
-from app.web.kinds import DOMAINS, domain_list
+from app.web.kinds import DOMAINS, DomainSeen, domain_list
 from app.web.list_page import (
     Asked,
     asked,
@@ -29,6 +30,7 @@ from app.web.moment import moment
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 from app.web.scope import seen_fleet
+from app.web.since import list_since, object_since
 from app.web.words import DOMAIN_LOOKS
 
 blueprint = Blueprint("domains", __name__)
@@ -58,24 +60,28 @@ _COLUMNS = (
     ("Net rx / tx", "num p4", "net", "MB/s"),
     ("Console", "p4", "", ""),
 )
+_PAST_COLUMNS = (*_COLUMNS[:-2], ("Since then", "", "", ""))
 
 
 @blueprint.get("/domains")
 @blueprint.get("/ui/domains")
+@blueprint.get("/ui/since/domains")
 @needs("viewer")
 def domains() -> Response:
     """The list of domains, its part, or all of it as CSV."""
     if "format" in request.args:
         return answer_named("domains")
-    return placed(draw(LIST, build_list), "/domains")
+    return placed(draw(LIST, build_list, SINCE), "/domains")
 
 
 @blueprint.get("/hosts/<slug>/domains/<uuid>")
 @blueprint.get("/ui/hosts/<slug>/domains/<uuid>")
+@blueprint.get("/ui/since/hosts/<slug>/domains/<uuid>")
 @needs("viewer")
 def domain(slug: str, uuid: str) -> Response:
     """One domain, or its part."""
-    return draw(ONE, lambda drawing: build_domain(drawing, slug, uuid))
+    since = object_since("domain", lambda drawing: find_domain(drawing.fleet, slug, uuid))
+    return draw(ONE, lambda drawing: build_domain(drawing, slug, uuid), since)
 
 
 @blueprint.get("/hosts/<slug>/domains")
@@ -92,6 +98,16 @@ def look_up(slug: str) -> Response:
 
 def _go(address: str) -> Response:
     return redirect(address, 302)  # type: ignore[return-value]  # werkzeug's own Response class
+
+
+def on_page(drawing: Drawing) -> Sequence[DomainSeen]:
+    """The domains that the page shows."""
+    ask = asked(drawing, DOMAINS, "/domains")
+    found: Sequence[DomainSeen] = domain_list(drawing.fleet, ask.query, ask.basis)[0].items
+    return found
+
+
+SINCE = list_since("domain", on_page)
 
 
 def build_list(drawing: Drawing) -> dict[str, object]:
@@ -115,7 +131,7 @@ def build_list(drawing: Drawing) -> dict[str, object]:
         "unknown": counts["unknown"],
         "silent": listed(silent, 2),
         "silent_count": len(silent),
-        "columns": columns(ask, _COLUMNS),
+        "columns": columns(ask, _COLUMNS if drawing.live else _PAST_COLUMNS),
         "rows": domain_rows(found.items, seen, drawing.zone),
         "total": found.total,
         "total_everywhere": len(seen.domains),
@@ -124,7 +140,8 @@ def build_list(drawing: Drawing) -> dict[str, object]:
         "clear": ask.href(hosts=(), states=(), flags=(), text=""),
         "csv": _csv(ask),
         "acting": drawing.acts,
-        "acting_rows": drawing.acts,
+        # In the past they stand there too, and say that they are off.
+        "acting_rows": drawing.may("operator"),
         "bulk": [BY_NAME["domain", name] for name in BULK],
     }
 
@@ -164,5 +181,5 @@ def _narrowed(ask: Asked) -> list[str]:
 
 
 def _csv(ask: Asked) -> str:
-    href = ask.href(per_page=100).replace("/domains", "/api/v1/domains", 1)
+    href = ask.exported(per_page=100).replace("/domains", "/api/v1/domains", 1)
     return f"{href}{'&' if '?' in href else '?'}format=csv"

@@ -10,10 +10,12 @@ from app.errors import InvalidField
 from app.services import services
 from app.store.hosts import HostRecord, edit_host, get_host, remove_host, set_enabled
 from app.web.auditing import audit
-from app.web.host_page import build_host
+from app.web.comparing import objects
+from app.web.host_page import build_host, find_host
 from app.web.host_rows import host_rows
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
+from app.web.since import list_since, object_since
 
 blueprint = Blueprint("hosts", __name__)
 
@@ -23,18 +25,24 @@ HOST = View("hosts/one.html", "hosts")
 
 @blueprint.get("/hosts")
 @blueprint.get("/ui/hosts")
+@blueprint.get("/ui/since/hosts")
 @needs("viewer")
 def hosts() -> Response:
     """The list of hosts, or its part."""
-    return draw(HOSTS, build_list)
+    return draw(HOSTS, build_list, SINCE)
 
 
 @blueprint.get("/hosts/<slug>")
 @blueprint.get("/ui/hosts/<slug>")
+@blueprint.get("/ui/since/hosts/<slug>")
 @needs("viewer")
 def host(slug: str) -> Response:
     """One host, or its part."""
-    return draw(HOST, lambda drawing: build_host(drawing, slug))
+    since = object_since("host", lambda drawing: find_host(drawing.fleet, slug).seen)
+    return draw(HOST, lambda drawing: build_host(drawing, slug), since)
+
+
+SINCE = list_since("host", lambda drawing: objects(drawing.fleet, "host"))
 
 
 def build_list(drawing: Drawing) -> dict[str, object]:
@@ -45,6 +53,7 @@ def build_list(drawing: Drawing) -> dict[str, object]:
         "title": "Hosts",
         "rows": rows,
         "has_hosts": bool(rows),
+        "has_since": True,
         "answering": sum(row.known for row in rows),
     }
 

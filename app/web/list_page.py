@@ -63,22 +63,31 @@ class Asked(NamedTuple):
     basis: Fleet | None
     # What the part's own refresh appends to keep the order.
     keep: str
+    # The second moment that the list is narrowed by, or "".
+    differs: str = ""
 
     def href(self, **changes: Any) -> str:
         """The address of this list with some of its query changed, from its first page."""
         query = replace(self.query, **{"page": 1, **changes})
-        return address(self.path, query, self.kind, self.at)
+        made = address(self.path, query, self.kind, self.at)
+        more = urlencode({"differs": self.differs}) if self.differs else ""
+        return f"{made}{'&' if '?' in made else '?'}{more}" if more else made
+
+    def exported(self, **changes: Any) -> str:
+        """The same for a file, which holds all of the moment."""
+        return self._replace(differs="").href(**changes)
 
 
 def parameters(kind: Kind[Any]) -> frozenset[str]:
     """What the page of such a list takes."""
-    return kind.parameters | {"sorted"}
+    return kind.parameters | {"sorted", "differs"}
 
 
 def asked(drawing: Drawing, kind: Kind[Any], path: str) -> Asked:
     """What the page of a list is asked for; raises InvalidField."""
     arguments = MultiDict(drawing.arguments)
     pinned = arguments.poplist("sorted")
+    differs = arguments.poplist("differs")
     query = read_query(arguments, kind, known_hosts(drawing.fleet))
     moves = query.sort.removeprefix("-") in MOVING_SORTS
     basis, keep = None, ""
@@ -87,7 +96,7 @@ def asked(drawing: Drawing, kind: Kind[Any], path: str) -> Asked:
         basis = found if moves else None
     elif moves and drawing.live and drawing.fleet.as_of_ms is not None:
         keep = f"&sorted={drawing.fleet.as_of_ms}"
-    return Asked(query, kind, path, drawing.moment.text, basis, keep)
+    return Asked(query, kind, path, drawing.moment.text, basis, keep, "".join(differs[:1]))
 
 
 def _basis(pinned: Sequence[str], seen: Fleet) -> Fleet | None:

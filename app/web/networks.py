@@ -1,6 +1,6 @@
 """libvirt's networks across hosts, and the hosts' own interfaces."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from flask import Blueprint, Response, request
@@ -19,11 +19,12 @@ from app.web.kinds import (
 from app.web.list_page import asked, host_choices, placed
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
+from app.web.since import list_since
 from app.web.when import When, Zone
 
 blueprint = Blueprint("networks", __name__)
 
-LIST = View("networks/list.html", "networks", frozenset(("host", "q")))
+LIST = View("networks/list.html", "networks", frozenset(("host", "q", "differs")))
 _MOST = 1000
 _LEASES_SHOWN = 256
 _FORWARD = {"nat": "NAT", "route": "routed", "open": "open", "bridge": "bridge"}
@@ -81,12 +82,22 @@ class InterfaceRow(NamedTuple):
 
 @blueprint.get("/networks")
 @blueprint.get("/ui/networks")
+@blueprint.get("/ui/since/networks")
 @needs("viewer")
 def networks() -> Response:
     """Networks and interfaces, their part, or the networks as CSV."""
     if "format" in request.args:
         return answer_named("networks")
-    return placed(draw(LIST, build), "/networks")
+    return placed(draw(LIST, build, SINCE), "/networks")
+
+
+def on_page(drawing: Drawing) -> Sequence[NetworkSeen]:
+    """The networks that the page shows."""
+    query = replace(asked(drawing, NETWORKS, "/networks").query, per_page=_MOST)
+    return plain_list(drawing.fleet.networks, NETWORKS, query).found.items
+
+
+SINCE = list_since("network", on_page)
 
 
 def build(drawing: Drawing) -> Mapping[str, object]:
@@ -99,7 +110,7 @@ def build(drawing: Drawing) -> Mapping[str, object]:
     }
     nets = plain_list(seen.networks, NETWORKS, query)
     ports = plain_list(seen.interfaces, INTERFACES, query)
-    exported = ask.href().replace("/networks", "", 1)
+    exported = ask.exported().replace("/networks", "", 1)
     return {
         "title": "Networks",
         "asked": ask,

@@ -25,6 +25,7 @@ from app.web.figures import (
 from app.web.host_rows import RUNNING, condition, cpu_percent, facts_of, host_rows, samples_of
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
+from app.web.since import list_since
 
 blueprint = Blueprint("overview", __name__)
 
@@ -59,10 +60,14 @@ class PoolRow:
 
 @blueprint.get("/")
 @blueprint.get("/ui/overview")
+@blueprint.get("/ui/since/overview")
 @needs("viewer")
 def overview() -> Response:
     """The overview, or its part."""
-    return draw(OVERVIEW, build)
+    return draw(OVERVIEW, build, SINCE)
+
+
+SINCE = list_since("domain", lambda drawing: (), "/domains")
 
 
 def build(drawing: Drawing) -> Mapping[str, object]:

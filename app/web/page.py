@@ -8,6 +8,7 @@ Asks libvirt nothing.
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from app.access import ROLES, Role
 from app.errors import InvalidField
 from app.services import services
 from app.store.history import Fleet
+from app.web.comparing import differing
 from app.web.identity import may, maybe_principal, principal
 from app.web.kept import Kept, Rendered
 from app.web.moment import LIVE, Moment, moment
@@ -62,6 +64,8 @@ class Drawing:
     arguments: MultiDict[str, str]
     zone: Zone
     role: Role
+    # A second moment: shown is only what is otherwise then.
+    differs: Moment | None = None
 
     @property
     def live(self) -> bool:
@@ -79,6 +83,8 @@ class Drawing:
 
 
 Build = Callable[[Drawing], Mapping[str, object]]
+# The context of travel/since.html: what became of what a past page shows.
+Since = Callable[[Drawing], Mapping[str, object]]
 
 
 class Pages:
@@ -107,28 +113,53 @@ def pages() -> Pages:
     return cast(Pages, current_app.extensions[_KEY])
 
 
-def draw(view: View, build: Build) -> Response:
+def draw(view: View, build: Build, since: Since | None = None) -> Response:
     """Answer with the page, or with its part under `/ui`: 204 when the part's reader already has
-    it (`have=`). Raises InvalidField for a bad or unknown parameter.
+    it (`have=`); under `/ui/since` with what became of it since. Raises InvalidField for a bad or
+    unknown parameter.
     """
-    arguments = _arguments(view)
-    at = moment(request.args, clock.now_ms())
-    drawing = Drawing(seen_fleet(at.at_ms), at, arguments, pages().zone, principal().role)
+    drawing = _drawing(view)
     address = page_address(request.path)
-    query = _query(arguments, at)
+    here = _address(address, drawing.arguments)
+    if request.path.startswith("/ui/since/"):
+        return Response(_since("travel/since.html", since, drawing, here), mimetype="text/html")
+    query = _query(drawing.arguments, drawing.moment)
     part = pages().kept.get(
         (address, query, reader()),
         drawing.fleet,
-        lambda: _part(view, build, drawing, address, query),
+        lambda: _part(view, build, drawing, address, query, since is not None),
     )
     if request.path.startswith("/ui/"):
         return part_response(part)
-    return _frame_response(view.nav, part, drawing, _address(address, arguments))
+    more = _since("travel/plain_since.html", since, drawing, here) if drawing.moment.past else ""
+    return _frame_response(view.nav, part, drawing, here, more.encode())
+
+
+def _drawing(view: View) -> Drawing:
+    arguments = _arguments(view)
+    at = moment(request.args, clock.now_ms())
+    fleet, differs = seen_fleet(at.at_ms), None
+    if "differs" in arguments:
+        differs = moment({"at": arguments["differs"]}, clock.now_ms())
+        if not at.past:
+            raise InvalidField("differs", "This narrows a past moment; give it as “at”.")
+        fleet = differing(fleet, seen_fleet(differs.at_ms))
+    return Drawing(fleet, at, arguments, pages().zone, principal().role, differs)
+
+
+def _since(template: str, since: Since | None, drawing: Drawing, here: str) -> str:
+    if drawing.live:
+        raise InvalidField("at", "What became of it can be told of a past moment alone.")
+    if since is None:
+        return ""
+    context = since(drawing)
+    joined = f"{here}{'&' if '?' in here else '?'}"
+    return render_template(template, **{"moment": drawing.moment, "here": joined, **context})
 
 
 def page_address(path: str) -> str:
     """The address of the page whose part, or which itself, is at `path`."""
-    address = path.removeprefix("/ui") if path.startswith("/ui/") else path
+    address = re.sub("^/ui(/since)?(?=/)", "", path)
     return "/" if address == "/overview" else address
 
 
@@ -236,7 +267,9 @@ def _query(arguments: MultiDict[str, str], at: Moment) -> str:
 _HAVE = "have-0000000000000000"
 
 
-def _part(view: View, build: Build, drawing: Drawing, address: str, query: str) -> Rendered:
+def _part(
+    view: View, build: Build, drawing: Drawing, address: str, query: str, has_since: bool
+) -> Rendered:
     source = f"{part_address(address)}?{query}{'&' if query else ''}have={_HAVE}"
     poll = source if drawing.live else ""
     context = build(drawing)
@@ -247,9 +280,27 @@ def _part(view: View, build: Build, drawing: Drawing, address: str, query: str) 
         may=drawing.may,
         poll=poll,
         query=query,
+        **(_of_the_past(drawing, address, query, has_since) if drawing.moment.past else {}),
         **context,
     )
     return _with_digest(html, str(context.get("title", "")))
+
+
+def _of_the_past(
+    drawing: Drawing, address: str, query: str, has_since: bool
+) -> Mapping[str, object]:
+    """What travel/note.html shows, of the past alone."""
+    at_ms = drawing.moment.at_ms or 0
+    left = [(k, v) for k, v in drawing.arguments.items(multi=True) if k != "differs"]
+    differs = drawing.differs
+    now_ms = at_ms if differs is None or differs.at_ms is None else differs.at_ms
+    return {
+        "as_of_text": drawing.zone.date_and_time(at_ms),
+        "since_address": f"/ui/since{part_address(address)[3:]}?{query}" if has_since else "",
+        "since_id": _digest(query.encode()),
+        "differs_text": "" if differs is None else drawing.zone.date_and_time(now_ms),
+        "all_address": f"{address}?{urlencode([*left, ('at', drawing.moment.text)])}",
+    }
 
 
 def _with_digest(html: str, title: str = "") -> Rendered:
@@ -277,16 +328,16 @@ def part_response(part: Rendered) -> Response:
     return cast(Response, response.make_conditional(request))
 
 
-def _frame_response(nav: str, part: Rendered, drawing: Drawing, here: str) -> Response:
+def _frame_response(nav: str, part: Rendered, drawing: Drawing, here: str, more: bytes) -> Response:
     at = drawing.moment
     band = ribbon_part(at, drawing.fleet)
     frame = _frame(nav, part.title, at)
-    etag = f"{part.digest}{band.digest}{frame.digest}{_session_mark()}"
+    etag = f"{part.digest}{band.digest}{frame.digest}{_session_mark()}{_digest(more)}"
     if "_flashes" not in session and request.if_none_match.contains(etag):
         response = Response(status=304)
     else:
         ribbon = placed_ribbon(band, here)
-        response = Response(_filled(frame, ribbon, part.body, at), mimetype="text/html")
+        response = Response(_filled(frame, ribbon, part.body + more, at), mimetype="text/html")
     response.set_etag(etag)
     return response
 

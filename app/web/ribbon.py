@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from app.clock import rfc3339
 from app.errors import InvalidField
-from app.store.density import Density, density, step
+from app.store.changes import step
+from app.store.density import Density, density
 from app.store.engine import Store
 from app.store.history import Fleet
 from app.web.moment import Moment
@@ -94,8 +95,8 @@ def draw_ribbon(
     fresh = (now_ms if asked.at.past else fleet.as_of_ms or 0) // _FRESH_MS
     found = _density(store, start_ms, end_ms, longest_ms, now_ms // _FRESH_MS, scope, fresh)
     knob_ms = now_ms if at_ms is None else at_ms
-    before = step(store, knob_ms, forward=False, host_ids=scope)
-    after = None if at_ms is None else step(store, at_ms, forward=True, host_ids=scope)
+    before = step(store, knob_ms, "previous", scope)
+    after = None if at_ms is None else step(store, at_ms, "next", scope)
     return {
         "ticks": ticks(found, start_ms, span.bucket_ms, now_ms),
         "gaps": [

@@ -31,6 +31,7 @@ from app.web.list_page import (
 from app.web.listing import Kind
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
+from app.web.since import list_since, object_since
 from app.web.when import When, Zone
 from app.web.words import POOL_LOOKS
 
@@ -41,7 +42,7 @@ POOLS_PAGE: Kind[PoolSeen] = replace(POOLS, default_sort="-used")
 VOLUMES_PAGE: Kind[VolumeSeen] = replace(VOLUMES, default_sort="-allocation_bytes")
 
 LIST = View("storage/list.html", "storage", parameters(POOLS_PAGE))
-ONE = View("storage/one.html", "storage", parameters(VOLUMES_PAGE) - {"host"})
+ONE = View("storage/one.html", "storage", parameters(VOLUMES_PAGE) - {"host", "differs"})
 
 # All rows share one scale, so that their marks line up: the bar is 160 % of a pool's size wide.
 _SCALE = 1.6
@@ -56,6 +57,7 @@ _COLUMNS = (
     ("Free", "num p3", "available_bytes", ""),
     ("Autostart", "p2", "", ""),
 )
+_PAST_COLUMNS = (*_COLUMNS[:-1], ("Since then", "", "", ""))
 _VOLUME_COLUMNS = (
     ("Volume", "", "name", ""),
     ("Used by", "", "", ""),
@@ -118,21 +120,34 @@ class VolumeRow(NamedTuple):
 
 @blueprint.get("/pools")
 @blueprint.get("/ui/pools")
+@blueprint.get("/ui/since/pools")
 @needs("viewer")
 def pools() -> Response:
     """The list of storage pools, its part, or all of it as CSV."""
     if "format" in request.args:
         return answer_named("pools")
-    return placed(draw(LIST, build_list), "/pools")
+    return placed(draw(LIST, build_list, SINCE), "/pools")
 
 
 @blueprint.get("/hosts/<slug>/pools/<uuid>")
 @blueprint.get("/ui/hosts/<slug>/pools/<uuid>")
+@blueprint.get("/ui/since/hosts/<slug>/pools/<uuid>")
 @needs("viewer")
 def pool(slug: str, uuid: str) -> Response:
     """One storage pool with its volumes, or its part."""
-    answer = draw(ONE, lambda drawing: build_pool(drawing, slug, uuid))
+    since = object_since("pool", lambda drawing: find_pool(drawing.fleet, slug, uuid))
+    answer = draw(ONE, lambda drawing: build_pool(drawing, slug, uuid), since)
     return placed(answer, f"/hosts/{slug}/pools/{uuid}")
+
+
+def on_page(drawing: Drawing) -> Sequence[PoolSeen]:
+    """The pools that the page shows."""
+    ask = asked(drawing, POOLS_PAGE, "/pools")
+    basis = ask.basis.pools if ask.basis else None
+    return plain_list(drawing.fleet.pools, POOLS_PAGE, ask.query, basis).found.items
+
+
+SINCE = list_since("pool", on_page)
 
 
 def build_list(drawing: Drawing) -> Mapping[str, object]:
@@ -143,14 +158,14 @@ def build_list(drawing: Drawing) -> Mapping[str, object]:
     answer = plain_list(seen.pools, POOLS_PAGE, ask.query, basis)
     since = _since(seen, drawing.zone)
     words = {state: look.word for state, look in POOL_LOOKS.items()}
-    href = ask.href().replace("/pools", "/api/v1/pools", 1)
+    href = ask.exported().replace("/pools", "/api/v1/pools", 1)
     return {
         "title": "Storage",
         "asked": ask,
         "text": ask.query.text,
         "hosts": host_choices(seen, ask.query.host),
         "states": state_choices(words, ask.query.state),
-        "columns": columns(ask, _COLUMNS),
+        "columns": columns(ask, _COLUMNS if drawing.live else _PAST_COLUMNS),
         "rows": [pool_row(one, since, drawing.zone) for one in answer.found.items],
         "total": answer.found.total,
         "total_everywhere": len(seen.pools),

@@ -67,6 +67,10 @@ class Zone:
         seconds = ":%S" if at.second else ""
         return f"{_DAYS[at.weekday()]} {_date(at)}, {at.strftime('%H:%M' + seconds)}"
 
+    def date_and_time(self, at_ms: int) -> str:
+        """Without the day of the week: "1 May 2026, 09:30"."""
+        return self.day_and_time(at_ms).partition(" ")[2]
+
     def name(self, at_ms: int) -> str:
         """The zone's offset at `at_ms`: "UTC+02:00"."""
         return _zone(self.local(at_ms))
