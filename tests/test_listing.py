@@ -32,8 +32,8 @@ DomainSeen = Seen[Domain, DomainSample]
 
 
 def seen(name: str, state: str = "running", host: str = "kvm-01", **more: Any) -> DomainSeen:
-    extra = {key: more.pop(key) for key in ("known", "sample", "previous", "elapsed_ms")
-             if key in more}  # fmt: skip
+    given = ("known", "sample", "previous", "elapsed_ms")
+    extra: dict[str, Any] = {key: more.pop(key) for key in given if key in more}
     domain = Domain(uuid=f"uuid-{name}", name=name, state=state, **more)
     return Seen(host, domain.uuid, 1, domain, 1000, 1000, **({"known": True} | extra))
 

@@ -17,23 +17,20 @@ from app.inventory import KIND_BY_NAME, Fact, Host, HostSample, KindName, Missin
 from app.store import schema
 from app.store.asked import shutdowns, still_running
 from app.store.hosts import HostRecord, host_record
+from app.store.looks import MISSED_TICKS, HostLook, looks_at
+from app.store.measured import Measurements, ReadBefore
 from app.store.views import Fleet, HostStatus, HostView, Seen
 
-# A host is known for three intervals after its last look, and what that look took.
-_MISSED_TICKS = 3
+# A host is known for three intervals after its last look, and what that look took, and some.
 _GRACE_MS = 5_000
 _SHOWN: tuple[KindName, ...] = ("host", "domain", "pool", "volume", "network", "interface")
 
-Samples = dict[int, Any]
-
 
 class Parsed(Struct):
-    """What was parsed: facts by revision; samples by kind, time and the hosts of that time, and
-    then by entity.
-    """
+    """What was parsed: facts by revision, and samples."""
 
     facts: dict[int, Fact] = field(default_factory=dict)
-    samples: dict[tuple[str, int, frozenset[int]], Samples] = field(default_factory=dict)
+    samples: ReadBefore = field(default_factory=dict)
 
 
 class _Revision(Struct, frozen=True):
@@ -43,16 +40,6 @@ class _Revision(Struct, frozen=True):
     kind: KindName
     key: str
     valid_from_ms: int
-
-
-class _HostScan(Struct, frozen=True):
-    """The looks at one host that matter at a moment, by their times."""
-
-    last: Any
-    ok: Any
-    failures: int
-    before_ms: int | None
-    volumes_ms: int | None
 
 
 class Builder:
@@ -74,20 +61,21 @@ class Builder:
     def build(self) -> tuple[Fleet, Parsed]:
         """The fleet, and what to hand to the next builder."""
         records = {record.id: record for record in self._records()}
-        looks = self._looks(records)
+        live = self._moment_ms is None
+        looks = looks_at(self._connection, records, self._at_ms, live=live)
         statuses = {
             host_id: self._status(record, looks.get(host_id)) for host_id, record in records.items()
         }
-        revisions = [row for row in self._revisions() if row.host_id in records]
+        revisions = self._revisions(looks)
         self._read_facts(revisions)
-        samples = self._samples(looks)
+        hosts = {row.entity_id: row.host_id for row in revisions if row.kind == "volume"}
+        measured = Measurements(self._connection, looks, hosts, self._known.samples)
+        self._parsed.samples = measured.read
         listed = self._last_listed(statuses)
         found: dict[str, list[Seen[Any, Any]]] = {kind: [] for kind in _SHOWN}
         host_seen: dict[int, Seen[Host, HostSample]] = {}
         for row in revisions:
-            seen = self._seen(
-                row, records[row.host_id], statuses[row.host_id], looks.get(row.host_id), samples
-            )
+            seen = self._seen(row, records[row.host_id], statuses[row.host_id], measured)
             if (row.host_id, row.kind) in listed:
                 seen = replace(seen, at_ms=listed[(row.host_id, row.kind)])
             found[row.kind].append(seen)
@@ -121,37 +109,11 @@ class Builder:
             query = query.where(gone.is_(None))
         return [host_record(row) for row in self._connection.execute(query)]
 
-    def _looks(self, records: Mapping[int, HostRecord]) -> dict[int, _HostScan]:
-        """Per host its last look, its last good one, and what else the samples need."""
-        asked = {"at_ms": self._at_ms, "host_ids": list(records)}
-        rows = self._connection.execute(_looks_query(), asked).all()
-        times = {(row.id, at) for row in rows for at in (row.last_ms, row.ok_ms) if at is not None}
-        scans = self._scans(times)
-        return {
-            row.id: _HostScan(
-                scans[(row.id, row.last_ms)],
-                scans.get((row.id, row.ok_ms)),
-                row.failures,
-                _near(row.before_ms, scans.get((row.id, row.ok_ms))),
-                row.volumes_ms,
-            )
-            for row in rows
-            if row.last_ms is not None
-        }
-
-    def _scans(self, wanted: set[tuple[int, int]]) -> dict[tuple[int, int], Any]:
-        table = schema.scan
-        query = sa.select(table).where(
-            table.c.host_id.in_({host_id for host_id, _ in wanted}),
-            table.c.at_ms.in_({at_ms for _, at_ms in wanted}),
-        )
-        return {(row.host_id, row.at_ms): row for row in self._connection.execute(query)}
-
-    def _status(self, record: HostRecord, look: _HostScan | None) -> HostStatus:
+    def _status(self, record: HostRecord, look: HostLook | None) -> HostStatus:
         if look is None:
             return HostStatus(known=False, unknown_since_ms=record.created_at_ms)
         last, ok = look.last, look.ok
-        until_ms = last.at_ms + _MISSED_TICKS * last.interval_ms + last.took_ms + _GRACE_MS
+        until_ms = last.at_ms + MISSED_TICKS * last.interval_ms + last.took_ms + _GRACE_MS
         known = (
             bool(last.ok)
             and self._at_ms < until_ms
@@ -193,10 +155,19 @@ class Builder:
                     found[(host_id, kind)] = at_ms
         return found
 
-    def _revisions(self) -> list[_Revision]:
+    def _revisions(self, looks: Mapping[int, HostLook]) -> list[_Revision]:
+        """What held of the hosts that were looked at, each as far as it was known."""
+        ends = {host_id: look.until_ms for host_id, look in looks.items()}
+        asked = {"at_ms": self._at_ms, "ended_ms": min(ends.values(), default=self._at_ms)}
         query = _revisions_query(live=self._moment_ms is None)
-        rows = self._connection.execute(query, {"at_ms": self._at_ms}).all()
-        return [_Revision(*row) for row in rows]
+        rows = self._connection.execute(query, asked).all()
+        return [
+            _Revision(*row)
+            for *row, to_ms in rows
+            if (until_ms := ends.get(row[2])) is not None
+            and row[5] <= until_ms
+            and (to_ms is None or to_ms > until_ms)
+        ]
 
     def _read_facts(self, revisions: Iterable[_Revision]) -> None:
         facts = self._parsed.facts
@@ -214,144 +185,42 @@ class Builder:
             for number, body in self._connection.execute(query).all():
                 facts[number] = msgspec.json.decode(body, type=KIND_BY_NAME[some[number]].fact)
 
-    def _samples(self, looks: Mapping[int, _HostScan]) -> dict[tuple[str, int], Samples]:
-        """By kind and time: entity → sample, at the times that the hosts' looks name."""
-        hosts_at: dict[int, set[int]] = {}
-        for host_id, look in looks.items():
-            for at_ms in (look.ok.at_ms if look.ok is not None else None, look.before_ms):
-                if at_ms is not None:
-                    hosts_at.setdefault(at_ms, set()).add(host_id)
-        found: dict[tuple[str, int], Samples] = {}
-        for kind in schema.samples:
-            if kind == "volume":
-                found[(kind, 0)] = self._volume_samples(looks)
-                continue
-            for at_ms, samples in self._samples_at(kind, hosts_at).items():
-                found[(kind, at_ms)] = samples
-        return found
-
-    def _samples_at(self, kind: str, hosts_at: Mapping[int, set[int]]) -> dict[int, Samples]:
-        """The samples of a kind by time; read are only the times that were not read before."""
-        keys = {at_ms: (kind, at_ms, frozenset(hosts)) for at_ms, hosts in hosts_at.items()}
-        known = {at_ms: self._known.samples.get(key) for at_ms, key in keys.items()}
-        found = {at_ms: samples for at_ms, samples in known.items() if samples is not None}
-        fresh = [at_ms for at_ms in keys if at_ms not in found]
-        found |= {at_ms: {} for at_ms in fresh}
-        struct = KIND_BY_NAME[kind].sample
-        table = schema.samples[kind]
-        if fresh and struct is not None:
-            query = sa.select(table).where(table.c.ts.in_(fresh))
-            for at_ms, entity_id, *values in self._connection.execute(query).all():
-                found[at_ms][entity_id] = struct(*values)
-        self._parsed.samples |= {keys[at_ms]: samples for at_ms, samples in found.items()}
-        return found
-
-    def _volume_samples(self, looks: Mapping[int, _HostScan]) -> Samples:
-        """The newest sample of each volume since its host last measured all of them."""
-        since = [look.volumes_ms for look in looks.values() if look.volumes_ms is not None]
-        struct = KIND_BY_NAME["volume"].sample
-        if not since or struct is None:
-            return {}
-        table = schema.samples["volume"]
-        query = sa.select(table).where(table.c.ts >= min(since), table.c.ts <= self._at_ms)
-        rows = self._connection.execute(query.order_by(table.c.ts)).all()
-        return {entity_id: struct(*values) for _, entity_id, *values in rows}
-
     def _seen(
-        self,
-        row: _Revision,
-        record: HostRecord,
-        status: HostStatus,
-        look: _HostScan | None,
-        samples: Mapping[tuple[str, int], Samples],
+        self, row: _Revision, record: HostRecord, status: HostStatus, measured: Measurements
     ) -> Seen[Any, Any]:
         ok_ms = status.last_ok_at_ms if status.last_ok_at_ms is not None else row.valid_from_ms
-        sample = previous = elapsed = None
-        if row.kind == "volume":
-            sample = samples[("volume", 0)].get(row.entity_id)
-        elif look is not None:
-            sample = samples.get((row.kind, ok_ms), {}).get(row.entity_id)
-            if look.before_ms is not None:
-                previous = samples.get((row.kind, look.before_ms), {}).get(row.entity_id)
-                elapsed = ok_ms - look.before_ms if previous is not None else None
+        fact = self._parsed.facts[row.id]
+        taken = measured.of(row.kind, row.host_id, row.entity_id, fact)
         known = status.known and row.kind not in status.unlisted
         return Seen(
-            record.slug, row.key, row.entity_id, self._parsed.facts[row.id], ok_ms,
-            row.valid_from_ms, known, sample, previous, elapsed,
+            record.slug, row.key, row.entity_id, fact, ok_ms, row.valid_from_ms, known,
+            taken.sample, taken.previous, taken.elapsed_ms, taken.rates,
         )  # fmt: skip
 
 
-def _near(before_ms: int | None, ok: Any) -> int | None:
-    """The good look before the last one, unless looks are missing between the two: what a counter
-    did over a gap is not what it does now.
-    """
-    if before_ms is None or ok is None:
-        return None
-    return before_ms if ok.at_ms - before_ms <= _MISSED_TICKS * ok.interval_ms else None
-
-
-# The two large queries are put together once: that costs more than running them.
-
-
-@cache
-def _looks_query() -> sa.Select[Any]:
-    """By host, the times of the looks that matter at `at_ms`, for the hosts `host_ids`."""
-    host, scan = schema.host, schema.scan
-    mine = sa.and_(scan.c.host_id == host.c.id, scan.c.at_ms <= sa.bindparam("at_ms"))
-
-    def newest(*conditions: sa.ColumnElement[bool], offset: int = 0) -> sa.ScalarSelect[Any]:
-        return (
-            sa.select(scan.c.at_ms)
-            .where(mine, *conditions)
-            .order_by(scan.c.at_ms.desc())
-            .limit(1)
-            .offset(offset)
-            .correlate(host)
-            .scalar_subquery()
-        )
-
-    good = scan.c.ok == 1
-    measured = scan.c.sampled.op("&")(schema.KIND_BIT["volume"]) != 0
-    ok = newest(good)
-    failures = (
-        sa.select(sa.func.count())
-        .where(mine, scan.c.at_ms > sa.func.coalesce(ok, -1))
-        .correlate(host)
-        .scalar_subquery()
-    )
-    return sa.select(
-        host.c.id,
-        newest().label("last_ms"),
-        ok.label("ok_ms"),
-        newest(good, offset=1).label("before_ms"),
-        newest(good, measured).label("volumes_ms"),
-        failures.label("failures"),
-    ).where(host.c.id.in_(sa.bindparam("host_ids", expanding=True)))
+# Put together once: that costs more than running it.
 
 
 @cache
 def _revisions_query(*, live: bool) -> sa.Select[Any]:
-    """The revisions that held at `at_ms`, without their bodies."""
+    """The revisions that may have held at `at_ms`, without their bodies: they begin before that
+    and end after `ended_ms`.
+    """
     entity, revision = schema.entity, schema.revision
     at_ms: sa.BindParameter[int] = sa.bindparam("at_ms")
     to_ms = revision.c.valid_to_ms
-    still = to_ms.is_(None) if live else sa.or_(to_ms.is_(None), to_ms > at_ms)
+    ended_ms: sa.BindParameter[int] = sa.bindparam("ended_ms")
+    still = to_ms.is_(None) if live else sa.or_(to_ms.is_(None), to_ms > ended_ms)
     return (
         sa.select(
             revision.c.id, revision.c.entity_id, entity.c.host_id, revision.c.kind,
-            entity.c.key, revision.c.valid_from_ms,
+            entity.c.key, revision.c.valid_from_ms, to_ms,
         )
         .join(entity, entity.c.id == revision.c.entity_id)
         .where(revision.c.kind.in_(_SHOWN), revision.c.valid_from_ms <= at_ms, still)
         # In a fixed order, so that a past moment is the same however often it is asked for.
         .order_by(revision.c.entity_id)
     )  # fmt: skip
-
-
-def valid_at(at_ms: int) -> sa.ColumnElement[bool]:
-    """The condition that a revision, begun before `at_ms`, still held then."""
-    to_ms = schema.revision.c.valid_to_ms
-    return sa.or_(to_ms.is_(None), to_ms > at_ms)
 
 
 def decoded_missing(text: str | None) -> tuple[Missing, ...]:

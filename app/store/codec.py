@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from itertools import accumulate
 from math import gcd
 from operator import sub
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -26,9 +27,10 @@ _LEVEL = 6
 _MOST_BYTES = 64 << 20
 _WIDEST = 8
 _FEW = 16
+T = TypeVar("T", bound=Struct)
 
 
-class _Vector(Struct, array_like=True, frozen=True):
+class Vector(Struct, array_like=True, frozen=True):
     """`count` numbers: `offset` plus `factor` times each; `first` where they are differences.
 
     `width` bytes each in `planes`; 0 for a constant. Numbers that no eight bytes hold stand in
@@ -50,15 +52,15 @@ class _Column(Struct, array_like=True, frozen=True):
     name: str
     type: SeriesType
     weight: int
-    total: _Vector
-    below: _Vector | None = None
-    above: _Vector | None = None
+    total: Vector
+    below: Vector | None = None
+    above: Vector | None = None
 
 
 class _Chunk(Struct, array_like=True, frozen=True):
     version: int
-    starts: _Vector
-    weights: tuple[_Vector, ...]
+    starts: Vector
+    weights: tuple[Vector, ...]
     columns: tuple[_Column, ...]
 
 
@@ -72,24 +74,37 @@ def encode(rolled: Rolled) -> bytes:
         below = above = None
         if column.low is not None and column.high is not None:
             middle = _middle(column.type, column.weight, column.total)
-            below = _pack(list(map(sub, middle, column.low)))
-            above = _pack(list(map(sub, column.high, middle)))
+            below = pack(list(map(sub, middle, column.low)))
+            above = pack(list(map(sub, column.high, middle)))
         position = weights.index(column.weight)
-        columns.append(_Column(name, column.type, position, _pack(column.total), below, above))
-    chunk = _Chunk(_VERSION, _pack(rolled.starts), tuple(map(_pack, weights)), tuple(columns))
-    return zlib.compress(msgspec.msgpack.encode(chunk), _LEVEL)
+        columns.append(_Column(name, column.type, position, pack(column.total), below, above))
+    chunk = _Chunk(_VERSION, pack(rolled.starts), tuple(map(pack, weights)), tuple(columns))
+    return deflated(chunk)
+
+
+def deflated(whole: Struct) -> bytes:
+    """A blob of what is told by vectors."""
+    return zlib.compress(msgspec.msgpack.encode(whole), _LEVEL)
+
+
+def inflated(blob: bytes, as_: type[T]) -> T:
+    """What `deflated` was given; raises StoreError for a blob that is damaged."""
+    try:
+        inflating = zlib.decompressobj()
+        text = inflating.decompress(blob, _MOST_BYTES)
+        if not inflating.eof:
+            raise StoreError("A chunk of the store is damaged: it does not end.")
+        return msgspec.msgpack.decode(text, type=as_)
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise StoreError(f"A chunk of the store is damaged: {error}.") from None
 
 
 def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
     """What `encode` was given, of it the series `names` (None: all); raises StoreError for a blob
     that is damaged.
     """
+    chunk = inflated(blob, _Chunk)
     try:
-        inflating = zlib.decompressobj()
-        text = inflating.decompress(blob, _MOST_BYTES)
-        if not inflating.eof:
-            raise StoreError("A chunk of the store is damaged: it does not end.")
-        chunk = msgspec.msgpack.decode(text, type=_Chunk)
         if chunk.version != _VERSION:
             raise StoreError(f"A chunk has version {chunk.version}, made by another npvirt.")
         weights: dict[int, list[int]] = {}
@@ -99,20 +114,20 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
                 continue
             weight = weights.get(column.weight)
             if weight is None:
-                weight = weights[column.weight] = _unpack(chunk.weights[column.weight])
+                weight = weights[column.weight] = unpack(chunk.weights[column.weight])
             columns[column.name] = _column(column, weight)
-        return Rolled(_unpack(chunk.starts), columns)
-    except (zlib.error, msgspec.DecodeError, ValueError, IndexError) as error:
+        return Rolled(unpack(chunk.starts), columns)
+    except (ValueError, IndexError) as error:
         raise StoreError(f"A chunk of the store is damaged: {error}.") from None
 
 
 def _column(column: _Column, weight: list[int]) -> Column:
-    total = _unpack(column.total)
+    total = unpack(column.total)
     if column.below is None or column.above is None:
         return Column(column.type, weight, total)
     middle = _middle(column.type, weight, total)
-    low = list(map(sub, middle, _unpack(column.below)))
-    high = [m + a for m, a in zip(middle, _unpack(column.above), strict=True)]
+    low = list(map(sub, middle, unpack(column.below)))
+    high = [m + a for m, a in zip(middle, unpack(column.above), strict=True)]
     return Column(column.type, weight, total, low, high)
 
 
@@ -123,23 +138,25 @@ def _middle(type_: SeriesType, weight: Sequence[int], total: Sequence[int]) -> l
     return implied(type_, weight, total)
 
 
-def _pack(values: Sequence[int]) -> _Vector:
+def pack(values: Sequence[int], *, by_steps: bool = True) -> Vector:
+    """Whole numbers as a vector. Only one that is not told `by_steps` gives parts of itself."""
     count = len(values)
     if not count:
-        return _Vector(0)
+        return Vector(0)
     lowest, highest = min(values), max(values)
     if lowest == highest:
-        return _Vector(count, lowest) if _fits(lowest) else _as_text(values)
-    steps = list(map(sub, values[1:], values))
-    least, most = min(steps), max(steps)
+        return Vector(count, lowest) if _fits(lowest) else _as_text(values)
     first: int | None = None
-    # The differences of what wanders are smaller than what it wanders over.
-    if most - least < highest - lowest:
-        first, values, lowest, highest = values[0], steps, least, most
+    if by_steps:
+        steps = list(map(sub, values[1:], values))
+        least, most = min(steps), max(steps)
+        # The differences of what wanders are smaller than what it wanders over.
+        if most - least < highest - lowest:
+            first, values, lowest, highest = values[0], steps, least, most
     if not _fits(lowest, highest, highest - lowest, first or 0):
         return _as_text(values if first is None else list(accumulate(values, initial=first)))
     if lowest == highest:
-        return _Vector(count, lowest, 1, first)
+        return Vector(count, lowest, 1, first)
     shifted = [value - lowest for value in values] if lowest else values
     # Most have no common factor, and a few of them tell so.
     factor = gcd(*shifted[:_FEW])
@@ -153,7 +170,7 @@ def _pack(values: Sequence[int]) -> _Vector:
         words.byteswap()
     data = words.tobytes()
     planes = b"".join(data[position::_WIDEST] for position in range(width))
-    return _Vector(count, lowest, factor, first, width, planes)
+    return Vector(count, lowest, factor, first, width, planes)
 
 
 def _fits(*numbers: int) -> bool:
@@ -161,27 +178,36 @@ def _fits(*numbers: int) -> bool:
     return min(numbers) >= -(2**63) and max(numbers) < 2**63
 
 
-def _as_text(values: Sequence[int]) -> _Vector:
-    return _Vector(len(values), text=",".join(map(str, values)))
+def _as_text(values: Sequence[int]) -> Vector:
+    return Vector(len(values), text=",".join(map(str, values)))
 
 
-def _unpack(vector: _Vector) -> list[int]:
-    count = vector.count
+def unpack(vector: Vector, part: slice | None = None) -> list[int]:
+    """The numbers of a vector; of one that is not told by steps, a part of them if wanted. Raises
+    ValueError for a damaged one.
+    """
     if vector.text:
-        return [int(part) for part in vector.text.split(",")]
-    stored = count if vector.first is None else count - 1
+        values = [int(number) for number in vector.text.split(",")]
+        return values if part is None else values[part]
+    stored = vector.count if vector.first is None else vector.count - 1
+    start, stop, _ = (part or slice(None)).indices(stored)
+    size = max(0, stop - start)
     if not vector.width:
-        values = [vector.offset] * stored
+        values = [vector.offset] * size
     else:
         if len(vector.planes) != vector.width * stored:
             raise ValueError("its vectors are cut")
-        data = bytearray(_WIDEST * stored)
+        data = bytearray(_WIDEST * size)
         for position in range(vector.width):
-            data[position::_WIDEST] = vector.planes[position * stored : (position + 1) * stored]
+            plane = position * stored
+            data[position::_WIDEST] = vector.planes[plane + start : plane + stop]
         words = array("Q")
         words.frombytes(data)
         if sys.byteorder == "big":
             words.byteswap()
         offset, factor = vector.offset, vector.factor
-        values = [word * factor + offset for word in words]
+        if factor == 1:
+            values = list(map(offset.__add__, words)) if offset else list(words)
+        else:
+            values = [word * factor + offset for word in words]
     return values if vector.first is None else list(accumulate(values, initial=vector.first))

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from app.errors import StoreError
 from app.inventory import KINDS, KindName
-from app.store import schema, tiers
+from app.store import keyframes, schema, tiers
 from app.store.engine import Store
 from app.store.raw import Object, Since, facts_of_many, samples_of_many
-from app.store.rollup import Samples
+from app.store.rollup import Rolled, Samples
 from app.store.slices import Sliced
 
 log = logging.getLogger(__name__)
@@ -51,13 +51,20 @@ class Compactor(Sliced):
         with self._store.reading() as connection:
             done_day = _done_day(connection, due.host_id)
             last_scan_ms = _last_scan_ms(connection, due)
+        hours: dict[KindName, dict[int, Rolled]] = {kind: {} for kind in keyframes.KINDS_SHOWN}
         for kind, entity_ids in self._objects(due).items():
             for start in range(0, len(entity_ids), _BATCH):
-                yield from self._compact(due, kind, entity_ids[start : start + _BATCH], now_ms)
+                batch = entity_ids[start : start + _BATCH]
+                yield from self._compact(due, kind, batch, now_ms, hours.get(kind, {}))
                 yield
+        made = {}
+        for kind, found in hours.items():
+            made[kind] = keyframes.encode(kind, due.day, found)
+            yield
         if done_day is not None:
             yield from self._consolidate(due, done_day)
         with self._store.writing() as connection:
+            keyframes.write(connection, due.host_id, due.day, made)
             _mark(connection, due, last_scan_ms)
         yield
 
@@ -115,9 +122,16 @@ class Compactor(Sliced):
         return found
 
     def _compact(
-        self, due: _HostDay, kind: KindName, batch: Sequence[int], now_ms: int
+        self,
+        due: _HostDay,
+        kind: KindName,
+        batch: Sequence[int],
+        now_ms: int,
+        hours: dict[int, Rolled],
     ) -> Iterator[None]:
-        """Put the day of some objects together and store it; what cannot be is written down."""
+        """Put the day of some objects together and store it, and add their hours to `hours`; what
+        cannot be put together is written down.
+        """
         made: list[tiers.Compacted] = []
         failed: dict[int, StoreError] = {}
         for entity_id, samples, facts in self._read(due, kind, batch, failed):
@@ -125,6 +139,7 @@ class Compactor(Sliced):
             found = tiers.compact(Object(entity_id, due.host_id, kind), due.day, samples, facts)
             if found is not None:
                 made.append(found)
+                hours[entity_id] = found.hours
         yield
         with self._store.writing() as connection:
             tiers.write(connection, kind, made)

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from app import clock
 from app.inventory import Definition
 from app.store import schema
-from app.store.building import Builder, Parsed, decoded_missing, valid_at
+from app.store.building import Builder, Parsed, decoded_missing
 from app.store.engine import Store
+from app.store.looks import known_until_ms, over_at
 from app.store.views import Density, Fleet, HostStatus, HostView, Seen, Try
 
 __all__ = [
@@ -50,10 +51,18 @@ def definition(
         .join(entity, entity.c.id == revision.c.entity_id)
         .join(host, host.c.id == entity.c.host_id)
         .where(entity.c.host_id == host_id, entity.c.kind == "definition", entity.c.key == uuid)
-        .where(revision.c.valid_from_ms <= at_ms, valid_at(at_ms))
+        .where(
+            revision.c.valid_from_ms <= sa.bindparam("until_ms"),
+            sa.or_(
+                revision.c.valid_to_ms.is_(None),
+                revision.c.valid_to_ms > sa.bindparam("until_ms"),
+            ),
+        )
     )
     with store.reading() as connection:
-        row = connection.execute(query).one_or_none()
+        if moment_ms is not None:
+            at_ms = known_until_ms(connection, host_id, moment_ms)
+        row = connection.execute(query, {"until_ms": at_ms}).one_or_none()
     if row is None:
         return None
     fact = msgspec.json.decode(row.body, type=Definition)
@@ -66,7 +75,7 @@ def scans(store: Store, host_id: int, moment_ms: int | None, limit: int) -> list
     table = schema.scan
     query = sa.select(table).where(table.c.host_id == host_id)
     if moment_ms is not None:
-        query = query.where(table.c.at_ms <= moment_ms)
+        query = query.where(table.c.at_ms <= moment_ms, over_at(sa.literal(moment_ms)))
     with store.reading() as connection:
         rows = connection.execute(query.order_by(table.c.at_ms.desc()).limit(limit)).all()
     return [
@@ -122,7 +131,9 @@ class _Cache:
                 return self._present(store, version)
             found = self._past.get((version, moment_ms))
             if found is None:
-                found, _ = _build(store, moment_ms, moment_ms, Parsed())
+                # Bodies of revisions never change: most were parsed for the present.
+                known = Parsed(facts=self._parsed.facts)
+                found, _ = _build(store, moment_ms, moment_ms, known)
                 self._past[(version, moment_ms)] = found
                 while len(self._past) > _PAST_FLEETS:
                     self._past.popitem(last=False)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from app import clock
 from app.settings import Settings
-from app.store import schema, tiers
+from app.store import keyframes, schema, tiers
 from app.store.engine import Store
 from app.store.slices import Sliced
 
@@ -65,6 +65,7 @@ class Retention(Sliced):
         yield from self._samples(now_ms - self._lengths.recent_ms)
         for tier in tiers.TIERS:
             yield from self._chunks(tier, (now_ms - self._lengths.of(tier)) // tiers.DAY_MS)
+        yield from self._keyframes((now_ms - self._lengths.hours_ms) // tiers.DAY_MS)
         yield from self._days((now_ms - self._lengths.daily_ms) // tiers.DAY_MS)
 
     def _samples(self, before_ms: int) -> Iterator[None]:
@@ -126,6 +127,21 @@ class Retention(Sliced):
         with self._store.writing() as connection:
             tiers.move_horizon(connection, tier.name, before_day * tiers.DAY_MS)
         yield
+
+    def _keyframes(self, before_day: int) -> Iterator[None]:
+        """Delete the keyframes of days before one: they are kept as long as the hours are."""
+        table = schema.keyframe
+        with self._store.reading() as connection:
+            host_ids = connection.execute(sa.select(schema.host.c.id)).scalars().all()
+        for host_id in host_ids if before_day > 0 else ():
+            with self._store.writing() as connection:
+                for kind in keyframes.KINDS_SHOWN:
+                    first = keyframes.keyframe_id(host_id, kind, 0)
+                    end = keyframes.keyframe_id(host_id, kind, before_day)
+                    connection.execute(
+                        sa.delete(table).where(table.c.id >= first, table.c.id < end)
+                    )
+            yield
 
     def _days(self, before_day: int) -> Iterator[None]:
         before = tiers.day_text(max(0, before_day))

@@ -316,6 +316,15 @@ def _daily_table(kind: Kind) -> sa.Table:
 
 dailies: Mapping[str, sa.Table] = {kind.name: _daily_table(kind) for kind in KINDS if kind.sample}
 
+# Blobs of app/store/keyframes; the id says of which host, kind and day.
+keyframe = sa.Table(
+    "keyframe",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
 # Up to which day (of UTC, since 1970) what a host's scans measured stands in chunks, and the last
 # of these scans.
 compacted = sa.Table(

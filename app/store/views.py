@@ -61,6 +61,9 @@ class Seen(Struct, Generic[F, S], frozen=True, gc=False):
     `at_ms` is the scan that last saw it, `valid_from_ms` the one that first saw it like this.
     `sample` and `previous` are the measurements of the last good scan and of the one before it,
     `elapsed_ms` apart; None where it was not measured. `known` False: these are its last values.
+
+    Of a time of which the samples are no longer kept, `sample` holds the means of its hour, with
+    no counters, and `rates` what each counter counted a second (None: not such a time).
     """
 
     host: str
@@ -73,6 +76,7 @@ class Seen(Struct, Generic[F, S], frozen=True, gc=False):
     sample: S | None = None
     previous: S | None = None
     elapsed_ms: int | None = None
+    rates: Mapping[str, int] | None = None
 
 
 class HostView(Struct, frozen=True):

@@ -6,7 +6,8 @@ Unknown stays None all the way; nobody here replaces it by 0.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from app.inventory import HostSample
+from app.inventory import Host, HostSample
+from app.store.views import Seen
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -32,6 +33,19 @@ def cpu_share(sample: HostSample | None, previous: HostSample | None) -> float |
     if busy < 0 or idle < 0 or busy + idle == 0:
         return None
     return busy / (busy + idle)
+
+
+def host_cpu_share(seen: Seen[Host, HostSample] | None) -> float | None:
+    """The same of a host as it was seen; of a time of which no samples are kept, of its hour."""
+    if seen is None:
+        return None
+    if seen.rates is None:
+        return cpu_share(seen.sample, seen.previous)
+    user, system, idle = (seen.rates.get(f"cpu_{name}_ns") for name in ("user", "system", "idle"))
+    if user is None or system is None or idle is None:
+        return None
+    whole = user + system + idle + seen.rates.get("cpu_iowait_ns", 0)
+    return (user + system) / whole if whole else None
 
 
 def _cpu_times(sample: HostSample) -> tuple[int, int] | None:

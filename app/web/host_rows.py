@@ -6,7 +6,7 @@ from app.connection import Connection
 from app.inventory import Host, HostSample
 from app.metrics import host_memory_used_bytes
 from app.store.history import Fleet, HostView
-from app.web.figures import cpu_share, percent, size_of, warning
+from app.web.figures import host_cpu_share, percent, size_of, warning
 from app.web.when import When, Zone
 
 # A domain that is blocked has work but waits for it.
@@ -72,7 +72,7 @@ def samples_of(host: HostView) -> tuple[HostSample | None, HostSample | None]:
 
 def cpu_percent(host: HostView) -> int | None:
     """How busy the host's CPUs were between its last two samples."""
-    share = cpu_share(*samples_of(host))
+    share = host_cpu_share(host.seen)
     return None if share is None else round(100 * share)
 
 

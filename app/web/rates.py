@@ -4,6 +4,7 @@ A rate is None when a counter is unknown or went down (the domain was started an
 there is nothing to compare with. Never negative, never a guess.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from app.inventory import Domain, DomainSample
@@ -23,12 +24,15 @@ class DomainRates(NamedTuple):
 
 
 _NONE = DomainRates()
+_BYTES = ("disk_read_bytes", "disk_write_bytes", "net_rx_bytes", "net_tx_bytes")
 
 
 def domain_rates(seen: Seen[Domain, DomainSample]) -> DomainRates:
     """What the domain did between its last two samples. Of a host that does not answer these are
     the last ones seen: whether they still hold is `seen.known`.
     """
+    if seen.rates is not None:
+        return _of_hour(seen.rates, seen.fact.vcpus)
     now, before, elapsed_ms = seen.sample, seen.previous, seen.elapsed_ms
     if now is None or before is None or elapsed_ms is None or elapsed_ms <= 0:
         return _NONE
@@ -45,6 +49,15 @@ def domain_rates(seen: Seen[Domain, DomainSample]) -> DomainRates:
         _rate(now.disk_write_bytes, before.disk_write_bytes, seconds),
         _rate(now.net_rx_bytes, before.net_rx_bytes, seconds),
         _rate(now.net_tx_bytes, before.net_tx_bytes, seconds),
+    )
+
+
+def _of_hour(rates: Mapping[str, int], vcpus: int | None) -> DomainRates:
+    """The means of an hour, of which no samples are kept."""
+    busy_ns = rates.get("cpu_time_ns")
+    return DomainRates(
+        busy_ns / 1e9 / vcpus if busy_ns is not None and vcpus else None,
+        *(rates.get(name) for name in _BYTES),
     )
 
 

@@ -35,6 +35,12 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
         sqlite_strict=True,
     )
+    op.create_table(
+        "keyframe",
+        sa.Column("id", Wide, primary_key=True),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sqlite_strict=True,
+    )
     for kind, metrics in _DAILY.items():
         op.create_table(
             f"daily_{kind}",

@@ -14,7 +14,7 @@ from app.inventory import Domain, PoolSample
 from app.metrics import domain_memory_used_bytes, host_memory_used_bytes
 from app.store.history import Fleet, HostView, Seen
 from app.store.usage import Usage
-from app.web.figures import cpu_share
+from app.web.figures import host_cpu_share
 from app.web.flags import is_active
 from app.web.host_rows import condition, domain_counts
 from app.web.kinds import (
@@ -294,10 +294,9 @@ _HOST_GAUGES = (
 
 def _host_figures(view: HostView, fleet: Fleet) -> Item:
     sample = view.seen.sample if view.seen else None
-    previous = view.seen.previous if view.seen else None
     running, total = domain_counts(fleet).get(view.slug, (0, 0))
     return {
-        "cpu": cpu_share(sample, previous),
+        "cpu": host_cpu_share(view.seen),
         "memory_used_bytes": host_memory_used_bytes(sample),
         **{name: getattr(sample, name, None) for name in _HOST_GAUGES},
         "running_domains": running if view.seen else None,

@@ -18,7 +18,7 @@ from app.web.api.answers import answer_object, check_parameters
 from app.web.api.items import Item, Items, host_details
 from app.web.attention import attention
 from app.web.errors import problem
-from app.web.figures import cpu_share
+from app.web.figures import host_cpu_share
 from app.web.finding import find_domain, find_network, find_pool
 from app.web.host_page import find_host
 from app.web.host_rows import condition, facts_of, samples_of
@@ -149,7 +149,7 @@ def _host_totals(fleet: Fleet) -> Item:
         facts, (sample, _) = facts_of(view), samples_of(view)
         if not view.status.known:
             continue
-        share = cpu_share(*samples_of(view))
+        share = host_cpu_share(view.seen)
         count = (facts.cpus_online or facts.cpus or 0) if facts else 0
         if share is not None:
             busy, cpus = busy + share * count, cpus + count

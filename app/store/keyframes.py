@@ -1,0 +1,164 @@
+"""Keyframes: what all objects of a host were, hour by hour, for a look at the fleet long ago.
+
+A blob a day for each host and kind: each value of each object in each hour, of gauges the mean, of
+counters what they counted a second. Lists are drawn from them once the samples are gone, without
+a look at the chunks of every object. Rates are kept to three significant digits.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from app.errors import StoreError
+from app.inventory import KIND_BY_NAME, KINDS, KindName
+from app.metrics import series_of
+from app.store import schema
+from app.store.codec import Vector, deflated, inflated, pack, unpack
+from app.store.rollup import Rolled, implied
+
+HOURS = 24
+HOUR_MS = 3_600_000
+_DAY_MS = HOURS * HOUR_MS
+KINDS_SHOWN: tuple[KindName, ...] = ("host", "domain", "pool", "volume")
+_NUMBER: Mapping[str, int] = {kind.name: position for position, kind in enumerate(KINDS)}
+_VERSION = 1
+# A rate keeps so many of its leading bits: one part in a thousand.
+_BITS = 10
+
+
+class _Values(Struct, array_like=True, frozen=True):
+    """A series of all objects: hour after hour, each with one more than its value; 0: unknown."""
+
+    name: str
+    vector: Vector
+
+
+class _Keyframe(Struct, array_like=True, frozen=True):
+    version: int
+    entities: Vector
+    series: tuple[_Values, ...]
+
+
+class Measured(Struct, frozen=True):
+    """What an object was in an hour: a sample with the means of its gauges, and its rates."""
+
+    sample: Any
+    rates: Mapping[str, int]
+
+
+def keyframe_id(host_id: int, kind: KindName, day: int) -> int:
+    """The id of the blob of a host, a kind and a day (since 1970)."""
+    return (host_id << 32) | (_NUMBER[kind] << 24) | day
+
+
+def encode(kind: KindName, day: int, hours: Mapping[int, Rolled]) -> bytes | None:
+    """The blob of a day of the objects of a kind, by id; None where nothing was measured."""
+    entity_ids = sorted(hours)
+    found = []
+    for series in series_of(kind):
+        if series.of is not None or series.type == "events":
+            continue
+        values = [0] * (HOURS * len(entity_ids))
+        for position, entity_id in enumerate(entity_ids):
+            rolled = hours[entity_id]
+            for hour, value in _means(rolled, series.name):
+                values[(hour - day * HOURS) * len(entity_ids) + position] = value + 1
+        if any(values):
+            found.append(_Values(series.name, pack(values, by_steps=False)))
+    if not found:
+        return None
+    return deflated(_Keyframe(_VERSION, pack(entity_ids), tuple(found)))
+
+
+def _means(rolled: Rolled, name: str) -> Iterable[tuple[int, int]]:
+    """The hours in which something was seen, with the mean of each."""
+    column = rolled.columns.get(name)
+    if column is None:
+        return []
+    if column.type == "gauge":
+        means = [
+            (t + w // 2) // w if w else 0 for t, w in zip(column.total, column.weight, strict=True)
+        ]
+    else:
+        means = [_rounded(rate) for rate in implied(column.type, column.weight, column.total)]
+    return [
+        (start, mean)
+        for start, mean, weight in zip(rolled.starts, means, column.weight, strict=True)
+        if weight
+    ]
+
+
+def _rounded(rate: int) -> int:
+    surplus = rate.bit_length() - _BITS
+    if surplus <= 0:
+        return rate
+    return (rate + (1 << (surplus - 1))) >> surplus << surplus
+
+
+def decode(kind: KindName, blob: bytes, hour: int) -> dict[int, Measured]:
+    """What the objects of a blob were in one of its hours, by id: of those that were measured.
+    Raises StoreError for a damaged blob.
+    """
+    keyframe = inflated(blob, _Keyframe)
+    if keyframe.version != _VERSION:
+        raise StoreError(f"A keyframe has version {keyframe.version}, made by another npvirt.")
+    try:
+        entity_ids = unpack(keyframe.entities)
+        part = slice(hour * len(entity_ids), (hour + 1) * len(entity_ids))
+        columns = {one.name: unpack(one.vector, part) for one in keyframe.series}
+    except (ValueError, IndexError) as error:
+        raise StoreError(f"A keyframe of the store is damaged: {error}.") from None
+    return dict(_measured(kind, entity_ids, columns))
+
+
+def _measured(
+    kind: KindName, entity_ids: Sequence[int], columns: Mapping[str, Sequence[int]]
+) -> Iterable[tuple[int, Measured]]:
+    struct = KIND_BY_NAME[kind].sample
+    assert struct is not None
+    types = {series.name: series.type for series in series_of(kind)}
+    gauges = [name for name in columns if types.get(name) == "gauge"]
+    counters = [name for name in columns if types.get(name) == "counter"]
+    for position, entity_id in enumerate(entity_ids):
+        levels = {name: v - 1 for name in gauges if (v := columns[name][position])}
+        rates = {name: v - 1 for name in counters if (v := columns[name][position])}
+        if levels or rates:
+            yield entity_id, Measured(struct(**levels), rates)
+
+
+def write(
+    connection: sa.Connection, host_id: int, day: int, blobs: Mapping[KindName, bytes | None]
+) -> None:
+    """Store the keyframes of a host's day in place of what was there."""
+    table = schema.keyframe
+    for kind, body in blobs.items():
+        number = keyframe_id(host_id, kind, day)
+        connection.execute(sa.delete(table).where(table.c.id == number))
+        if body is not None:
+            connection.execute(sa.insert(table).values(id=number, body=body))
+
+
+def read(
+    connection: sa.Connection, wanted: Iterable[tuple[int, KindName, int]]
+) -> dict[tuple[int, KindName], dict[int, Measured]]:
+    """What was measured in the hours in which hosts were seen: `wanted` names a host's id, a kind
+    and a time of each; the answer is by host and kind. What is damaged is not there.
+    """
+    table = schema.keyframe
+    by_id = {
+        keyframe_id(host_id, kind, at_ms // _DAY_MS): (host_id, kind, at_ms % _DAY_MS // HOUR_MS)
+        for host_id, kind, at_ms in wanted
+    }
+    found: dict[tuple[int, KindName], dict[int, Measured]] = {}
+    ids = list(by_id)
+    for start in range(0, len(ids), 500):
+        query = sa.select(table.c.id, table.c.body).where(table.c.id.in_(ids[start : start + 500]))
+        for number, body in connection.execute(query):
+            host_id, kind, hour = by_id[number]
+            try:
+                found[(host_id, kind)] = decode(kind, body, hour)
+            except StoreError:
+                continue
+    return found

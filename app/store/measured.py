@@ -1,0 +1,159 @@
+"""What the objects of the fleet measured at a moment: samples, or keyframes where these are gone.
+
+Within one read transaction. What was read for the last fleet is handed on to the next: samples
+never change once written.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from app.inventory import KIND_BY_NAME, Domain, Fact, KindName, Pool
+from app.store import keyframes, schema, tiers
+from app.store.looks import HostLook
+
+Samples = dict[int, Any]
+# What was read, by kind, time and the hosts of that time, and then by object.
+ReadBefore = dict[tuple[str, int, frozenset[int]], Samples]
+
+
+class Taken(Struct, frozen=True):
+    """What an object measured, as in Seen."""
+
+    sample: Any = None
+    previous: Any = None
+    elapsed_ms: int | None = None
+    rates: Mapping[str, int] | None = None
+
+
+_NOTHING = Taken()
+
+
+class Measurements:
+    """What was measured at the looks that matter at one moment."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        looks: Mapping[int, HostLook],
+        hosts: Mapping[int, int],
+        known: ReadBefore,
+    ) -> None:
+        """Read it. `hosts` tells of each volume whose it is."""
+        self._connection = connection
+        self._looks = looks
+        self.read: ReadBefore = {}
+        self._known = known
+        whole_from_ms = tiers.horizon_ms(connection, "recent")
+        self._cold = {
+            host_id: look.ok.at_ms
+            for host_id, look in looks.items()
+            # Where the sample before has gone, the last one tells no rates.
+            if look.ok is not None and (look.before_ms or look.ok.at_ms) < whole_from_ms
+        }
+        self._volumes_cold = {
+            host_id
+            for host_id, look in looks.items()
+            if look.volumes_ms is not None and look.volumes_ms < whole_from_ms
+        }
+        self._samples = self._read_samples()
+        self._volumes = self._read_volumes(hosts)
+        self._keyframes = self._read_keyframes()
+
+    def of(self, kind: KindName, host_id: int, entity_id: int, fact: Fact) -> Taken:
+        """What an object measured, or nothing."""
+        look = self._looks.get(host_id)
+        if look is None or look.ok is None:
+            return _NOTHING
+        is_volume = kind == "volume"
+        if host_id in (self._volumes_cold if is_volume else self._cold):
+            return self._of_hour(kind, host_id, entity_id, fact)
+        if is_volume:
+            return Taken(self._volumes.get(entity_id))
+        sample = self._samples.get((kind, look.ok.at_ms), {}).get(entity_id)
+        if look.before_ms is None:
+            return Taken(sample)
+        previous = self._samples.get((kind, look.before_ms), {}).get(entity_id)
+        elapsed_ms = look.ok.at_ms - look.before_ms if previous is not None else None
+        return Taken(sample, previous, elapsed_ms)
+
+    def _of_hour(self, kind: KindName, host_id: int, entity_id: int, fact: Fact) -> Taken:
+        found = self._keyframes.get((host_id, kind), {}).get(entity_id)
+        # It may have run at another time of the hour.
+        if found is None or not _is_measured(fact):
+            return Taken(rates={})
+        return Taken(found.sample, rates=found.rates)
+
+    def _read_keyframes(self) -> Mapping[tuple[int, KindName], Mapping[int, keyframes.Measured]]:
+        wanted: list[tuple[int, KindName, int]] = [
+            (host_id, kind, at_ms)
+            for host_id, at_ms in self._cold.items()
+            for kind in keyframes.KINDS_SHOWN
+            if kind != "volume"
+        ]
+        wanted += [
+            (host_id, "volume", self._looks[host_id].volumes_ms or 0)
+            for host_id in self._volumes_cold
+        ]
+        return keyframes.read(self._connection, wanted) if wanted else {}
+
+    def _read_samples(self) -> dict[tuple[str, int], Samples]:
+        """By kind and time: entity → sample, at the times that the hosts' looks name."""
+        hosts_at: dict[int, set[int]] = {}
+        for host_id, look in self._looks.items():
+            if host_id in self._cold:
+                continue
+            for at_ms in (look.ok.at_ms if look.ok is not None else None, look.before_ms):
+                if at_ms is not None:
+                    hosts_at.setdefault(at_ms, set()).add(host_id)
+        found: dict[tuple[str, int], Samples] = {}
+        for kind in keyframes.KINDS_SHOWN:
+            if kind != "volume":
+                for at_ms, samples in self._samples_at(kind, hosts_at).items():
+                    found[(kind, at_ms)] = samples
+        return found
+
+    def _samples_at(self, kind: str, hosts_at: Mapping[int, set[int]]) -> dict[int, Samples]:
+        """The samples of a kind by time; read are only the times that were not read before."""
+        keys = {at_ms: (kind, at_ms, frozenset(hosts)) for at_ms, hosts in hosts_at.items()}
+        known = {at_ms: self._known.get(key) for at_ms, key in keys.items()}
+        found = {at_ms: samples for at_ms, samples in known.items() if samples is not None}
+        fresh = [at_ms for at_ms in keys if at_ms not in found]
+        found |= {at_ms: {} for at_ms in fresh}
+        struct = KIND_BY_NAME[kind].sample
+        table = schema.samples[kind]
+        if fresh and struct is not None:
+            query = sa.select(table).where(table.c.ts.in_(fresh))
+            for at_ms, entity_id, *values in self._connection.execute(query).all():
+                found[at_ms][entity_id] = struct(*values)
+        self.read |= {keys[at_ms]: samples for at_ms, samples in found.items()}
+        return found
+
+    def _read_volumes(self, hosts: Mapping[int, int]) -> Samples:
+        """The newest sample of each volume since its host last measured all of them."""
+        since = {
+            host_id: look.volumes_ms
+            for host_id, look in self._looks.items()
+            if look.volumes_ms is not None and host_id not in self._volumes_cold
+        }
+        struct = KIND_BY_NAME["volume"].sample
+        if not since or struct is None:
+            return {}
+        table = schema.samples["volume"]
+        until_ms = max(look.until_ms for look in self._looks.values())
+        query = sa.select(table).where(table.c.ts.between(min(since.values()), until_ms))
+        found: Samples = {}
+        for at_ms, entity_id, *values in self._connection.execute(query.order_by(table.c.ts)):
+            host_id = hosts.get(entity_id)
+            if host_id in since and at_ms <= self._looks[host_id].until_ms:
+                found[entity_id] = struct(*values)
+        return found
+
+
+def _is_measured(fact: Fact) -> bool:
+    """Whether there is something to measure of an object as it is."""
+    if isinstance(fact, Domain):
+        return fact.id is not None
+    return not isinstance(fact, Pool) or fact.state != "inactive"
