@@ -57,22 +57,23 @@ def moment(arguments: Mapping[str, str], now_ms: int) -> Moment:
     text = arguments.get("at")
     if text is None:
         return LIVE
-    at_ms = _parse(text)
+    at_ms = parse_moment("at", text)
     if at_ms > now_ms:
         raise InvalidField("at", "The moment lies in the future; nothing has been seen there yet.")
     return Moment(at_ms)
 
 
-def _parse(text: str) -> int:
+def parse_moment(name: str, text: str) -> int:
+    """The milliseconds that the parameter `name` spells; raises InvalidField naming it."""
     if _EPOCH.fullmatch(text):
         return round(float(text) * 1000)
     if not _RFC3339.fullmatch(text):
-        raise InvalidField("at", _HOW)
+        raise InvalidField(name, _HOW)
     try:
         at = datetime.fromisoformat(text.replace(" ", "+"))
         return round(at.timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise InvalidField("at", _HOW) from None
+        raise InvalidField(name, _HOW) from None
 
 
 def typed_moment(text: str, zone: Zone, now_ms: int) -> Moment:
@@ -82,7 +83,7 @@ def typed_moment(text: str, zone: Zone, now_ms: int) -> Moment:
     Raises InvalidField naming `time`.
     """
     text = text.strip()
-    at_ms = _parse(text) if _RFC3339.fullmatch(text) else _typed(text, zone, now_ms)
+    at_ms = parse_moment("time", text) if _RFC3339.fullmatch(text) else _typed(text, zone, now_ms)
     if at_ms > now_ms:
         raise InvalidField("time", "This lies in the future; nothing has been seen there yet.")
     if at_ms < 0:

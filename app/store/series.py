@@ -1,0 +1,388 @@
+"""Series: what was measured of one object over a stretch of time, in as many points as asked for.
+
+Reads only. What is recent and short is told sample by sample; what is longer in buckets of equal
+width, aligned to 1970 UTC, out of the coarsest tier that has them, and out of the samples for days
+that no tier has yet. An interval of a counter belongs to the bucket in which it ends. What was not
+seen is None; a bucket that was not over at the end of the stretch is told by its samples alone, so
+that nothing tells more than was known then.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct, field
+
+from app.inventory import KindName
+from app.metrics import Metric
+from app.store import schema, tiers
+from app.store.engine import Store
+from app.store.raw import MISSED_TICKS, Object, facts_between, samples_between
+from app.store.rollup import Column, Rolled, merge, roll
+from app.store.tiers import DAY_MS, HOURS, Tier
+from app.store.values import Line, line
+
+_SECONDS = (1, 2, 5, 10, 15, 30)
+_MINUTES = (1, 2, 5, 10, 20, 30)
+_HOURS = (1, 2, 3, 6, 12)
+_DAYS = (1, 2, 7, 14, 28, 56, 112, 364)
+# Widths of buckets that people find their way in; from ten minutes on each is a multiple of a tier.
+WIDTHS_MS = (
+    *(1000 * n for n in _SECONDS),
+    *(60_000 * n for n in _MINUTES),
+    *(3_600_000 * n for n in _HOURS),
+    *(DAY_MS * n for n in _DAYS),
+)
+RAW, DAILY = "raw", "1d"
+# Over a longer stretch gaps are told by the buckets of the host, not by its scans.
+_SCANS_MS = 3 * DAY_MS
+
+
+class Found(Struct):
+    """Points in the order of time, `starts_ms` of each; `width_ms` apart, or of samples about so.
+    `lines` by metric, parallel to them. `gaps`: from and to, when the host was not seen.
+    """
+
+    from_ms: int
+    to_ms: int
+    width_ms: int
+    tier: str
+    starts_ms: list[int] = field(default_factory=list)
+    lines: dict[str, Line] = field(default_factory=dict)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+
+
+def find_object(store: Store, host_id: int, kind: KindName, key: str) -> Object | None:
+    """The object of a host with that key, whether it is still there or not."""
+    table = schema.entity
+    query = sa.select(table.c.id).where(
+        table.c.host_id == host_id, table.c.kind == kind, table.c.key == key
+    )
+    with store.reading() as connection:
+        number = connection.scalar(query)
+    return None if number is None else Object(number, host_id, kind)
+
+
+def series(
+    store: Store,
+    wanted: Object,
+    metrics: Sequence[Metric],
+    from_ms: int,
+    to_ms: int,
+    points: int,
+) -> Found:
+    """What was measured of an object from `from_ms` on and before `to_ms`, in at most `points`
+    points (and one more at the edge). Raises StoreError for a damaged chunk.
+    """
+    with store.reading() as connection:
+        return _Reading(connection, wanted, metrics, from_ms, to_ms).read(points)
+
+
+def nice_width_ms(least_ms: float) -> int:
+    """The smallest width of WIDTHS_MS that is at least `least_ms`."""
+    position = bisect_left(WIDTHS_MS, least_ms)
+    return WIDTHS_MS[min(position, len(WIDTHS_MS) - 1)]
+
+
+class _Reading:
+    """One series being read within one read transaction."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        wanted: Object,
+        metrics: Sequence[Metric],
+        from_ms: int,
+        to_ms: int,
+    ) -> None:
+        self._connection = connection
+        self._wanted = wanted
+        self._metrics = metrics
+        self._names = frozenset(metric.series for metric in metrics)
+        self._from_ms = from_ms
+        self._to_ms = to_ms
+        self._interval_ms = interval_of(connection, wanted.host_id, to_ms)
+        self._chunked_to_ms = chunked_to_ms(connection, wanted.host_id)
+
+    def read(self, points: int) -> Found:
+        span_ms = self._to_ms - self._from_ms
+        if self._wanted.kind == "volume":
+            # It is measured every few minutes only.
+            return self._buckets(nice_width_ms(max(span_ms / points, HOURS.width_ms)))
+        oldest_ms = oldest_sample_ms(self._connection, self._wanted.kind)
+        has_samples = self._from_ms >= min(oldest_ms, self._chunked_to_ms)
+        if has_samples and span_ms <= points * self._interval_ms:
+            return self._samples()
+        # Scans do not come to the second, so that a bucket of one interval is empty at times.
+        width_ms = nice_width_ms(max(span_ms / points, 2 * self._interval_ms))
+        if not has_samples:
+            width_ms = nice_width_ms(max(width_ms, tiers.MINUTE_MS))
+        return self._buckets(width_ms)
+
+    # --- sample by sample -----------------------------------------------------------------
+
+    def _samples(self) -> Found:
+        facts = facts_between(self._connection, self._wanted, self._from_ms, self._to_ms)
+        rolled = self._rolled_samples(self._from_ms, 1)
+        starts, places = _with_breaks(rolled.starts, self._interval_ms)
+        cpus = tiers.divisors(facts)
+        lines = {
+            metric.name: _spread(line(metric, rolled, 1, cpus), places) for metric in self._metrics
+        }
+        return self._found(self._interval_ms, RAW, starts, lines)
+
+    def _rolled_samples(self, from_ms: int, width_ms: int) -> Rolled:
+        if from_ms >= self._to_ms:
+            return Rolled([], {})
+        facts = facts_between(self._connection, self._wanted, from_ms, self._to_ms)
+        samples = samples_between(
+            self._connection, self._wanted, from_ms, self._to_ms, facts, self._names
+        )
+        return roll(samples, width_ms)
+
+    # --- buckets --------------------------------------------------------------------------
+
+    def _buckets(self, width_ms: int) -> Found:
+        width_ms, tier = self._choose(width_ms)
+        if tier is None and self._is_older_than_chunks():
+            return self._days(max(width_ms, DAY_MS))
+        rolled = self._whole(tier, width_ms)
+        first = self._from_ms // width_ms
+        dense = range(first, max(first, -(-self._to_ms // width_ms)))
+        places = _places(rolled.starts, dense)
+        facts = facts_between(self._connection, self._wanted, self._from_ms, self._to_ms)
+        cpus = tiers.divisors(facts)
+        lines = {
+            metric.name: _spread(line(metric, rolled, width_ms, cpus), places)
+            for metric in self._metrics
+        }
+        name = RAW if tier is None else tier.name
+        return self._found(width_ms, name, [number * width_ms for number in dense], lines)
+
+    def _choose(self, width_ms: int) -> tuple[int, Tier | None]:
+        """The width and the tier to take the buckets from; None: the samples, or the days."""
+        if self._from_ms >= self._chunked_to_ms:
+            return width_ms, None
+        kept = tiers.tiers_of(self._wanted.kind)
+        first = {tier: self._first_ms(tier) for tier in kept}
+        known = [at_ms for at_ms in first.values() if at_ms is not None]
+        if not known or self._is_older_than_chunks():
+            return width_ms, None
+        wanted_ms = max(self._from_ms, min(known))
+        for tier in reversed(kept):
+            at_ms = first[tier]
+            if width_ms % tier.width_ms == 0 and at_ms is not None and at_ms <= wanted_ms:
+                return width_ms, tier
+        for tier in kept:
+            at_ms = first[tier]
+            if tier.width_ms > width_ms and at_ms is not None and at_ms <= wanted_ms:
+                return nice_width_ms(tier.width_ms), tier
+        return width_ms, None
+
+    def _first_ms(self, tier: Tier) -> int | None:
+        """When the chunks of a tier begin that the object has; None: it has none."""
+        table = schema.chunk
+        low = tiers.chunk_id(self._wanted.entity_id, tier, 0)
+        query = sa.select(sa.func.min(table.c.id)).where(
+            table.c.id >= low, table.c.id < low + (1 << 30)
+        )
+        number: int | None = self._connection.scalar(query)
+        return None if number is None else (number - low) * DAY_MS
+
+    def _whole(self, tier: Tier | None, width_ms: int) -> Rolled:
+        """All that is known, in buckets of `width_ms`, the first and the last of them whole."""
+        begin_ms = self._from_ms // width_ms * width_ms
+        if tier is None:
+            return self._rolled_samples(begin_ms, width_ms)
+        until_ms = min(self._chunked_to_ms, self._to_ms // tier.width_ms * tier.width_ms)
+        entity_id = self._wanted.entity_id
+        found = tiers.read(self._connection, entity_id, tier, begin_ms, until_ms, self._names)
+        first, end = begin_ms // tier.width_ms, until_ms // tier.width_ms
+        parts = [_within(part, first, end) for part in found]
+        parts.append(self._rolled_samples(max(until_ms, begin_ms), tier.width_ms))
+        kept = [part for part in parts if part.starts]
+        return merge(kept, width_ms // tier.width_ms) if kept else Rolled([], {})
+
+    # --- days -----------------------------------------------------------------------------
+
+    def _is_older_than_chunks(self) -> bool:
+        """Whether the stretch begins where the object was measured and no chunk is left."""
+        oldest_ms = self._first_ms(tiers.tiers_of(self._wanted.kind)[-1])
+        if oldest_ms is None or self._from_ms >= oldest_ms:
+            return False
+        table = schema.entity
+        query = sa.select(table.c.first_seen_ms).where(table.c.id == self._wanted.entity_id)
+        seen_ms = int(self._connection.scalar(query) or 0)
+        # Rows of days are kept for longer than the coarsest chunks.
+        return max(self._from_ms, seen_ms) + DAY_MS < oldest_ms
+
+    def _days(self, width_ms: int) -> Found:
+        """Out of the rows of the days alone: what is older than every tier."""
+        table = schema.dailies[self._wanted.kind]
+        query = (
+            sa.select(table)
+            .where(table.c.entity == self._wanted.entity_id)
+            .where(table.c.day >= tiers.day_text(self._from_ms // DAY_MS))
+            .where(table.c.day < tiers.day_text(self._to_ms // DAY_MS))
+            .order_by(table.c.day)
+        )
+        groups: dict[int, list[Any]] = {}
+        for row in self._connection.execute(query).mappings():
+            start = tiers.day_number(row["day"]) * DAY_MS // width_ms
+            groups.setdefault(start, []).append(row)
+        first = self._from_ms // width_ms
+        dense = range(first, max(first, -(-self._to_ms // width_ms)))
+        lines = {
+            metric.name: _line_of_days(metric.name, [groups.get(number, []) for number in dense])
+            for metric in self._metrics
+        }
+        return self._found(width_ms, DAILY, [number * width_ms for number in dense], lines)
+
+    # --- gaps -----------------------------------------------------------------------------
+
+    def _found(
+        self, width_ms: int, tier: str, starts_ms: list[int], lines: dict[str, Line]
+    ) -> Found:
+        gaps = gaps_of(self._connection, self._wanted.host_id, self._from_ms, self._to_ms)
+        return Found(self._from_ms, self._to_ms, width_ms, tier, starts_ms, lines, gaps)
+
+
+def interval_of(connection: sa.Connection, host_id: int, at_ms: int) -> int:
+    """The time between two scans of a host, as planned at a time."""
+    table = schema.scan
+    query = (
+        sa.select(table.c.interval_ms)
+        .where(table.c.host_id == host_id, table.c.at_ms <= at_ms)
+        .order_by(table.c.at_ms.desc())
+        .limit(1)
+    )
+    return int(connection.scalar(query) or tiers.MINUTE_MS)
+
+
+def chunked_to_ms(connection: sa.Connection, host_id: int) -> int:
+    """Up to when what a host's scans measured stands in chunks; 0 where nothing does."""
+    table = schema.compacted
+    query = sa.select(table.c.before_day).where(table.c.host_id == host_id)
+    return int(connection.scalar(query) or 0) * DAY_MS
+
+
+def oldest_sample_ms(connection: sa.Connection, kind: KindName) -> int:
+    """The time of the oldest sample of a kind that is kept as it was measured; 0 if none is."""
+    return int(connection.scalar(sa.select(sa.func.min(schema.samples[kind].c.ts))) or 0)
+
+
+def gaps_of(
+    connection: sa.Connection, host_id: int, from_ms: int, to_ms: int
+) -> list[tuple[int, int]]:
+    """The stretches between two times in which nobody looked at a host, or it did not answer."""
+    interval_ms = interval_of(connection, host_id, to_ms)
+    longest_ms = MISSED_TICKS * interval_ms
+    if to_ms - from_ms <= _SCANS_MS:
+        seen = _seen_by_scans(connection, host_id, from_ms - longest_ms, to_ms)
+    else:
+        seen = _seen_by_buckets(connection, host_id, from_ms, to_ms)
+    found = []
+    last_ms = from_ms - longest_ms
+    for begin_ms, end_ms in (*seen, (to_ms, to_ms)):
+        if begin_ms - last_ms > longest_ms and begin_ms > from_ms:
+            found.append((max(last_ms, from_ms), begin_ms))
+        last_ms = max(last_ms, end_ms)
+    return found
+
+
+def _seen_by_scans(
+    connection: sa.Connection, host_id: int, from_ms: int, to_ms: int
+) -> list[tuple[int, int]]:
+    """The good scans of a host: from when to when each of them tells that it was seen."""
+    table = schema.scan
+    query = (
+        sa.select(table.c.at_ms)
+        .where(table.c.host_id == host_id, table.c.ok == 1)
+        .where(table.c.at_ms >= from_ms, table.c.at_ms < to_ms)
+        .order_by(table.c.at_ms)
+    )
+    return [(at_ms, at_ms) for at_ms in connection.execute(query).scalars()]
+
+
+def _seen_by_buckets(
+    connection: sa.Connection, host_id: int, from_ms: int, to_ms: int
+) -> list[tuple[int, int]]:
+    """The hours in which a host was seen, out of its own chunks, and its scans after them."""
+    table = schema.entity
+    mine = (table.c.host_id == host_id, table.c.kind == "host")
+    entity_id = connection.scalar(sa.select(table.c.id).where(*mine))
+    until_ms = min(chunked_to_ms(connection, host_id), to_ms)
+    seen: list[tuple[int, int]] = []
+    if entity_id is not None:
+        width_ms, nothing = HOURS.width_ms, frozenset[str]()
+        for part in tiers.read(connection, entity_id, HOURS, from_ms, until_ms, nothing):
+            starts = (number * width_ms for number in part.starts)
+            seen += [(at_ms, min(at_ms + width_ms, to_ms)) for at_ms in starts if at_ms < until_ms]
+    # A host that tells no figures of its own has no hours.
+    since_ms = max(from_ms, until_ms) if seen else from_ms
+    return [*seen, *_seen_by_scans(connection, host_id, since_ms, to_ms)]
+
+
+def _with_breaks(times_ms: Sequence[int], interval_ms: int) -> tuple[list[int], list[int | None]]:
+    """The times with one more where nothing was seen for a while; the position of each, None for
+    what was put in.
+    """
+    starts: list[int] = []
+    places: list[int | None] = []
+    for position, at_ms in enumerate(times_ms):
+        if position and at_ms - times_ms[position - 1] > MISSED_TICKS * interval_ms:
+            starts.append(times_ms[position - 1] + interval_ms)
+            places.append(None)
+        starts.append(at_ms)
+        places.append(position)
+    return starts, places
+
+
+def _places(starts: Sequence[int], dense: Iterable[int]) -> list[int | None]:
+    """For each bucket number its position in `starts`, None where it is not."""
+    position_of = {number: position for position, number in enumerate(starts)}
+    return [position_of.get(number) for number in dense]
+
+
+def _spread(told: Line, places: Sequence[int | None]) -> Line:
+    def spread(values: Sequence[float | None]) -> list[float | None]:
+        return [None if place is None else values[place] for place in places]
+
+    return Line(spread(told.average), spread(told.least), spread(told.greatest))
+
+
+def _within(rolled: Rolled, first: int, end: int) -> Rolled:
+    """The buckets from number `first` on, before `end`."""
+    low = bisect_left(rolled.starts, first)
+    high = bisect_left(rolled.starts, end)
+    if low == 0 and high == len(rolled.starts):
+        return rolled
+    part = slice(low, high)
+    columns = {
+        name: Column(
+            column.type,
+            column.weight[part],
+            column.total[part],
+            None if column.low is None else column.low[part],
+            None if column.high is None else column.high[part],
+        )
+        for name, column in rolled.columns.items()
+    }
+    return Rolled(rolled.starts[part], columns)
+
+
+def _line_of_days(name: str, groups: Sequence[Sequence[Any]]) -> Line:
+    """A metric over groups of rows of days; each day weighs the same."""
+    average, least, greatest = list[float | None](), list[float | None](), list[float | None]()
+    for rows in groups:
+        seen = [row for row in rows if row[f"{name}_avg"] is not None]
+        if not seen:
+            average.append(None)
+            least.append(None)
+            greatest.append(None)
+            continue
+        average.append(sum(row[f"{name}_avg"] for row in seen) / len(seen))
+        least.append(min(row[f"{name}_min"] for row in seen))
+        greatest.append(max(row[f"{name}_max"] for row in seen))
+    return Line(average, least, greatest)
