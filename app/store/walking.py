@@ -1,0 +1,272 @@
+"""Telling the changes of before the list was kept: a walk over the revisions, in short slices.
+
+What is still to be told stands in the table change_walk: a migration puts every host there that
+was scanned before it. A slice is one transaction, so that a walk that is cut off goes on where it
+stopped, and nothing is told twice. When a definition was last read is not known any more: what it
+tells may lie a quarter of an hour further back than the same told by the scan itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from app import clock
+from app.inventory import KIND_BY_NAME, KINDS, KindName
+from app.store import schema
+from app.store.changing import (
+    DEFINED,
+    Row,
+    Turn,
+    gap_ms,
+    host_entity,
+    insert_changes,
+    last_scan,
+    listing,
+    pool_was_read,
+    read_before,
+    told,
+    turn_of_host,
+)
+from app.store.engine import Store
+
+_SCANS = 200
+_ORDER = tuple(KIND_BY_NAME)
+
+
+def tell_older(store: Store, within_s: float = 0.05) -> bool:
+    """Tell the changes of some more scans, for about `within_s`; False when nothing is left."""
+    until_s = clock.monotonic_s() + within_s
+    with store.reading() as connection:
+        if connection.execute(sa.select(schema.change_walk).limit(1)).first() is None:
+            return False
+    with store.writing() as connection:
+        scans = _scans(connection)
+        if scans:
+            _tell(connection, scans, until_s)
+        else:
+            connection.execute(sa.delete(schema.change_walk))
+    return bool(scans)
+
+
+def _scans(connection: sa.Connection) -> Sequence[Any]:
+    """The next scans of all hosts, in the order in which they were made: halves of a move are to
+    meet as they did then.
+    """
+    scan, walk = schema.scan, schema.change_walk
+    first_ms = connection.scalar(sa.select(sa.func.min(walk.c.next_ms)))
+    if first_ms is None:
+        return ()
+    mine = sa.and_(
+        walk.c.host_id == scan.c.host_id, scan.c.at_ms.between(walk.c.next_ms, walk.c.until_ms)
+    )
+    query = sa.select(scan, schema.host.c.slug).join(walk, mine)
+    query = query.join(schema.host, schema.host.c.id == scan.c.host_id)
+    query = query.where(scan.c.at_ms >= first_ms).order_by(scan.c.at_ms, scan.c.host_id)
+    return connection.execute(query.limit(_SCANS)).all()
+
+
+def _tell(connection: sa.Connection, scans: Sequence[Any], until_s: float) -> None:
+    """Tell scan by scan until the time is over, and write down how far it came."""
+    from_ms, to_ms = scans[0].at_ms, scans[-1].at_ms
+    hosts = {one.host_id: one.at_ms for one in reversed(scans)}
+    turns = {host_id: _turns(connection, host_id, from_ms, to_ms) for host_id in hosts}
+    memories = {host_id: _Memory(connection, host_id, first) for host_id, first in hosts.items()}
+    done: dict[int, int] = {}
+    for one in scans:
+        memory = memories[one.host_id]
+        rows = list(memory.of_host(one))
+        turned = turns[one.host_id].get(one.at_ms)
+        if turned:
+            found = [memory.turn(row, one.slug) for row in turned]
+            rows += told(found, one.host_id, one.at_ms, memory.after)
+        insert_changes(connection, rows)
+        memory.take(one)
+        done[one.host_id] = one.at_ms + 1
+        if clock.monotonic_s() >= until_s:
+            break
+    table = schema.change_walk
+    connection.execute(
+        sa.update(table)
+        .where(table.c.host_id == sa.bindparam("host"))
+        .values(next_ms=sa.bindparam("next")),
+        [{"host": host_id, "next": next_ms} for host_id, next_ms in done.items()],
+    )
+
+
+class _Memory:
+    """What the scans before told, as the recorder would remember it."""
+
+    def __init__(self, connection: sa.Connection, host_id: int, at_ms: int) -> None:
+        self._connection = connection
+        self._host_id = host_id
+        self._at_ms = at_ms
+        anything = schema.scan.c.host_id == host_id
+        self._last_ms = last_scan(connection, host_id, anything, at_ms)
+        self._good_ms = last_scan(connection, host_id, schema.scan.c.ok == 1, at_ms)
+        self._listed: dict[KindName, int | None] = {
+            kind.name: last_scan(connection, host_id, listing(kind.name), at_ms)
+            for kind in KINDS
+            if kind.name != "definition"
+        }
+        self._entity = host_entity(connection, host_id)
+
+    def take(self, scan: Any) -> None:
+        """Remember a scan that was told."""
+        self._last_ms = scan.at_ms
+        if scan.ok:
+            self._good_ms = scan.at_ms
+        for kind in self._listed:
+            bits = scan.sampled if kind == "volume" else scan.listed
+            if bits & schema.KIND_BIT[kind]:
+                self._listed[kind] = scan.at_ms
+
+    def of_host(self, scan: Any) -> Iterator[Row]:
+        """That it stopped answering or does again, and that nobody looked."""
+        self._at_ms = scan.at_ms
+        last_ms, good_ms = self._last_ms, self._good_ms
+        if last_ms is not None and scan.at_ms - last_ms > gap_ms(scan.interval_ms):
+            yield from self._gap(scan)
+        if good_ms is not None and bool(scan.ok) != (good_ms == last_ms):
+            one = turn_of_host(bool(scan.ok), good_ms, scan.sentence)
+            row = Row(
+                scan.at_ms,
+                last_ms,
+                self._host_id,
+                self._entity,
+                "host",
+                "host",
+                scan.slug,
+                one.what,
+            )
+            row.old, row.new = one.old, one.new
+            yield row
+
+    def _gap(self, scan: Any) -> Iterator[Row]:
+        """The stop of npvirt that ended now, if other hosts were not looked at either; told by
+        the first scan after it.
+        """
+        at, host_id = schema.scan.c.at_ms, schema.scan.c.host_id
+        longest_ms = gap_ms(scan.interval_ms)
+        before = sa.or_(at < scan.at_ms, sa.and_(at == scan.at_ms, host_id < self._host_id))
+        newest_ms = self._connection.scalar(
+            sa.select(at).where(at <= scan.at_ms, before).order_by(at.desc()).limit(1)
+        )
+        if newest_ms is not None and scan.at_ms - newest_ms > longest_ms:
+            yield Row(scan.at_ms, newest_ms, None, None, "npvirt", "", "npvirt", "no-scans")
+
+    def turn(self, row: Any, slug: str) -> Turn:
+        """A turn as the recorder makes it, of what `_turns` found."""
+        kind: KindName = row.kind
+        fact = KIND_BY_NAME[kind].fact
+        turn = Turn(
+            kind, row.key, "", entity_id=row.entity_id, old_id=row.old_id, new_id=row.new_id
+        )
+        for field, body in (("old", row.old_body), ("new", row.new_body)):
+            if body is not None:
+                setattr(turn, field, msgspec.json.decode(body, type=fact))
+        seen = turn.old if turn.new is None else turn.new
+        turn.name = slug if kind == "host" else str(getattr(seen, "name", ""))
+        if kind == "definition":
+            turn.entity_id, turn.name = self._domain(row.key)
+            turn.listed = False
+        elif turn.old is None:
+            turn.listed = self._was_listed(kind, row.key)
+        return turn
+
+    def _domain(self, key: str) -> tuple[int | None, str]:
+        entity, revision = schema.entity, schema.revision
+        row = self._connection.execute(
+            sa.select(revision.c.entity_id, revision.c.body)
+            .join(entity, entity.c.id == revision.c.entity_id)
+            .where(entity.c.host_id == self._host_id, entity.c.kind == "domain")
+            .where(entity.c.key == key, revision.c.valid_from_ms <= self._at_ms)
+            .order_by(revision.c.valid_from_ms.desc())
+            .limit(1)
+        ).first()
+        return (None, "") if row is None else (row.entity_id, msgspec.json.decode(row.body)["name"])
+
+    def _was_listed(self, kind: KindName, key: str) -> bool:
+        if kind == "volume":
+            return self._volumes_listed(key.split("/", 1)[0])
+        return self._listed[kind] is not None or self._seen_before(schema.entity.c.kind == kind)
+
+    def _volumes_listed(self, pool: str) -> bool:
+        entity, revision = schema.entity, schema.revision
+        body = self._connection.scalar(
+            sa.select(revision.c.body)
+            .join(entity, entity.c.id == revision.c.entity_id)
+            .where(entity.c.host_id == self._host_id, entity.c.kind == "pool")
+            .where(entity.c.key == pool, revision.c.valid_from_ms < self._at_ms)
+            .where(sa.or_(revision.c.valid_to_ms.is_(None), revision.c.valid_to_ms >= self._at_ms))
+        )
+        before = None if body is None else msgspec.json.decode(body, type=KIND_BY_NAME["pool"].fact)
+        inside = entity.c.key.startswith(f"{pool}/", autoescape=True)
+        return pool_was_read(before) or self._seen_before(entity.c.kind == "volume", inside)
+
+    def _seen_before(self, *conditions: sa.ColumnElement[bool]) -> bool:
+        entity = schema.entity
+        query = sa.select(entity.c.id).where(
+            entity.c.host_id == self._host_id, entity.c.first_seen_ms < self._at_ms, *conditions
+        )
+        return self._connection.scalar(query.limit(1)) is not None
+
+    def after(self, turn: Turn, field: str) -> int | None:
+        """When a field was last seen as it was before."""
+        if turn.old is None and not turn.listed:
+            return None
+        kind: KindName = "domain" if turn.kind == "definition" else turn.kind
+        listed_ms = self._listed[kind]
+        if kind == "domain" and turn.old is not None and field in (*DEFINED, "definition"):
+            return read_before(self._connection, turn, listed_ms)
+        return listed_ms
+
+
+class _Turned(Struct, frozen=True):
+    """One thing that went from one revision to another at a scan."""
+
+    kind: KindName
+    key: str
+    entity_id: int
+    old_id: int | None
+    old_body: str | None
+    new_id: int | None
+    new_body: str | None
+
+
+def _turns(
+    connection: sa.Connection, host_id: int, from_ms: int, to_ms: int
+) -> dict[int, list[_Turned]]:
+    """What turned between two scans of a host (both included), by scan, in the recorder's order:
+    what is new or differs as it was written, then what is gone.
+    """
+    entity, revision = schema.entity, schema.revision
+    query = (
+        sa.select(revision, entity.c.key)
+        .join(entity, entity.c.id == revision.c.entity_id)
+        .where(entity.c.host_id == host_id)
+        .order_by(revision.c.id)
+    )
+    begun = connection.execute(query.where(revision.c.valid_from_ms.between(from_ms, to_ms))).all()
+    over = connection.execute(
+        query.where(revision.c.kind.in_(_ORDER), revision.c.valid_to_ms.between(from_ms, to_ms))
+    ).all()
+    ended = {(row.entity_id, row.valid_to_ms): row for row in over}
+    found: dict[int, list[_Turned]] = {}
+    for row in begun:
+        old = ended.pop((row.entity_id, row.valid_from_ms), None)
+        found.setdefault(row.valid_from_ms, []).append(_turned(row, old, row))
+    for (_, at_ms), row in sorted(ended.items(), key=lambda item: _ORDER.index(item[1].kind)):
+        if row.kind != "definition":
+            found.setdefault(at_ms, []).append(_turned(row, row, None))
+    return found
+
+
+def _turned(row: Any, old: Any, new: Any) -> _Turned:
+    return _Turned(
+        row.kind, row.key, row.entity_id,
+        None if old is None else old.id, None if old is None else old.body,
+        None if new is None else new.id, None if new is None else new.body,
+    )  # fmt: skip
