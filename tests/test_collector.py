@@ -11,10 +11,13 @@ from app.collect.collector import Collector
 from app.collect.first_host import ensure_first_host
 from app.collect.once import scan_once
 from app.connection import Connection
+from app.inventory import Domain, Scan
 from app.settings import Settings, load
+from app.store.changes import Wanted, latest
 from app.store.engine import Store, store_path
 from app.store.history import HostStatus, fleet
 from app.store.hosts import add_host, edit_host, list_hosts, remove_host, set_enabled
+from app.store.record import Recorder
 
 DEMO = Connection(driver="test", transport="embedded", path="default")
 
@@ -182,3 +185,20 @@ def test_a_panel_without_hosts_adds_one_and_only_then(store: Store) -> None:
     assert added.slug in ("local", "demo")
     assert ensure_first_host(store) is None
     assert len(list_hosts(store)) == 1
+
+
+def test_changes_of_before_the_list_was_kept_are_told_while_it_runs(
+    store: Store, collector: Collector
+) -> None:
+    record = add_host(store, "gone", DEMO)
+    set_enabled(store, "gone", enabled=False)
+    recorder = Recorder(store, record, 60_000)
+    domain = Domain(uuid="w", name="web", state="running")
+    recorder.record(Scan(1_000, 1, ok=True, domains={"w": domain}))
+    recorder.record(Scan(61_000, 1, ok=True, domains={}))
+    with store.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM change")
+        connection.exec_driver_sql("INSERT INTO change_walk SELECT id, 0, 61000 FROM host")
+    collector.start()
+    until(lambda: [one.what for one in latest(store, Wanted(), 9)] == ["deleted"])
+    assert collector.health().ok

@@ -179,7 +179,7 @@ def looking(request: Any, acted: Acting, chromium: Browser) -> Iterator[Looking]
 
 def test_no_page_executes_or_is_broken_by_any_of_them(acted: Acting, looking: Looking) -> None:
     for address in ("/", "/hosts", f"/hosts/{HOST}", "/domains?per_page=1000", "/pools",
-                    "/networks", "/audit", "/help"):  # fmt: skip
+                    "/networks", "/audit", "/changes?per_page=1000", "/help"):  # fmt: skip
         looking.at(address)
     wide = looking.page.viewport_size is not None and looking.page.viewport_size["width"] > 400
     step = 1 if wide else 6

@@ -33,13 +33,14 @@ _OPEN = frozenset(
 )  # fmt: skip
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
-     "/domains", "/go", "/help", "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
+     "/changes", "/domains", "/go", "/help", "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
      "/interfaces", "/jobs", "/logout", "/networks", "/overview", "/pools", "/ribbon", "/series",
      "/volumes")
 )  # fmt: skip
 _OPERATOR_ROUTES = frozenset(
-    ("/domains/actions/<action>", "/hosts/<slug>/scan", "/jobs/<int:job_id>/cancel",
+    ("/changes/<int:change_id>", "/domains/actions/<action>", "/hosts/<slug>/scan",
+     "/jobs/<int:job_id>/cancel",
      "/hosts/<slug>/domains/<key>/menu", "/hosts/<slug>/pools/<key>/menu",
      "/hosts/<slug>/networks/<key>/menu", "/hosts/<slug>/volumes/<key>/menu",
      "/hosts/<slug>/domains/<key>/snapshots/<name>/menu")
@@ -58,7 +59,7 @@ _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _KEYS = {
     "uuid": "00000001-0000-4000-8000-000000000001", "key": "00000001-0000-4000-8000-000000000001",
     "name": "nothing", "action": "suspend", "secret": "nothing", "filename": "nothing.css",
-    "job_id": "1", "session_id": "999",
+    "job_id": "1", "session_id": "999", "change_id": "1",
 }  # fmt: skip
 
 

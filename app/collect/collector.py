@@ -27,12 +27,15 @@ from app.errors import StoreError
 from app.settings import Settings
 from app.store.engine import Store
 from app.store.hosts import HostRecord, list_hosts
+from app.store.walking import tell_older
 
 log = logging.getLogger(__name__)
 
 _SPREAD_S = 0.25
 SCAN_WAIT_S = 120.0
 LOOK_WAIT_S = 8.0
+# Slices of a twentieth of a second, so that scans find the store free.
+_OLDER_EVERY_S = 0.25
 
 
 class Health(Struct, frozen=True):
@@ -164,10 +167,26 @@ class Collector:
             if not self._leadership.acquire():
                 return
             self._control.start()
+            self._scheduler.add_job(
+                self._tell_older,
+                IntervalTrigger(seconds=_OLDER_EVERY_S, timezone=UTC),
+                id="older changes",
+                replace_existing=True,
+            )
         try:
             self._follow_registry()
         except StoreError as error:
             log.error("The list of hosts cannot be read: %s", error)
+
+    def _tell_older(self) -> None:
+        """Tell some more of the changes of before the list was kept, until all are told."""
+        try:
+            if tell_older(self._store):
+                return
+        except StoreError as error:
+            log.error("Older changes cannot be told yet: %s", error)
+            return
+        self._scheduler.remove_job("older changes")
 
     def _follow_registry(self) -> None:
         with self._lock:

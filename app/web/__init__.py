@@ -19,6 +19,7 @@ from app.web import (
     actions,
     api,
     audit_page,
+    changes_page,
     domains,
     guard,
     help_page,
@@ -46,6 +47,7 @@ NAVIGATION = (
     ("domains", "VMs", "vm", "/domains"),
     ("storage", "Storage", "disk", "/pools"),
     ("networks", "Networks", "net", "/networks"),
+    ("history", "History", "past", "/changes"),
 )
 
 
@@ -61,7 +63,7 @@ def register(app: Flask) -> None:
     register_errors(app)
     modules = (
         overview, hosts, host_forms, domains, storage, networks, signin, oidc, accounts, actions,
-        acting, audit_page, help_page, travel, api,
+        acting, audit_page, changes_page, help_page, travel, api,
     )  # fmt: skip
     for module in modules:
         app.register_blueprint(module.blueprint)

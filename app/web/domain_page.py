@@ -13,6 +13,7 @@ from app.store.audit import Wanted, records
 from app.store.history import Fleet, definition
 from app.store.usage import volume_of
 from app.web.action_buttons import head, menu
+from app.web.change_rows import object_panel
 from app.web.definitions import differences
 from app.web.figures import percent, size, size_of, warning
 from app.web.finding import find_domain
@@ -131,6 +132,7 @@ def build_domain(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]
         "snapshots": snapshot_rows(domain, base, zone, fleet.as_of_ms),
         "no_snapshots": domain.snapshots is None,
         "acting": drawing.acts,
+        "what_changed": object_panel(drawing, seen),
         "past_actions": _past_actions(host.record.id, seen.key, drawing),
         "guest_nics": guest_nics(domain),
         "differences": differences(xml) if seen.known else [],

@@ -12,6 +12,7 @@ from app.inventory import Domain, DomainSample, Host, HostSample
 from app.metrics import host_memory_used_bytes
 from app.services import services
 from app.store.history import Fleet, HostView, scans
+from app.web.change_rows import host_panel
 from app.web.figures import Part, shares, size
 from app.web.hardware import hardware, memory_mismatch
 from app.web.host_checks import what_to_check
@@ -99,6 +100,7 @@ def build_host(drawing: Drawing, slug: str) -> Mapping[str, object]:
     return {
         "title": slug,
         "slug": slug,
+        "what_changed": host_panel(drawing, slug),
         "host": host,
         "condition": condition(host),
         "via": via(host.record.connection),

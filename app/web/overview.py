@@ -13,6 +13,7 @@ from app.inventory import Pool, PoolSample
 from app.metrics import host_memory_used_bytes
 from app.store.history import Fleet, HostView, Seen
 from app.web.attention import attention
+from app.web.change_rows import fleet_panel
 from app.web.figures import (
     Part,
     capacity,
@@ -86,6 +87,7 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         "attention": attention(fleet, zone),
         "rows": host_rows(fleet, zone, page_ms),
         "pools": pool_rows(fleet),
+        "what_changed": fleet_panel(drawing),
     }
 
 

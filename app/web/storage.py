@@ -14,6 +14,7 @@ from app.store.history import Fleet
 from app.store.usage import Usage
 from app.web.action_buttons import head, menu, new_things
 from app.web.api.lists import answer_named
+from app.web.change_rows import pool_panel
 from app.web.figures import percent, size, size_of, warning
 from app.web.finding import find_pool
 from app.web.format import UNKNOWN, number, plural, switch
@@ -293,6 +294,7 @@ def build_pool(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]:
         "pool": seen.fact,
         "known": seen.known,
         "readable": seen.known and seen.sample is not None,
+        "what_changed": pool_panel(drawing, seen),
         "row": pool_row(seen, _since(fleet, zone), zone),
         "since": zone.maybe(host.status.unknown_since_ms, fleet.as_of_ms),
         "sentence": host.status.sentence or "",

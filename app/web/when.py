@@ -71,6 +71,11 @@ class Zone:
         """Without the day of the week: "1 May 2026, 09:30"."""
         return self.day_and_time(at_ms).partition(" ")[2]
 
+    def day(self, at_ms: int) -> str:
+        """The day in full: "Friday 1 May 2026"."""
+        at = self.local(at_ms)
+        return f"{_DAYS[at.weekday()]} {_date(at)}"
+
     def name(self, at_ms: int) -> str:
         """The zone's offset at `at_ms`: "UTC+02:00"."""
         return _zone(self.local(at_ms))

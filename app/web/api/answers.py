@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import urlencode
 
 import msgspec
@@ -13,7 +13,7 @@ from app import clock
 from app.errors import InvalidField
 from app.store.history import Fleet
 from app.web.api.items import Item, time_or_none
-from app.web.csv import objects_to_csv
+from app.web.csv import objects_to_csv, to_csv
 from app.web.kept import Rendered
 from app.web.listing import Kind, Query, read_query
 from app.web.moment import moment
@@ -73,6 +73,59 @@ def answer_list(kind: Kind[Any], build: Build, name: str, columns: Sequence[str]
         return msgspec.json.encode(answer)
 
     return _kept(seen, "application/json", make)
+
+
+class Made(NamedTuple):
+    """One page of a list that the store itself searched: its items, how many there are in all,
+    its number, counts, and the hosts that it was narrowed to.
+    """
+
+    items: list[Item]
+    total: int
+    page: int
+    counts: Mapping[str, int]
+    hosts: Collection[str]
+
+
+class Make(Protocol):
+    """Makes a page of a list, or `everything` that fits."""
+
+    def __call__(self, seen: Fleet, *, everything: bool) -> Made:
+        """The page, as of the moment of `seen`; raises InvalidField."""
+
+
+def answer_made(
+    parameters: Collection[str], make: Make, name: str, columns: Sequence[str]
+) -> Response:
+    """A list that is no list of objects, as JSON, or as CSV with `format=csv`: then all of it
+    unless a page is asked for.
+    """
+    form = check_parameters({*parameters, "at", "format"}).get("format", "json")
+    if form not in _FORMATS:
+        raise InvalidField("format", "The format is json or csv.")
+    seen = _fleet()
+    if form == "csv":
+        everything = not {"page", "per_page"} & set(request.args)
+
+        def as_csv() -> bytes:
+            return to_csv(make(seen, everything=everything).items, columns).encode()
+
+        response = _kept(seen, "text/csv", as_csv)
+        response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
+        return response
+
+    def as_json() -> bytes:
+        made = make(seen, everything=False)
+        answer = {
+            "items": made.items,
+            "total": made.total,
+            "page": made.page,
+            "counts": made.counts,
+            **_scans(seen, made.hosts),
+        }
+        return msgspec.json.encode(answer)
+
+    return _kept(seen, "application/json", as_json)
 
 
 def _as_csv(seen: Fleet, query: Query, build: Build, name: str, columns: Sequence[str]) -> Response:
