@@ -246,6 +246,17 @@ def test_a_list_between_the_halves_of_a_move_says_what_was_known_then(
     assert changes(a_store, Wanted(as_of_ms=at(2)), limit=9)[0][0].what == "moved"
 
 
+def test_what_is_asked_while_a_scan_goes_on_has_the_same_answer_later(
+    a_store: Store, seen: Told
+) -> None:
+    meanwhile = Wanted(as_of_ms=at(1) + 500)
+    before = changes(a_store, meanwhile, limit=9)
+    seen.recorder.record(tick(1, domains={"d": DB}, took_ms=800))
+    assert changes(a_store, meanwhile, limit=9) == before
+    for moment_ms in (at(1), at(1) + 800):
+        assert changes(a_store, Wanted(as_of_ms=moment_ms), limit=9)[0][0].what == "deleted"
+
+
 def test_while_it_moves_both_hosts_may_have_it(a_store: Store, seen: Told) -> None:
     other = Told(a_store, "kvm-02")
     other.scan(replace(FULL, domains={}))

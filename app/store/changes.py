@@ -210,6 +210,7 @@ def definitions(store: Store, change: Change) -> tuple[Definition | None, Defini
 
 # --- queries -------------------------------------------------------------------------------
 
+_LONGEST_SCAN_MS = 10 * 60_000
 _PEER = schema.host.alias("peer")
 
 
@@ -267,7 +268,19 @@ def _told(wanted: Wanted) -> Iterator[sa.ColumnElement[bool]]:
         yield table.c.replaced_ms.is_(None)
         return
     yield table.c.at_ms <= as_of_ms
-    yield sa.or_(table.c.replaced_ms.is_(None), table.c.replaced_ms > as_of_ms)
+    yield _over(table.c.at_ms, as_of_ms)
+    replaced = table.c.replaced_ms
+    yield sa.or_(replaced.is_(None), replaced > as_of_ms, sa.not_(_over(replaced, as_of_ms)))
+
+
+def _over(at: sa.ColumnElement[int], as_of_ms: int) -> sa.ColumnElement[bool]:
+    """Whether the scan of `at` was over at that moment, so that what it tells was known: what is
+    asked while it goes on is to have the same answer later. (At the very time by which the change
+    is called it was.)
+    """
+    scan = schema.scan
+    goes_on = sa.exists().where(scan.c.at_ms == at, scan.c.at_ms + scan.c.took_ms > as_of_ms)
+    return sa.or_(at <= as_of_ms - _LONGEST_SCAN_MS, at == as_of_ms, sa.not_(goes_on))
 
 
 def _in_scope(host_ids: frozenset[int] | None) -> Iterator[sa.ColumnElement[bool]]:
