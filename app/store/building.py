@@ -17,7 +17,7 @@ from app.inventory import KIND_BY_NAME, Fact, Host, HostSample, KindName, Missin
 from app.store import schema
 from app.store.asked import shutdowns, still_running
 from app.store.hosts import HostRecord, host_record
-from app.store.looks import MISSED_TICKS, HostLook, looks_at
+from app.store.looks import MISSED_TICKS, HostLook, last_listing, looks_at
 from app.store.measured import Measurements, ReadBefore
 from app.store.views import Fleet, HostStatus, HostView, Seen
 
@@ -140,17 +140,10 @@ class Builder:
 
     def _last_listed(self, statuses: Mapping[int, HostStatus]) -> dict[tuple[int, str], int]:
         """For each kind that a host's last look could not list: when one last did."""
-        table = schema.scan
         found: dict[tuple[int, str], int] = {}
         for host_id, status in statuses.items():
             for kind in status.unlisted:
-                at_ms = self._connection.scalar(
-                    sa.select(sa.func.max(table.c.at_ms)).where(
-                        table.c.host_id == host_id,
-                        table.c.at_ms <= self._at_ms,
-                        table.c.listed.op("&")(schema.KIND_BIT[kind]) != 0,
-                    )
-                )
+                at_ms = last_listing(self._connection, host_id, kind, status.last_try_at_ms or 0)
                 if at_ms is not None:
                     found[(host_id, kind)] = at_ms
         return found

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app.store import schema
+from app.store.archive import looked_at
 from app.store.engine import Store
 from app.store.moves import MOVED_AWAY
 
@@ -91,12 +92,18 @@ def gaps_between(
     if to_ms <= from_ms:
         return []
     walk = _walk(from_ms, to_ms, longest_ms, host_ids)
-    times = [from_ms, *(at for (at,) in connection.execute(walk)), to_ms]
-    return [
-        (max(at, from_ms), min(following, to_ms))
-        for at, following in pairwise(times)
-        if following - at > longest_ms
-    ]
+    times = [at for (at,) in connection.execute(walk)]
+    stretches = [(at, at) for at in (from_ms, *times, to_ms)]
+    stretches += [(a, b) for a, b in pairwise(times) if b - a <= longest_ms]
+    # Of long ago most looks stand in the archive.
+    stretches += looked_at(connection, from_ms - longest_ms, to_ms, longest_ms, host_ids)
+    found = []
+    seen_ms = from_ms
+    for begin_ms, end_ms in sorted(stretches):
+        if begin_ms - seen_ms > longest_ms:
+            found.append((seen_ms, min(begin_ms, to_ms)))
+        seen_ms = max(seen_ms, end_ms)
+    return [(begin_ms, end_ms) for begin_ms, end_ms in found if begin_ms < to_ms]
 
 
 def _walk(

@@ -6,6 +6,8 @@ commits.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 from app import clock
 from app.inventory import Definition
 from app.store import schema
+from app.store.archive import rows_before
 from app.store.building import Builder, Parsed, decoded_missing
 from app.store.engine import Store
 from app.store.looks import known_until_ms, over_at
@@ -77,7 +80,14 @@ def scans(store: Store, host_id: int, moment_ms: int | None, limit: int) -> list
     if moment_ms is not None:
         query = query.where(table.c.at_ms <= moment_ms, over_at(sa.literal(moment_ms)))
     with store.reading() as connection:
-        rows = connection.execute(query.order_by(table.c.at_ms.desc()).limit(limit)).all()
+        found: Sequence[Any] = connection.execute(
+            query.order_by(table.c.at_ms.desc()).limit(limit)
+        ).all()
+        until_ms = clock.now_ms()
+        if moment_ms is not None:
+            until_ms = known_until_ms(connection, host_id, moment_ms)
+        packed = rows_before(connection, host_id, until_ms, limit)
+    rows = sorted((*found, *packed), key=lambda row: row.at_ms, reverse=True)[:limit]
     return [
         Try(
             row.at_ms, row.took_ms, bool(row.ok), row.problem, row.sentence,

@@ -13,10 +13,13 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app.store import schema
+from app.store.archive import ArchivedDay, days_at, failures_between
 
 MISSED_TICKS = 3
 # How long it may take until a look that is over is stored, however many others wait to be.
 _STORED_WITHIN_MS = 500
+# The last good look, and the one before it.
+_GOOD = 2
 
 
 class HostLook(Struct, frozen=True):
@@ -40,27 +43,130 @@ def looks_at(
     rows = connection.execute(_looks_query(live=live), asked).all()
     times = {(row.id, at) for row in rows for at in (row.last_ms, row.ok_ms) if at is not None}
     scans = _scans(connection, times)
-    return {
-        row.id: HostLook(
-            scans[(row.id, row.last_ms)],
-            scans.get((row.id, row.ok_ms)),
-            row.failures,
-            _near(row.before_ms, scans.get((row.id, row.ok_ms))),
-            row.volumes_ms,
-            at_ms if live or row.unstored_ms is None else row.unstored_ms - 1,
+    # Today's scans are not archived.
+    archived = {} if live else days_at(connection, host_ids, at_ms)
+    found = {}
+    for row in rows:
+        times_of = _times(row)
+        day = archived.get(row.id)
+        if day is not None:
+            times_of = _with_archived(times_of, day, at_ms)
+        if times_of.last_ms is None:
+            continue
+        last = scans.get((row.id, times_of.last_ms)) or _archived(day, times_of.last_ms)
+        ok = None
+        if times_of.ok_ms is not None:
+            ok = scans.get((row.id, times_of.ok_ms)) or _archived(day, times_of.ok_ms)
+        unstored_ms = times_of.unstored_ms
+        found[row.id] = HostLook(
+            last,
+            ok,
+            0 if last.ok else _failures(connection, row.id, ok, last),
+            _near(times_of.before_ms, ok),
+            times_of.volumes_ms,
+            at_ms if live or unstored_ms is None else unstored_ms - 1,
         )
-        for row in rows
-        if row.last_ms is not None
-    }
+    return found
+
+
+class _Times(Struct, frozen=True):
+    """When the looks were that matter, as in HostLook; `unstored_ms`: when the first began that
+    was not over.
+    """
+
+    last_ms: int | None
+    ok_ms: int | None
+    before_ms: int | None
+    volumes_ms: int | None
+    unstored_ms: int | None
+
+
+def _times(row: Any) -> _Times:
+    return _Times(row.last_ms, row.ok_ms, row.before_ms, row.volumes_ms, row.unstored_ms)
+
+
+def _with_archived(rows: _Times, day: ArchivedDay, at_ms: int) -> _Times:
+    """The same of the rows and of the archived scans of the day of the moment."""
+    begun = day.before(at_ms)
+    over = begun
+    while over and not _is_over(day, over - 1, at_ms):
+        over -= 1
+    good: list[int] = []
+    volumes_ms = None
+    bit = schema.KIND_BIT["volume"]
+    for position in reversed(range(over)):
+        if day.column("ok")[position]:
+            time_ms = day.times_ms[position]
+            good.append(time_ms)
+            if volumes_ms is None and day.column("sampled")[position] & bit:
+                volumes_ms = time_ms
+        if len(good) >= _GOOD and volumes_ms is not None:
+            break
+    good = sorted({*good, *filter(None, (rows.ok_ms, rows.before_ms))}, reverse=True)
+    unstored = [day.times_ms[over]] if over < begun else []
+    return _Times(
+        _latest(rows.last_ms, day.times_ms[over - 1] if over else None),
+        good[0] if good else None,
+        good[1] if len(good) > 1 else None,
+        _latest(rows.volumes_ms, volumes_ms),
+        min((*unstored, *filter(None, (rows.unstored_ms,))), default=None),
+    )
+
+
+def _is_over(day: ArchivedDay, position: int, at_ms: int) -> bool:
+    began_ms: int = day.times_ms[position]
+    ended_ms: int = began_ms + day.column("took_ms")[position]
+    return ended_ms + _STORED_WITHIN_MS <= at_ms or began_ms == at_ms
+
+
+def _latest(one: int | None, other: int | None) -> int | None:
+    return max(filter(None, (one, other)), default=None)
+
+
+def _archived(day: ArchivedDay | None, at_ms: int) -> Any:
+    assert day is not None
+    return day.row(day.before(at_ms) - 1)
+
+
+def _failures(connection: sa.Connection, host_id: int, ok: Any, last: Any) -> int:
+    """How many looks failed in a row, up to the last."""
+    after_ms = -1 if ok is None else ok.at_ms
+    table = schema.scan
+    rows: int = (
+        connection.scalar(
+            sa.select(sa.func.count()).where(
+                table.c.host_id == host_id, table.c.at_ms > after_ms, table.c.at_ms <= last.at_ms
+            )
+        )
+        or 0
+    )
+    return rows + failures_between(connection, host_id, after_ms, last.at_ms)
 
 
 def known_until_ms(connection: sa.Connection, host_id: int, at_ms: int) -> int:
     """Up to when what is kept of a host was known at a past moment: the moment itself, or just
     before the look that was going on.
     """
-    rows = connection.execute(_looks_query(live=False), {"at_ms": at_ms, "host_ids": [host_id]})
-    row = rows.one_or_none()
-    return at_ms if row is None or row.unstored_ms is None else row.unstored_ms - 1
+    look = looks_at(connection, [host_id], at_ms, live=False).get(host_id)
+    return at_ms if look is None else look.until_ms
+
+
+def last_listing(connection: sa.Connection, host_id: int, kind: str, until_ms: int) -> int | None:
+    """The last look up to a time that could list all of a kind."""
+    table, bit = schema.scan, schema.KIND_BIT[kind]
+    found: int | None = connection.scalar(
+        sa.select(sa.func.max(table.c.at_ms)).where(
+            table.c.host_id == host_id,
+            table.c.at_ms <= until_ms,
+            table.c.listed.op("&")(bit) != 0,
+        )
+    )
+    for day in days_at(connection, [host_id], until_ms).values():
+        listed = day.column("listed")
+        last = next((n for n in reversed(range(day.before(until_ms))) if listed[n] & bit), None)
+        if last is not None:
+            return _latest(found, day.times_ms[last])
+    return found
 
 
 def _scans(connection: sa.Connection, wanted: Iterable[tuple[int, int]]) -> Mapping[Any, Any]:
@@ -112,13 +218,7 @@ def _looks_query(*, live: bool) -> sa.Select[Any]:
 
     good = scan.c.ok == 1
     measured = scan.c.sampled.op("&")(schema.KIND_BIT["volume"]) != 0
-    last, ok = newest(), newest(good)
-    failures = (
-        sa.select(sa.func.count())
-        .where(mine, scan.c.at_ms > sa.func.coalesce(ok, -1))
-        .correlate(host)
-        .scalar_subquery()
-    )
+    last = newest()
     unstored = (
         sa.select(sa.func.min(scan.c.at_ms))
         .where(begun, scan.c.at_ms > sa.func.coalesce(last, -1))
@@ -128,9 +228,8 @@ def _looks_query(*, live: bool) -> sa.Select[Any]:
     return sa.select(
         host.c.id,
         last.label("last_ms"),
-        ok.label("ok_ms"),
+        newest(good).label("ok_ms"),
         newest(good, offset=1).label("before_ms"),
         newest(good, measured).label("volumes_ms"),
-        failures.label("failures"),
         (sa.null() if live else unstored).label("unstored_ms"),
     ).where(host.c.id.in_(sa.bindparam("host_ids", expanding=True)))

@@ -13,12 +13,15 @@ from msgspec import Struct
 from app import clock
 from app.settings import Settings
 from app.store import keyframes, schema, tiers
+from app.store.archive import archive, day_id
 from app.store.engine import Store
 from app.store.slices import Sliced
 
 # How long one transaction may take: a scan that is ready waits as long.
 _BUSY_S = 0.04
 _FIRST_WIDTH_MS = 5 * 60_000
+# So many scans of a day are not worth packing.
+_FEW_SCANS = 12
 _LONGEST_WIDTH_MS = 28 * tiers.DAY_MS
 
 
@@ -63,6 +66,7 @@ class Retention(Sliced):
         # A clock that runs ahead while nothing is scanned must not make everything old.
         now_ms = min(now_ms, newest_ms)
         yield from self._samples(now_ms - self._lengths.recent_ms)
+        yield from self._scans((now_ms - self._lengths.minutes_ms) // tiers.DAY_MS)
         for tier in tiers.TIERS:
             yield from self._chunks(tier, (now_ms - self._lengths.of(tier)) // tiers.DAY_MS)
         yield from self._keyframes((now_ms - self._lengths.hours_ms) // tiers.DAY_MS)
@@ -128,6 +132,16 @@ class Retention(Sliced):
             tiers.move_horizon(connection, tier.name, before_day * tiers.DAY_MS)
         yield
 
+    def _scans(self, before_day: int) -> Iterator[None]:
+        """Pack the scans of days before one into the archive, where their samples have gone."""
+        with self._store.reading() as connection:
+            samples_day = tiers.horizon_ms(connection, "recent") // tiers.DAY_MS
+            due = _scan_days(connection, min(before_day, samples_day - 1))
+        for host_id, day in due:
+            with self._store.writing() as connection:
+                archive(connection, host_id, day)
+            yield
+
     def _keyframes(self, before_day: int) -> Iterator[None]:
         """Delete the keyframes of days before one: they are kept as long as the hours are."""
         table = schema.keyframe
@@ -155,6 +169,35 @@ class Retention(Sliced):
                     connection.execute(sa.delete(table).where(table.c.day == day))
                     tiers.move_horizon(connection, "1d", (tiers.day_number(day) + 1) * tiers.DAY_MS)
                 yield
+
+
+def _scan_days(connection: sa.Connection, before_day: int) -> list[tuple[int, int]]:
+    """The hosts' days before one whose scans are to be packed: those that are compacted whole,
+    whose changes are told, and that have more than a few.
+    """
+    scan, done, packed = schema.scan, schema.compacted, schema.scan_day
+    day = scan.c.at_ms // tiers.DAY_MS
+    held = sa.select(schema.entity.c.host_id).where(
+        schema.entity.c.id.in_(sa.select(schema.not_compacted.c.entity))
+    )
+    query = (
+        sa.select(scan.c.host_id, day.label("day"))
+        .join(done, done.c.host_id == scan.c.host_id)
+        .where(
+            scan.c.at_ms < before_day * tiers.DAY_MS,
+            scan.c.at_ms < done.c.before_day * tiers.DAY_MS,
+            scan.c.host_id.not_in(held),
+            scan.c.host_id.not_in(sa.select(schema.change_walk.c.host_id)),
+        )
+        .group_by(scan.c.host_id, day)
+        .having(sa.func.count() > _FEW_SCANS)
+    )
+    archived = set(connection.execute(sa.select(packed.c.id)).scalars())
+    return [
+        (host_id, number)
+        for host_id, number in connection.execute(query)
+        if day_id(host_id, number) not in archived
+    ]
 
 
 def _first_sample_ms(connection: sa.Connection) -> int | None:

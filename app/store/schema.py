@@ -94,6 +94,22 @@ sa.Index("scan_host_at", scan.c.host_id, scan.c.at_ms, unique=True)
 sa.Index("scan_host_ok_at", scan.c.host_id, scan.c.ok, scan.c.at_ms)
 sa.Index("scan_at", scan.c.at_ms)
 
+# Blobs of app/store/archive: the scans of a day of long ago, but for a few; the id says of which
+# host and day. From its first scan to its last none were further apart than widest_ms.
+scan_day = sa.Table(
+    "scan_day",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("from_ms", Wide, nullable=False),
+    sa.Column("until_ms", Wide, nullable=False),
+    sa.Column("widest_ms", Wide, nullable=False),
+    sa.Column("good", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+sa.Index("scan_day_until", scan_day.c.until_ms)
+
 entity = sa.Table(
     "entity",
     metadata,

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from app.inventory import KindName
 from app.metrics import Metric
 from app.store import schema, tiers
+from app.store.archive import good_times
 from app.store.engine import Store
 from app.store.raw import MISSED_TICKS, Object, facts_between, samples_between
 from app.store.rollup import Column, Rolled, merge, roll
@@ -295,14 +296,8 @@ def _seen_by_scans(
     connection: sa.Connection, host_id: int, from_ms: int, to_ms: int
 ) -> list[tuple[int, int]]:
     """The good scans of a host: from when to when each of them tells that it was seen."""
-    table = schema.scan
-    query = (
-        sa.select(table.c.at_ms)
-        .where(table.c.host_id == host_id, table.c.ok == 1)
-        .where(table.c.at_ms >= from_ms, table.c.at_ms < to_ms)
-        .order_by(table.c.at_ms)
-    )
-    return [(at_ms, at_ms) for at_ms in connection.execute(query).scalars()]
+    times = good_times(connection, host_id, from_ms, to_ms)
+    return [(at_ms, at_ms) for at_ms in times]
 
 
 def _seen_by_buckets(

@@ -36,6 +36,18 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "scan_day",
+        sa.Column("id", Wide, primary_key=True),
+        sa.Column("from_ms", Wide, nullable=False),
+        sa.Column("until_ms", Wide, nullable=False),
+        sa.Column("widest_ms", Wide, nullable=False),
+        sa.Column("good", sa.Integer, nullable=False),
+        sa.Column("failed", sa.Integer, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_index("scan_day_until", "scan_day", ["until_ms"])
+    op.create_table(
         "keyframe",
         sa.Column("id", Wide, primary_key=True),
         sa.Column("body", sa.LargeBinary, nullable=False),

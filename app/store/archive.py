@@ -1,0 +1,272 @@
+"""The archive of scans: of days long past the rows of scans, packed together, nothing lost.
+
+There are millions of scans in a year, nearly all of which found nothing new. Of each day of a host
+a few rows stay in the table (what the days after it ask for, what found something, where it began
+or ceased to answer); the others stand in one blob. Whoever asks what was looked at, long ago, asks
+here as well.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from app.errors import StoreError
+from app.store import schema
+from app.store.codec import Vector, deflated, inflated, pack, unpack
+
+DAY_MS = 86_400_000
+_VERSION = 1
+_TEXTS = ("problem", "sentence", "detail", "missing")
+_NUMBERS = (
+    "at_ms", "took_ms", "ok", "rpc_count", "clock_stepped", "interval_ms", "next_at_ms", "listed",
+    "sampled", "changes",
+)  # fmt: skip
+# Told by how much later than the scan itself they are.
+_SINCE = ("next_at_ms",)
+
+
+class ScanRow(Struct, frozen=True):
+    """A row of the table of scans, without its id and host."""
+
+    at_ms: int
+    took_ms: int
+    ok: int
+    rpc_count: int | None
+    clock_stepped: int
+    interval_ms: int
+    next_at_ms: int | None
+    listed: int
+    sampled: int
+    changes: int
+    problem: str | None
+    sentence: str | None
+    detail: str | None
+    missing: str | None
+
+
+class _Texts(Struct, array_like=True, frozen=True):
+    """Texts, each once, and which of them each row has: 0 for none."""
+
+    texts: tuple[str, ...]
+    which: Vector
+
+
+class _Day(Struct, array_like=True, frozen=True):
+    version: int
+    numbers: dict[str, Vector]
+    texts: dict[str, _Texts]
+
+
+class ArchivedDay:
+    """The archived scans of a day of a host, in the order of time; read as far as is asked."""
+
+    def __init__(self, blob: bytes) -> None:
+        """Raises StoreError for a damaged blob."""
+        self._day = inflated(blob, _Day)
+        if self._day.version != _VERSION:
+            raise StoreError(f"Archived scans have version {self._day.version}, of another npvirt.")
+        self._columns: dict[str, Sequence[int | None]] = {}
+        self.times_ms = self.column("at_ms")
+
+    def column(self, name: str) -> Any:
+        """The values of a column of numbers."""
+        if name not in self._columns:
+            values: list[int | None] = [
+                value - 1 if value else None for value in unpack(self._day.numbers[name])
+            ]
+            if name in _SINCE:
+                values = [
+                    None if value is None else value + at_ms
+                    for value, at_ms in zip(values, self.times_ms, strict=True)
+                ]
+            self._columns[name] = values
+        return self._columns[name]
+
+    def row(self, position: int) -> ScanRow:
+        """One of the scans."""
+        numbers = {name: self.column(name)[position] for name in _NUMBERS}
+        texts: dict[str, Any] = {}
+        for name in _TEXTS:
+            found = self._day.texts.get(name)
+            which = unpack(found.which)[position] if found else 0
+            texts[name] = found.texts[which - 1] if found and which else None
+        return ScanRow(**numbers, **texts)
+
+    def before(self, at_ms: int) -> int:
+        """How many of the scans began at `at_ms` or before."""
+        return bisect_right(self.times_ms, at_ms)
+
+
+def encode(rows: Sequence[Any]) -> bytes:
+    """The blob of rows of the table, which are in the order of time."""
+    numbers = {}
+    for name in _NUMBERS:
+        values = [getattr(row, name) for row in rows]
+        if name in _SINCE:
+            values = [
+                None if value is None else max(0, value - row.at_ms)
+                for value, row in zip(values, rows, strict=True)
+            ]
+        numbers[name] = pack([0 if value is None else value + 1 for value in values])
+    texts = {}
+    for name in _TEXTS:
+        found = [getattr(row, name) for row in rows]
+        distinct = {text: place for place, text in enumerate(dict.fromkeys(filter(None, found)), 1)}
+        if distinct:
+            which = [distinct[text] if text else 0 for text in found]
+            texts[name] = _Texts(tuple(distinct), pack(which))
+    return deflated(_Day(_VERSION, numbers, texts))
+
+
+def day_id(host_id: int, day: int) -> int:
+    """The id of a host's day (since 1970)."""
+    return (host_id << 32) | day
+
+
+def stays(rows: Sequence[Any]) -> set[int]:
+    """The times of those of a day's scans that stay in the table: what the days after it ask for,
+    what found something, and where the host began or ceased to answer.
+    """
+    kept = {row.at_ms for row in rows if row.changes}
+    kept |= {row.at_ms for before, row in pairwise(rows) if before.ok != row.ok}
+    kept |= {row.at_ms for row in (*rows[:1], *rows[-1:])}
+    good = [row for row in rows if row.ok]
+    kept |= {row.at_ms for row in good[-2:]}
+    for bit in schema.KIND_BIT.values():
+        for column in ("listed", "sampled"):
+            having = (row.at_ms for row in reversed(rows) if getattr(row, column) & bit)
+            last = next(having, None)
+            if last is not None:
+                kept.add(last)
+    return kept
+
+
+def archive(connection: sa.Connection, host_id: int, day: int) -> None:
+    """Pack a host's day of scans; in a write transaction. A day that is packed stays as it is."""
+    scan, table = schema.scan, schema.scan_day
+    mine = (
+        scan.c.host_id == host_id,
+        scan.c.at_ms >= day * DAY_MS,
+        scan.c.at_ms < (day + 1) * DAY_MS,
+    )
+    rows = connection.execute(sa.select(scan).where(*mine).order_by(scan.c.at_ms)).all()
+    kept = stays(rows)
+    packed = [row for row in rows if row.at_ms not in kept]
+    if not packed:
+        return
+    connection.execute(
+        sa.insert(table).values(
+            id=day_id(host_id, day),
+            from_ms=rows[0].at_ms,
+            until_ms=rows[-1].at_ms,
+            widest_ms=max(b.at_ms - a.at_ms for a, b in pairwise(rows)),
+            good=sum(row.ok for row in packed),
+            failed=sum(not row.ok for row in packed),
+            body=encode(packed),
+        )
+    )
+    connection.execute(sa.delete(scan).where(*mine, scan.c.at_ms.not_in(kept)))
+
+
+def days_at(
+    connection: sa.Connection, host_ids: Iterable[int], at_ms: int
+) -> dict[int, ArchivedDay]:
+    """By host, the archive of the day of a moment; of those that have one."""
+    table = schema.scan_day
+    ids = [day_id(host_id, at_ms // DAY_MS) for host_id in host_ids]
+    query = sa.select(table.c.id, table.c.body).where(table.c.id.in_(ids))
+    return {number >> 32: ArchivedDay(body) for number, body in connection.execute(query)}
+
+
+def failures_between(connection: sa.Connection, host_id: int, after_ms: int, to_ms: int) -> int:
+    """How many archived looks at a host failed after a time and up to another."""
+    table = schema.scan_day
+    first, last = max(0, after_ms // DAY_MS), to_ms // DAY_MS
+    query = sa.select(table).where(
+        table.c.id.between(day_id(host_id, first), day_id(host_id, last)), table.c.failed > 0
+    )
+    count = 0
+    for row in connection.execute(query):
+        if row.from_ms > after_ms and row.until_ms <= to_ms:
+            count += row.failed
+            continue
+        day = ArchivedDay(row.body)
+        count += sum(
+            not ok and after_ms < at_ms <= to_ms
+            for at_ms, ok in zip(day.times_ms, day.column("ok"), strict=True)
+        )
+    return count
+
+
+def rows_before(connection: sa.Connection, host_id: int, at_ms: int, limit: int) -> list[ScanRow]:
+    """The last archived looks at a host up to a moment, newest first, of as many days as it takes
+    for `limit` of them.
+    """
+    table = schema.scan_day
+    ids = table.c.id.between(day_id(host_id, 0), day_id(host_id, at_ms // DAY_MS))
+    query = sa.select(table.c.body).where(ids).order_by(table.c.id.desc())
+    found: list[ScanRow] = []
+    for body in connection.execute(query).scalars():
+        day = ArchivedDay(body)
+        positions = range(day.before(at_ms))[: -limit - 1 : -1]
+        found += [day.row(position) for position in positions]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def good_times(connection: sa.Connection, host_id: int, from_ms: int, to_ms: int) -> list[int]:
+    """When a host was looked at and answered, from `from_ms` on and before `to_ms`: by the rows
+    of scans and the archive.
+    """
+    scan, table = schema.scan, schema.scan_day
+    rows = (
+        sa.select(scan.c.at_ms)
+        .where(scan.c.host_id == host_id, scan.c.ok == 1)
+        .where(scan.c.at_ms >= from_ms, scan.c.at_ms < to_ms)
+    )
+    times = list(connection.execute(rows).scalars())
+    ids = table.c.id.between(
+        day_id(host_id, max(0, from_ms // DAY_MS)), day_id(host_id, max(0, (to_ms - 1) // DAY_MS))
+    )
+    for body in connection.execute(sa.select(table.c.body).where(ids)).scalars():
+        day = ArchivedDay(body)
+        times += [
+            at_ms
+            for at_ms, ok in zip(day.times_ms, day.column("ok"), strict=True)
+            if ok and from_ms <= at_ms < to_ms
+        ]
+    return sorted(times)
+
+
+def looked_at(
+    connection: sa.Connection,
+    from_ms: int,
+    to_ms: int,
+    longest_ms: int,
+    host_ids: Collection[int] | None,
+) -> Iterator[tuple[int, int]]:
+    """Stretches of archived looks at any of the hosts between two times: within each, no two looks
+    are further apart than `longest_ms`.
+    """
+    table = schema.scan_day
+    query = sa.select(table).where(table.c.until_ms >= from_ms, table.c.from_ms <= to_ms)
+    if host_ids is not None:
+        query = query.where(table.c.id.op(">>")(32).in_(host_ids))
+    for row in connection.execute(query):
+        if row.widest_ms <= longest_ms:
+            yield row.from_ms, row.until_ms
+            continue
+        yield from ((at_ms, at_ms) for at_ms in ArchivedDay(row.body).times_ms)
+
+
+def archived_days(connection: sa.Connection) -> Mapping[int, int]:
+    """By host, the last of its days that is archived."""
+    table = schema.scan_day
+    host_id = table.c.id.op(">>")(32)
+    query = sa.select(host_id, sa.func.max(table.c.id)).group_by(host_id)
+    return {host: number & 0xFFFFFFFF for host, number in connection.execute(query)}
