@@ -14,6 +14,7 @@ from app.store.engine import Store
 from app.store.raw import Object
 from app.store.record import Recorder
 from app.store.series import WIDTHS_MS, Found, find_object, gaps_of, nice_width_ms, series
+from app.store.tiers import move_horizon
 from tests.storing import a_host
 
 UUID = "00000000-0000-4000-8000-000000000001"
@@ -186,21 +187,35 @@ def test_the_coarsest_tier_that_fits_is_read(told: Told) -> None:
 
 
 def test_what_is_older_than_every_chunk_is_told_by_its_days(told: Told) -> None:
+    kept = ("1m", "10m", "1h")
     with told.store.writing() as connection:
-        connection.exec_driver_sql("SAVEPOINT whole")
-        connection.exec_driver_sql(f"DELETE FROM chunk WHERE (id & {(1 << 30) - 1}) < {20_502}")
-        try:
-            from app.store.series import _Reading
-
-            found = _Reading(
-                connection, told.domain, [MEMORY], FIRST_MS, FIRST_MS + 3 * DAY_MS
-            ).read(100)
-        finally:
-            connection.exec_driver_sql("ROLLBACK TO whole")
+        for tier in kept:
+            move_horizon(connection, tier, FIRST_MS + 2 * DAY_MS)
+    try:
+        found = told.read(FIRST_MS, FIRST_MS + 3 * DAY_MS, 100)
+    finally:
+        with told.store.writing() as connection:
+            for tier in kept:
+                move_horizon(connection, tier, 0)
     assert (found.tier, found.width_ms) == ("1d", DAY_MS)
     assert len(found.starts_ms) == 3
     seen = [value for _, _, value in _seen(told, FIRST_MS, FIRST_MS + DAY_MS)]
     assert found.lines["memory_bytes"].average[0] == pytest.approx(sum(seen) / len(seen))
+
+
+def test_a_tier_whose_beginning_is_gone_gives_way_to_a_coarser_one(told: Told) -> None:
+    with told.store.writing() as connection:
+        move_horizon(connection, "recent", FIRST_MS + 2 * DAY_MS)
+        move_horizon(connection, "1m", FIRST_MS + DAY_MS)
+    try:
+        older = told.read(FIRST_MS, FIRST_MS + 6 * HOUR_MS, 2000)
+        newer = told.read(FIRST_MS + DAY_MS, FIRST_MS + DAY_MS + 6 * HOUR_MS, 2000)
+    finally:
+        with told.store.writing() as connection:
+            for tier in ("recent", "1m"):
+                move_horizon(connection, tier, 0)
+    assert (older.tier, older.width_ms) == ("10m", 10 * MINUTE_MS)
+    assert newer.tier == "1m"
 
 
 def test_widths_fit_into_each_other_and_into_the_tiers() -> None:

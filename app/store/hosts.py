@@ -44,6 +44,11 @@ def list_hosts(store: Store) -> list[HostRecord]:
         return [host_record(row) for row in connection.execute(query)]
 
 
+def every_host_id(connection: sa.Connection) -> list[int]:
+    """The ids of all hosts that there ever were."""
+    return list(connection.execute(sa.select(schema.host.c.id)).scalars())
+
+
 def get_host(store: Store, slug: str) -> HostRecord:
     """The host of that name; raises NotFound."""
     with store.reading() as connection:

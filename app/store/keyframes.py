@@ -5,7 +5,7 @@ counters what they counted a second. Lists are drawn from them once the samples 
 a look at the chunks of every object. Rates are kept to three significant digits.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -111,6 +111,27 @@ def decode(kind: KindName, blob: bytes, hour: int) -> dict[int, Measured]:
     except (ValueError, IndexError) as error:
         raise StoreError(f"A keyframe of the store is damaged: {error}.") from None
     return dict(_measured(kind, entity_ids, columns))
+
+
+class Day(Struct, frozen=True):
+    """Series of all objects of a blob over its day: `values[name][hour * len(entity_ids) + n]` is
+    one more than that of the n-th object, 0 where it is unknown.
+    """
+
+    entity_ids: Sequence[int]
+    values: Mapping[str, Sequence[int]]
+
+
+def decode_day(blob: bytes, names: Collection[str]) -> Day:
+    """Some series of a blob, all hours of them; raises StoreError for a damaged blob."""
+    keyframe = inflated(blob, _Keyframe)
+    if keyframe.version != _VERSION:
+        raise StoreError(f"A keyframe has version {keyframe.version}, made by another npvirt.")
+    try:
+        found = {one.name: unpack(one.vector) for one in keyframe.series if one.name in names}
+        return Day(unpack(keyframe.entities), found)
+    except (ValueError, IndexError) as error:
+        raise StoreError(f"A keyframe of the store is damaged: {error}.") from None
 
 
 def _measured(

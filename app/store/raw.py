@@ -23,7 +23,7 @@ from app.store.rollup import Samples, usable_intervals
 # Two samples further apart than so many of the planned intervals have a gap between them.
 MISSED_TICKS = 3
 # What never falls while the same host or the same run of a domain counts.
-_CLOCK = {"host": "cpu_idle_ns", "domain": "cpu_time_ns"}
+CLOCK = {"host": "cpu_idle_ns", "domain": "cpu_time_ns"}
 
 
 class Object(Struct, frozen=True):
@@ -156,7 +156,7 @@ def _samples(
         return Samples([], [], {one.name: (one.type, []) for one in series})
     times, _, intervals, *columns = zip(*rows, strict=True)
     by_name = dict(zip(schema.sample_columns(KIND_BY_NAME[kind]), columns, strict=True))
-    clock = _CLOCK.get(kind)
+    clock = CLOCK.get(kind)
     return Samples(
         times,
         _elapsed(times, intervals, facts, by_name[clock] if clock else (), known),

@@ -111,8 +111,7 @@ class _Reading:
         if self._wanted.kind == "volume":
             # It is measured every few minutes only.
             return self._buckets(nice_width_ms(max(span_ms / points, HOURS.width_ms)))
-        oldest_ms = oldest_sample_ms(self._connection, self._wanted.kind)
-        has_samples = self._from_ms >= min(oldest_ms, self._chunked_to_ms)
+        has_samples = self._from_ms >= tiers.horizon_ms(self._connection, "recent")
         if has_samples and span_ms <= points * self._interval_ms:
             return self._samples()
         # Scans do not come to the second, so that a bucket of one interval is empty at times.
@@ -146,7 +145,7 @@ class _Reading:
 
     def _buckets(self, width_ms: int) -> Found:
         width_ms, tier = self._choose(width_ms)
-        if tier is None and self._is_older_than_chunks():
+        if tier is None and self._from_ms < self._chunked_to_ms:
             return self._days(max(width_ms, DAY_MS))
         rolled = self._whole(tier, width_ms)
         first = self._from_ms // width_ms
@@ -166,30 +165,21 @@ class _Reading:
         if self._from_ms >= self._chunked_to_ms:
             return width_ms, None
         kept = tiers.tiers_of(self._wanted.kind)
-        first = {tier: self._first_ms(tier) for tier in kept}
-        known = [at_ms for at_ms in first.values() if at_ms is not None]
-        if not known or self._is_older_than_chunks():
-            return width_ms, None
-        wanted_ms = max(self._from_ms, min(known))
-        for tier in reversed(kept):
-            at_ms = first[tier]
-            if width_ms % tier.width_ms == 0 and at_ms is not None and at_ms <= wanted_ms:
+        whole = [tier for tier in kept if self._is_whole(tier)]
+        for tier in reversed(whole):
+            if width_ms % tier.width_ms == 0:
                 return width_ms, tier
-        for tier in kept:
-            at_ms = first[tier]
-            if tier.width_ms > width_ms and at_ms is not None and at_ms <= wanted_ms:
+        for tier in whole:
+            if tier.width_ms > width_ms:
                 return nice_width_ms(tier.width_ms), tier
         return width_ms, None
 
-    def _first_ms(self, tier: Tier) -> int | None:
-        """When the chunks of a tier begin that the object has; None: it has none."""
-        table = schema.chunk
-        low = tiers.chunk_id(self._wanted.entity_id, tier, 0)
-        query = sa.select(sa.func.min(table.c.id)).where(
-            table.c.id >= low, table.c.id < low + (1 << 30)
-        )
-        number: int | None = self._connection.scalar(query)
-        return None if number is None else (number - low) * DAY_MS
+    def _is_whole(self, tier: Tier) -> bool:
+        """Whether a tier holds all that was seen of the object in the stretch."""
+        table = schema.entity
+        query = sa.select(table.c.first_seen_ms).where(table.c.id == self._wanted.entity_id)
+        first_ms = max(self._from_ms, int(self._connection.scalar(query) or 0))
+        return first_ms >= tiers.horizon_ms(self._connection, tier.name)
 
     def _whole(self, tier: Tier | None, width_ms: int) -> Rolled:
         """All that is known, in buckets of `width_ms`, the first and the last of them whole."""
@@ -206,17 +196,6 @@ class _Reading:
         return merge(kept, width_ms // tier.width_ms) if kept else Rolled([], {})
 
     # --- days -----------------------------------------------------------------------------
-
-    def _is_older_than_chunks(self) -> bool:
-        """Whether the stretch begins where the object was measured and no chunk is left."""
-        oldest_ms = self._first_ms(tiers.tiers_of(self._wanted.kind)[-1])
-        if oldest_ms is None or self._from_ms >= oldest_ms:
-            return False
-        table = schema.entity
-        query = sa.select(table.c.first_seen_ms).where(table.c.id == self._wanted.entity_id)
-        seen_ms = int(self._connection.scalar(query) or 0)
-        # Rows of days are kept for longer than the coarsest chunks.
-        return max(self._from_ms, seen_ms) + DAY_MS < oldest_ms
 
     def _days(self, width_ms: int) -> Found:
         """Out of the rows of the days alone: what is older than every tier."""
@@ -266,11 +245,6 @@ def chunked_to_ms(connection: sa.Connection, host_id: int) -> int:
     table = schema.compacted
     query = sa.select(table.c.before_day).where(table.c.host_id == host_id)
     return int(connection.scalar(query) or 0) * DAY_MS
-
-
-def oldest_sample_ms(connection: sa.Connection, kind: KindName) -> int:
-    """The time of the oldest sample of a kind that is kept as it was measured; 0 if none is."""
-    return int(connection.scalar(sa.select(sa.func.min(schema.samples[kind].c.ts))) or 0)
 
 
 def gaps_of(

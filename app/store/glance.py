@@ -1,0 +1,247 @@
+"""Many objects at a glance: one coarse series of every object of a kind on some hosts.
+
+For sparklines, for what the VMs of a host take of it, and for the fleet. Reads only. Recent
+stretches come out of the scans at the edges of the buckets: what a counter says at two edges is
+its exact mean between them, whatever lies between; a gauge is told as it was at the end of its
+bucket. Where samples are gone the keyframes tell the mean of each hour. What was not seen is None.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from app.inventory import KindName
+from app.metrics import Metric, Series, series_of
+from app.store import keyframes, schema, tiers
+from app.store.raw import CLOCK, MISSED_TICKS
+
+Values = dict[int, list[float | None]]
+_DAY_MS = tiers.DAY_MS
+_HOUR_MS = keyframes.HOUR_MS
+# So many times fit into one statement.
+_TIMES = 400
+
+
+class Buckets(Struct, frozen=True):
+    """`count` buckets of `width_ms` from `from_ms` on."""
+
+    from_ms: int
+    width_ms: int
+    count: int
+
+    @property
+    def to_ms(self) -> int:
+        """Where the last one ends."""
+        return self.from_ms + self.width_ms * self.count
+
+    def nothing(self) -> list[float | None]:
+        """A value for each: unknown."""
+        return [None] * self.count
+
+
+class Edge(Struct, frozen=True):
+    """The last good scan of a host in a bucket, and the time between its scans then."""
+
+    at_ms: int
+    interval_ms: int
+
+
+def glance(
+    connection: sa.Connection, metric: Metric, host_ids: Collection[int], buckets: Buckets
+) -> Values:
+    """By object, the metric in each bucket, in its unit but not divided by CPUs: `cpu` is how many
+    CPUs were busy. Buckets of less than an hour are told only where the samples are kept. Raises
+    StoreError for a damaged keyframe.
+    """
+    if not host_ids:
+        return {}
+    recent_ms = tiers.horizon_ms(connection, "recent")
+    if buckets.from_ms - buckets.width_ms >= recent_ms:
+        return _by_samples(connection, metric, host_ids, buckets)
+    return _by_keyframes(connection, metric, host_ids, buckets)
+
+
+def edges_of(
+    connection: sa.Connection, host_ids: Collection[int], buckets: Buckets
+) -> dict[int, dict[int, Edge]]:
+    """By host and bucket (-1: the one before the first) its last good scan."""
+    table = schema.scan
+    number = (table.c.at_ms - buckets.from_ms + buckets.width_ms) / buckets.width_ms
+    bucket = sa.cast(number, sa.Integer).label("bucket")
+    query = (
+        sa.select(
+            table.c.host_id, bucket, sa.func.max(table.c.at_ms), sa.func.max(table.c.interval_ms)
+        )
+        .where(table.c.host_id.in_(host_ids), table.c.ok == 1)
+        .where(table.c.at_ms >= buckets.from_ms - buckets.width_ms)
+        .where(table.c.at_ms < buckets.to_ms)
+        .group_by(table.c.host_id, bucket)
+    )
+    found: dict[int, dict[int, Edge]] = {}
+    for host_id, position, at_ms, interval_ms in connection.execute(query):
+        found.setdefault(host_id, {})[position - 1] = Edge(at_ms, interval_ms)
+    return found
+
+
+# --- out of samples ----------------------------------------------------------------------------
+
+
+def _by_samples(
+    connection: sa.Connection, metric: Metric, host_ids: Collection[int], buckets: Buckets
+) -> Values:
+    edges = edges_of(connection, host_ids, buckets)
+    series, clock = _series(metric), CLOCK.get(metric.kind)
+    value_of, names = _reader(series), _columns(series, clock)
+    times = sorted({edge.at_ms for mine in edges.values() for edge in mine.values()})
+    read = _read(connection, metric.kind, host_ids, times, names)
+    found: Values = {}
+    for host_id, mine in edges.items():
+        for place in range(buckets.count):
+            now, before = mine.get(place), mine.get(place - 1)
+            if now is None:
+                continue
+            earlier = read.get((host_id, before.at_ms), {}) if before is not None else {}
+            for entity_id, row in read.get((host_id, now.at_ms), {}).items():
+                if series.type == "gauge":
+                    value = value_of(row)
+                    told = None if value is None else value * metric.scale
+                else:
+                    told = _rate(row, earlier.get(entity_id), now, before, buckets, value_of, clock)
+                    told = None if told is None else told * metric.scale
+                if told is not None:
+                    found.setdefault(entity_id, buckets.nothing())[place] = told
+    return found
+
+
+def _rate(
+    row: Mapping[str, int | None],
+    earlier: Mapping[str, int | None] | None,
+    now: Edge,
+    before: Edge | None,
+    buckets: Buckets,
+    value_of: Callable[[Mapping[str, int | None]], int | None],
+    clock: str | None,
+) -> float | None:
+    """What a counter counted a second between two edges; None across a restart or a gap."""
+    if earlier is None or before is None:
+        return None
+    elapsed_ms = now.at_ms - before.at_ms
+    if elapsed_ms > buckets.width_ms + MISSED_TICKS * now.interval_ms:
+        return None
+    old, new = value_of(earlier), value_of(row)
+    if old is None or new is None or new < old:
+        return None
+    if clock is not None:
+        ticked, ticks = earlier.get(clock), row.get(clock)
+        if ticked is not None and ticks is not None and ticks < ticked:
+            return None
+    return (new - old) * 1000 / elapsed_ms
+
+
+def _read(
+    connection: sa.Connection,
+    kind: KindName,
+    host_ids: Collection[int],
+    times: Sequence[int],
+    names: Sequence[str],
+) -> dict[tuple[int, int], dict[int, Mapping[str, int | None]]]:
+    """By host and time, and then by object, the columns `names` of its sample."""
+    entity, table = schema.entity, schema.samples[kind]
+    mine = sa.select(entity.c.id, entity.c.host_id).where(
+        entity.c.kind == kind, entity.c.host_id.in_(host_ids)
+    )
+    host_of = {row.id: row.host_id for row in connection.execute(mine)}
+    found: dict[tuple[int, int], dict[int, Mapping[str, int | None]]] = {}
+    columns = [table.c[name] for name in names]
+    for start in range(0, len(times), _TIMES):
+        query = sa.select(table.c.ts, table.c.entity, *columns).where(
+            table.c.ts.in_(times[start : start + _TIMES])
+        )
+        for at_ms, entity_id, *values in connection.execute(query).all():
+            host_id = host_of.get(entity_id)
+            if host_id is not None:
+                row = dict(zip(names, values, strict=True))
+                found.setdefault((host_id, at_ms), {})[entity_id] = row
+    return found
+
+
+def _series(metric: Metric) -> Series:
+    return next(one for one in series_of(metric.kind) if one.name == metric.series)
+
+
+def _columns(series: Series, clock: str | None) -> list[str]:
+    """The columns of a sample that a series is made of, and the clock's."""
+    return list(dict.fromkeys([*(series.inputs or (series.name,)), *([clock] if clock else [])]))
+
+
+def _reader(series: Series) -> Callable[[Mapping[str, int | None]], int | None]:
+    """Gives the value of a series out of the columns that it is made of."""
+    name, of, inputs = series.name, series.of, series.inputs
+    if of is None:
+        return lambda row: row.get(name)
+    derive = of
+    return lambda row: derive(*(row.get(one) for one in inputs))
+
+
+# --- out of keyframes --------------------------------------------------------------------------
+
+
+def _by_keyframes(
+    connection: sa.Connection, metric: Metric, host_ids: Collection[int], buckets: Buckets
+) -> Values:
+    days = range(buckets.from_ms // _DAY_MS, (buckets.to_ms - 1) // _DAY_MS + 1)
+    numbers = {
+        keyframes.keyframe_id(host_id, metric.kind, day): day
+        for host_id in host_ids
+        for day in days
+    }
+    series = _series(metric)
+    value_of, names = _reader(series), _columns(series, None)
+    sums: dict[int, tuple[list[float], list[int]]] = {}
+    table = schema.keyframe
+    ids = list(numbers)
+    for start in range(0, len(ids), _TIMES):
+        query = sa.select(table.c.id, table.c.body).where(
+            table.c.id.in_(ids[start : start + _TIMES])
+        )
+        for number, body in connection.execute(query):
+            day = keyframes.decode_day(body, names)
+            _add_day(day, numbers[number], names, value_of, buckets, sums)
+    scale = metric.scale
+    return {
+        entity_id: [
+            None if not many else total / many * scale
+            for total, many in zip(totals, counts, strict=True)
+        ]
+        for entity_id, (totals, counts) in sums.items()
+    }
+
+
+def _add_day(
+    day: keyframes.Day,
+    number: int,
+    names: Sequence[str],
+    value_of: Callable[[Mapping[str, int | None]], int | None],
+    buckets: Buckets,
+    sums: dict[int, tuple[list[float], list[int]]],
+) -> None:
+    width = len(day.entity_ids)
+    for hour in range(keyframes.HOURS):
+        at_ms = number * _DAY_MS + hour * _HOUR_MS
+        place = (at_ms - buckets.from_ms) // buckets.width_ms
+        if not 0 <= place < buckets.count:
+            continue
+        for position, entity_id in enumerate(day.entity_ids):
+            row = {
+                name: (value - 1 if (value := day.values[name][hour * width + position]) else None)
+                for name in names
+                if name in day.values
+            }
+            told = value_of(row)
+            if told is not None:
+                totals, counts = sums.setdefault(
+                    entity_id, ([0.0] * buckets.count, [0] * buckets.count)
+                )
+                totals[place] += told
+                counts[place] += 1
