@@ -33,7 +33,8 @@ _OPEN = frozenset(
 )  # fmt: skip
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
-     "/changes", "/domains", "/go", "/help", "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
+     "/changes", "/compare", "/domains", "/go", "/help", "/hosts", "/hosts/<slug>",
+     "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
      "/interfaces", "/jobs", "/logout", "/networks", "/overview", "/pools", "/ribbon", "/series",
      "/volumes")
@@ -234,7 +235,11 @@ def test_a_limited_reader_sees_nothing_of_other_hosts(web: Web) -> None:
     for rule in _rules(web):
         if "GET" not in (rule.methods or ()) or rule.arguments or rule.rule in _OPEN:
             continue
-        past = f"?at={rfc3339(now_ms() - 30_000)}" if rule.rule.startswith("/ui/since/") else ""
+        past = (
+            f"?at={rfc3339(now_ms() - 30_000)}"
+            if rule.rule.startswith(("/ui/since/", "/api/v1/compare"))
+            else ""
+        )
         answer = web.client.get(rule.rule + (past or _TOLD.get(rule.rule, "")))
         if answer.status_code != 200:
             assert answer.status_code == 403, rule.rule

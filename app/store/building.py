@@ -107,7 +107,11 @@ class Builder:
         query = query.where(sa.or_(gone.is_(None), gone > self._at_ms))
         if self._moment_ms is None:
             query = query.where(gone.is_(None))
-        return [host_record(row) for row in self._connection.execute(query)]
+        records = [host_record(row) for row in self._connection.execute(query)]
+        if self._moment_ms is None:
+            return records
+        # Whether it is disabled is known of the present alone.
+        return [replace(record, enabled=True) for record in records]
 
     def _status(self, record: HostRecord, look: HostLook | None) -> HostStatus:
         if look is None:

@@ -20,6 +20,7 @@ from app.web import (
     api,
     audit_page,
     changes_page,
+    compare_page,
     domains,
     guard,
     help_page,
@@ -63,7 +64,7 @@ def register(app: Flask) -> None:
     register_errors(app)
     modules = (
         overview, hosts, host_forms, domains, storage, networks, signin, oidc, accounts, actions,
-        acting, audit_page, changes_page, help_page, travel, api,
+        acting, audit_page, changes_page, help_page, travel, compare_page, api,
     )  # fmt: skip
     for module in modules:
         app.register_blueprint(module.blueprint)

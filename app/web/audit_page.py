@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 from flask import Blueprint, Response, request
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app import clock
 from app.clock import rfc3339
@@ -29,7 +30,7 @@ blueprint = Blueprint("audit", __name__)
 
 _PARAMETERS = frozenset(
     ("who", "action", "host", "key", "outcome", "q", "from", "to", "page", "per_page", "at",
-     "format")
+     "format", "span")
 )  # fmt: skip
 _PER_PAGE, _MOST = 100, 1000
 _CSV_MOST = 100_000
@@ -82,18 +83,21 @@ def page() -> Response:
     if request.args.get("format") == "csv":
         return _csv(asked)
     found, total = _found(asked)
-    pairs = [(k, v) for k, v in request.args.items() if v and k not in ("page", "format")]
+    pairs = [(k, v) for k, v in request.args.items() if v and k not in ("page", "format", "span")]
     query = urlencode(pairs)
     last = asked.page * asked.per_page
+    present = urlencode([(k, v) for k, v in request.args.items() if v and k not in ("at", "span")])
     return form_page(
         "audit/list.html",
         "",
         "Audit",
+        at=asked.at,
+        address=f"/audit?{present}".removesuffix("?"),
         rows=[_row(one, asked) for one in found],
         total=total,
         given={name: request.args.get(name, "") for name in _PARAMETERS},
         outcomes=(*OUTCOMES, "open"),
-        narrowed=bool(set(dict(pairs)) - {"per_page"}),
+        narrowed=bool(set(dict(pairs)) - {"per_page", "at"}),
         csv=f"/audit?{query}{'&' if query else ''}format=csv",
         first=(asked.page - 1) * asked.per_page + 1,
         last=min(last, total),
@@ -174,11 +178,20 @@ def _number(text: str, field: str, least: int, most: int, otherwise: int) -> int
 
 def _found(asked: _Asked) -> tuple[list[Record], int]:
     offset = (asked.page - 1) * asked.per_page
-    return records(services().store, asked.wanted, limit=asked.per_page, offset=offset)
+    found, total = records(services().store, asked.wanted, limit=asked.per_page, offset=offset)
+    return [_then(one, asked.at) for one in found], total
+
+
+def _then(record: Record, at: Moment) -> Record:
+    """What was known of it at the moment: its outcome, if it had one."""
+    if at.at_ms is None or record.ended_at_ms is None or record.ended_at_ms <= at.at_ms:
+        return record
+    return replace(record, outcome=None, sentence=None, detail=None, took_ms=None, ended_at_ms=None)
 
 
 def _csv(asked: _Asked) -> Response:
     found, _ = records(services().store, asked.wanted, limit=_CSV_MOST)
+    found = [_then(one, asked.at) for one in found]
     items = [
         {**_item(one), "parameters": msgspec.json.encode(one.parameters).decode()} for one in found
     ]
@@ -225,7 +238,7 @@ def _row(record: Record, asked: _Asked) -> Row:
         kind=record.kind,
         host=record.host,
         name=record.name or record.key,
-        address=_address(record),
+        address=f"{address}{asked.at.query}" if (address := _address(record)) else "",
         parameters=_parameters(record.parameters),
         css=css,
         icon=icon,

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from app.inventory import Definition, Disk, Domain, Nic, Snapshot
 from app.metrics import domain_memory_used_bytes
 from app.services import services
-from app.store.audit import Wanted, records
+from app.store.audit import Record, Wanted, records
 from app.store.history import Fleet, definition
 from app.store.usage import volume_of
 from app.web.action_buttons import head, menu
@@ -329,12 +329,16 @@ def _past_actions(host_id: int, uuid: str, drawing: Drawing) -> list[PastAction]
             drawing.zone.when(one.at_ms, now_ms),
             one.who,
             one.action,
-            one.outcome or "",
-            one.sentence or "",
+            (one.outcome or "") if _had_ended(one, until_ms) else "",
+            (one.sentence or "") if _had_ended(one, until_ms) else "",
         )
         for one in found
-        if until_ms is None or (one.ended_at_ms or until_ms) <= until_ms
     ]
+
+
+def _had_ended(record: Record, until_ms: int | None) -> bool:
+    """Whether its outcome was known at the moment that the page shows."""
+    return until_ms is None or record.ended_at_ms is None or record.ended_at_ms <= until_ms
 
 
 def guest_facts(domain: Domain) -> list[Fact]:

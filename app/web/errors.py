@@ -3,6 +3,7 @@ htmx puts into the corner for a part of a page. Every one is a sentence; none sh
 """
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -10,6 +11,7 @@ from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from app.errors import Conflict, InvalidField, NotFound, StoreError, VirtError
+from app.web.gone import Elsewhere, elsewhere
 from app.web.moment import LIVE
 from app.web.page import framed
 
@@ -28,7 +30,7 @@ _BROKEN = "Something went wrong inside npvirt. Its log says what."
 def register_errors(app: Flask) -> None:
     """Answer every error of `app` in the form that its asker reads."""
     app.register_error_handler(InvalidField, _invalid)
-    app.register_error_handler(NotFound, lambda error: answer(404, str(error)))
+    app.register_error_handler(NotFound, _not_found)
     app.register_error_handler(Conflict, lambda error: answer(409, str(error)))
     app.register_error_handler(StoreError, _store)
     app.register_error_handler(VirtError, lambda error: answer(502, error.sentence))
@@ -43,17 +45,33 @@ def problem(status: int, sentence: str, **more: object) -> Response:
     return Response(msgspec.json.encode(body), status, mimetype="application/problem+json")
 
 
-def answer(status: int, sentence: str, field: str | None = None) -> Response:
-    """`sentence` in the form that this request's asker reads."""
+def answer(
+    status: int,
+    sentence: str,
+    field: str | None = None,
+    places: Sequence[Elsewhere] = (),
+) -> Response:
+    """`sentence` in the form that this request's asker reads; `places` are where to look
+    instead.
+    """
     if _wants_json():
-        more = {} if field is None else {"invalid": [{"name": field, "reason": sentence}]}
+        more: dict[str, object] = {}
+        if field is not None:
+            more["invalid"] = [{"name": field, "reason": sentence}]
+        if places:
+            more["elsewhere"] = places
         return problem(status, sentence, **more)
     if request.headers.get("HX-Request") == "true":
         html = render_template("errors/toast.html", sentence=sentence)
         return Response(html, status, mimetype="text/html")
     title = "Not found" if status == 404 else HTTPStatus(status).phrase
     html = render_template(
-        "errors/page.html", status=status, title=title, sentence=sentence, moment=LIVE
+        "errors/page.html",
+        status=status,
+        title=title,
+        sentence=sentence,
+        moment=LIVE,
+        places=places,
     )
     # The ribbon reads the store, which may be what is broken.
     return framed(html, "", title, status=status, ribbon=status < 500)
@@ -61,6 +79,10 @@ def answer(status: int, sentence: str, field: str | None = None) -> Response:
 
 def _wants_json() -> bool:
     return request.path.startswith("/api/") or request.path in ("/healthz", "/readyz")
+
+
+def _not_found(error: NotFound) -> Response:
+    return answer(404, str(error), places=elsewhere())
 
 
 def _invalid(error: InvalidField) -> Response:

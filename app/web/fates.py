@@ -158,11 +158,14 @@ def summed_up(
     differs: int, unknown: int, new: int, total: int, noun: str
 ) -> Sequence[tuple[str, str]]:
     """The sentence that says how much differs, as (emphasised, plain) pieces."""
+    if not total and not new:
+        return []
     verb = " differs from now" if differs == 1 else " differ from now"
-    nothing = "everything else is as it was" if unknown else "everything is as it was"
-    pieces = [(f"{differs} of {plural(total, noun)}", verb)] if differs else [("", nothing)]
+    pieces = [(f"{differs} of {plural(total, noun)}", verb)] if differs else []
     if unknown:
         pieces.append((plural(unknown, noun), " cannot be seen now"))
     if new:
         pieces.append((plural(new, noun), " did not exist yet"))
-    return pieces if total or new else []
+    if not differs:
+        pieces.append(("", "everything else is as it was" if pieces else "Everything is as it was"))
+    return pieces

@@ -48,6 +48,10 @@ class Moment:
         """What a link appends after other parameters: "&at=…" or nothing."""
         return f"&at={self.text}" if self.past else ""
 
+    def of(self, page: str) -> str:
+        """The address of `page` at this moment."""
+        return f"{page}{self.also if '?' in page else self.query}"
+
 
 LIVE = Moment()
 

@@ -37,7 +37,7 @@ from app.web.comparing import differing
 from app.web.identity import may, maybe_principal, principal
 from app.web.kept import Kept, Rendered
 from app.web.moment import LIVE, Moment, moment
-from app.web.ribbon import Asked, draw_ribbon, read_span
+from app.web.ribbon import SPANS, Asked, check_span, draw_ribbon
 from app.web.scope import reader, seen_fleet
 from app.web.when import Zone
 
@@ -211,7 +211,7 @@ def ribbon_part(at: Moment, seen: Fleet | None = None) -> Rendered:
     basis = seen_fleet(at.at_ms) if seen is None else seen
     now_ms = clock.now_ms()
     scope = principal().host_ids
-    span = read_span(request.args.get("span"))
+    span = SPANS.get(request.args.get("span", ""))
     # Of the past it shows what came after, so it is drawn anew as time goes by.
     fresh = now_ms // (15_000 if at.past else 600_000)
     kept = pages()
@@ -244,6 +244,7 @@ def render_part(template: str, **context: object) -> str:
 
 def _arguments(view: View) -> MultiDict[str, str]:
     arguments: MultiDict[str, str] = MultiDict()
+    check_span(request.args.get("span"))
     for name, value in request.args.items(multi=True):
         if name in view.parameters:
             arguments.add(name, value)

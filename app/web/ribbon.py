@@ -75,13 +75,10 @@ class Asked(NamedTuple):
     interval_ms: int
 
 
-def read_span(text: str | None) -> Span | None:
-    """The span that the query string asks for; raises InvalidField."""
-    if not text:
-        return None
-    if text not in SPANS:
+def check_span(text: str | None) -> None:
+    """Refuse a span that the ribbon cannot show; raises InvalidField."""
+    if text and text not in SPANS:
         raise InvalidField("span", f"The ribbon shows one of: {', '.join(SPANS)}.")
-    return SPANS[text]
 
 
 def draw_ribbon(
@@ -102,7 +99,7 @@ def draw_ribbon(
         "gaps": [
             (_percent((a - start_ms) / span.ms), _percent((b - a) / span.ms)) for a, b in found.gaps
         ],
-        "labels": list(_labels(start_ms, end_ms, now_ms, span, zone)),
+        "labels": list(labels(start_ms, end_ms, now_ms, span, zone)),
         "start_s": start_ms // 1000,
         "end_s": end_ms // 1000,
         "now_s": now_ms // 1000,
@@ -215,7 +212,8 @@ def _offsets(start_ms: int, end_ms: int, zone: Zone) -> Iterator[str]:
             yield f"{at_ms // 1000}:{before / 60:.0f}"
 
 
-def _labels(start_ms: int, end_ms: int, now_ms: int, span: Span, zone: Zone) -> Iterator[Label]:
+def labels(start_ms: int, end_ms: int, now_ms: int, span: Span, zone: Zone) -> Iterator[Label]:
+    """The labels of the axis, in the zone; none twice where clocks go back."""
     edge_ms = span.ms // 50
     last_text = ""
     hourly = span.days == 1

@@ -105,12 +105,12 @@ def _summary(kind: KindName, drawing: Drawing, now: Fleet) -> Mapping[str, objec
     new = found.count(kind, "created", "watched")
     differs = sum(fate.differs for fate in found.fates[kind]) - new
     unknown = sum(not fate.differs for fate in found.fates[kind])
-    with_ = rfc3339(now.as_of_ms) if now.as_of_ms is not None else ""
+    with_ = rfc3339(clock.now_ms())
     only = kind != "host" and drawing.differs is None and differs
     return {
         "pieces": summed_up(differs, unknown, new, len(objects(then, kind)), NOUNS[kind]),
         "only": with_ if only else "",
-        "compare": f"/compare?at={drawing.moment.text}&with={with_}" if with_ else "",
+        "compare": f"/compare?at={drawing.moment.text}&with={with_}",
     }
 
 

@@ -11,7 +11,7 @@ from app import clock
 from app.errors import InvalidField
 from app.web.guard import local_path
 from app.web.kept import Rendered
-from app.web.moment import LIVE, Moment, typed_moment
+from app.web.moment import LIVE, typed_moment
 from app.web.page import form_page, pages, part_response, placed_ribbon, ribbon_part
 from app.web.permission import needs
 
@@ -39,7 +39,7 @@ def go() -> Response:
     try:
         if "time" not in request.args:
             return _form(page, "", "", 200)
-        address = at_moment(page, typed_moment(typed, pages().zone, now_ms))
+        address = typed_moment(typed, pages().zone, now_ms).of(page)
     except InvalidField as error:
         if request.headers.get("HX-Request") == "true":
             return Response(error.sentence, 422, mimetype="text/plain")
@@ -63,8 +63,3 @@ def present_of(shown: str) -> str:
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     left = [(name, value) for name, value in pairs if name not in ("at", "span", "sorted")]
     return local_path(f"{parts.path or '/'}?{urlencode(left)}".removesuffix("?"))
-
-
-def at_moment(page: str, at: Moment) -> str:
-    """The address of a page at a moment."""
-    return f"{page}{at.also if '?' in page else at.query}"
