@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.lab.fixtures",
     "tests.web_support",
     "tests.fleet_support",
+    "tests.demo_support",
 ]
 
 

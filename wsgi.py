@@ -15,9 +15,10 @@ from app import create_app
 from app.collect.collector import Collector
 from app.collect.first_host import ensure_first_host
 from app.connection import describe
-from app.errors import NpvirtError
+from app.errors import NpvirtError, SettingsError
 from app.services import services_of
-from app.settings import load
+from app.settings import Settings, load
+from app.store.demonstration import Mark, read_mark
 from app.store.engine import Store, store_path
 from app.store.users import has_users
 from app.syslog import attach_syslog
@@ -37,15 +38,10 @@ def build() -> Flask:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     store = Store.open(store_path(settings))
     attach_syslog(store, settings.syslog)
-    added = ensure_first_host(store)
-    if added is not None:
-        what = describe(added.connection)
-        print(f"No host was configured: added “{added.slug}” ({what}).", file=sys.stderr)
-    collector = Collector(settings, store)
-    application = create_app(settings, store, collector)
-    if not has_users(store):
-        link = setup_link(application, settings)
-        print(f"Nobody can sign in yet. Make the first admin, once, at: {link}", flush=True)
+    mark = read_mark(settings.data)
+    collector, application = (
+        _real(settings, store) if mark is None else _demo(settings, store, mark)
+    )
     # What is there now stays: the garbage collector need not walk it again and again.
     gc.collect()
     gc.freeze()
@@ -55,6 +51,38 @@ def build() -> Flask:
     collector.start()
     atexit.register(collector.stop)
     return application
+
+
+def _real(settings: Settings, store: Store) -> tuple[Collector, Flask]:
+    """Over real hosts."""
+    added = ensure_first_host(store)
+    if added is not None:
+        what = describe(added.connection)
+        print(f"No host was configured: added “{added.slug}” ({what}).", file=sys.stderr)
+    collector = Collector(settings, store)
+    application = create_app(settings, store, collector)
+    if not has_users(store):
+        link = setup_link(application, settings)
+        print(f"Nobody can sign in yet. Make the first admin, once, at: {link}", flush=True)
+    return collector, application
+
+
+def _demo(settings: Settings, store: Store, mark: Mark) -> tuple[Collector, Flask]:
+    """Over a made-up fleet; loaded only then."""
+    from app.demo.collector import DemoCollector
+    from app.demo.live import Stage
+    from app.demo.performer import DemoPerformer
+    from app.demo.place import plan_of
+    from app.web.demonstration import demonstration_link
+
+    if settings.database_url or not settings.bind.is_loopback:
+        raise SettingsError("A demonstration has its own store, and is served on loopback alone.")
+    stage = Stage(store, plan_of(mark))
+    collector = DemoCollector(settings, store, stage)
+    performer = DemoPerformer(settings, store, collector, stage)
+    application = create_app(settings, store, collector, performer)
+    print(f"The demonstration is at: {demonstration_link(application, settings)}", flush=True)
+    return collector, application
 
 
 try:

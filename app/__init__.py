@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
+    from app.actions.perform import Performer
     from app.collect.collector import Collector
     from app.settings import Settings
     from app.store.engine import Store
@@ -18,17 +19,26 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def create_app(settings: "Settings", store: "Store", collector: "Collector") -> "Flask":
-    """The Flask application over an opened store and a collector, started or not."""
+def create_app(
+    settings: "Settings",
+    store: "Store",
+    collector: "Collector",
+    performer: "Performer | None" = None,
+) -> "Flask":
+    """The Flask application over an opened store and a collector, started or not. Without a
+    `performer` it acts on real hosts.
+    """
     # Imported here so that the command line and gunicorn's master do not load the web.
     from flask import Flask
 
     from app import web
     from app.actions.perform import Performer
     from app.services import Services, attach
+    from app.store.demonstration import is_demonstration
 
     app = Flask("app", static_folder="static", template_folder="templates")
-    performer = Performer(settings, store, collector)
-    attach(app, Services(settings, store, collector, performer))
+    performer = performer or Performer(settings, store, collector)
+    demo = is_demonstration(settings.data)
+    attach(app, Services(settings, store, collector, performer, demo))
     web.register(app)
     return app

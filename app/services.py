@@ -21,6 +21,8 @@ class Services:
     store: Store
     collector: Collector
     performer: Performer
+    # Whether all of it is made up, which every page must say.
+    demo: bool = False
 
 
 def attach(app: Flask, services: Services) -> None:

@@ -18,6 +18,7 @@ from app.errors import InvalidField, NpvirtError, SettingsError
 # Where each command lives: module and attribute.
 _COMMANDS: Mapping[str, str] = {
     "serve": "app.cli.serve:serve",
+    "demo": "app.cli.demo:demo",
     "host": "app.cli.host:host",
     "credential": "app.cli.credential:credential",
     "key": "app.cli.credential:key",

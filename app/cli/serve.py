@@ -8,7 +8,7 @@ import socket
 import click
 
 from app.errors import Conflict
-from app.settings import Bind, load
+from app.settings import Bind, Settings, load
 
 _THREADS = 16
 
@@ -16,7 +16,11 @@ _THREADS = 16
 @click.command()
 def serve() -> None:
     """Serve the panel and scan the hosts until interrupted."""
-    settings = load()
+    start(load())
+
+
+def start(settings: Settings) -> None:
+    """Serve until interrupted; raises Conflict when somebody else listens there."""
     _refuse_taken(settings.bind)
     from app.cli.server import Server
 

@@ -21,7 +21,7 @@ from app.collect.leadership import Leadership
 from app.collect.scanner import Scanner
 from app.collect.summary import Summary
 from app.collect.upkeep import EVERY_S, Upkeep
-from app.collect.worker import HostWorker
+from app.collect.worker import HostWorker, Looks
 from app.connection import Connection
 from app.errors import StoreError
 from app.settings import Settings
@@ -201,7 +201,7 @@ class Collector:
     def _add(self, record: HostRecord, after_s: float) -> None:
         interval_ms = round(self._interval_s * 1000)
         worker = HostWorker(
-            lambda: Scanner(self._store, self._settings.data, record, interval_ms),
+            lambda: self._scanner(record, interval_ms),
             record.slug,
             self._interval_s,
         )
@@ -215,6 +215,10 @@ class Collector:
             id=f"scan-{record.id}",
             replace_existing=True,
         )
+
+    def _scanner(self, record: HostRecord, interval_ms: int) -> Looks:
+        """What looks at a host; a demonstration has another."""
+        return Scanner(self._store, self._settings.data, record, interval_ms)
 
     def _drop(self, host_id: int) -> None:
         _, worker = self._workers.pop(host_id)

@@ -7,21 +7,41 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 from app import clock
-from app.collect.scanner import Scanner
 from app.collect.summary import Summary, summarise
 from app.errors import NpvirtError, StoreError
+from app.inventory import Scan
 
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY_S = 2.0
 
 
+class Looks(Protocol):
+    """What looks at one host and stores what it saw; app/collect/scanner, or a demonstration's."""
+
+    def scan(
+        self,
+        *,
+        everything: bool,
+        again: Collection[tuple[str, str]],
+        next_at_ms: Callable[[bool], int | None],
+    ) -> Scan:
+        """See Scanner.scan."""
+
+    def disconnect(self) -> None:
+        """See Scanner.disconnect."""
+
+    def close(self) -> None:
+        """See Scanner.close."""
+
+
 class HostWorker:
     """Scans one host whenever it is woken, or when a failed look is due to be tried again."""
 
-    def __init__(self, make_scanner: Callable[[], Scanner], slug: str, interval_s: float) -> None:
+    def __init__(self, make_scanner: Callable[[], Looks], slug: str, interval_s: float) -> None:
         self.slug = slug
         self._make_scanner = make_scanner
         self._interval_s = interval_s
@@ -72,7 +92,7 @@ class HostWorker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        scanner: Scanner | None = None
+        scanner: Looks | None = None
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._wanted or self._stopping, self._retry_in_s)

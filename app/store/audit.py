@@ -136,6 +136,21 @@ def note(
     return _told(store, entry)
 
 
+def append_past(
+    connection: sa.Connection,
+    attempt: Attempt,
+    at_ms: int,
+    outcome: Outcome,
+    sentence: str,
+    took_ms: int,
+) -> None:
+    """Write an attempt of a made-up past and its outcome, in a transaction of the caller's."""
+    asked = _values(attempt) | {"at_ms": at_ms}
+    intent = _append(connection, asked)
+    ended = {"at_ms": at_ms + took_ms, "intent_id": intent["id"]}
+    _append(connection, asked | _ending(outcome, sentence, "", took_ms) | ended)
+
+
 def asked_before(store: Store, attempt: Attempt) -> int | None:
     """The intent of the very same request on the same object, if there was one."""
     if attempt.request_id is None:
@@ -201,7 +216,7 @@ def _append(connection: sa.Connection, values: dict[str, Any]) -> dict[str, Any]
     row: dict[str, Any] = dict.fromkeys(_SIGNED)
     row |= values
     row["id"] = 1 if last is None else last.id + 1
-    row["at_ms"] = clock.now_ms()
+    row["at_ms"] = values.get("at_ms", clock.now_ms())
     row["digest"] = _digest("" if last is None else last.digest, row)
     connection.execute(sa.insert(table).values(row))
     return row

@@ -170,6 +170,12 @@ class ChangeLog:
         self._last_ms = last_ms
         self._good_ms = last_scan(connection, self._host_id, schema.scan.c.ok == 1)
 
+    def went_on(self, at_ms: int) -> None:
+        """Take note that good scans found nothing new up to `at_ms`."""
+        self._last_ms = self._good_ms = at_ms
+        self._listed = dict.fromkeys(self._listed, at_ms)
+        self._read = {}
+
     def write(
         self, connection: sa.Connection, scan: Scan, at_ms: int, turns: Sequence[Turn]
     ) -> None:

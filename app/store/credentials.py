@@ -22,6 +22,7 @@ from app.connection import (
 )
 from app.errors import Conflict, InvalidField, NotFound
 from app.store import schema
+from app.store.demonstration import is_demonstration
 from app.store.engine import Store
 
 _USES: tuple[tuple[CredentialKind, str], ...] = (
@@ -95,8 +96,13 @@ def remove_credential(store: Store, data: Path, name: str) -> None:
 
 def resolve(store: Store, data: Path, connection: Connection) -> Endpoint:
     """`connection` with its credentials as files; npvirt's own key and known hosts stand in
-    where none is named. Raises NotFound when a named credential is not there.
+    where none is named. Raises NotFound when a named credential is not there, and always in a
+    demonstration, whose hosts there are not.
     """
+    if is_demonstration(data):
+        raise NotFound(
+            "This is a demonstration: its hosts are made up, and npvirt connects to none."
+        )
     found: dict[str, Credential] = {}
     with store.reading() as reading:
         for kind, field in _USES:

@@ -77,7 +77,7 @@ def add_host(
     with store.writing() as connection:
         _refuse_taken(connection, slug)
         checked = _checked(connection, slug, fields, data, given)
-        values = _row_values(checked) | {
+        values = row_values(checked) | {
             "slug": slug,
             "enabled": 1,
             "created_at_ms": clock.now_ms(),
@@ -97,7 +97,7 @@ def edit_host(
     with store.writing() as connection:
         record = _needed(connection, slug)
         checked = _checked(connection, slug, fields, data, given)
-        _update(connection, record.id, _row_values(checked))
+        _update(connection, record.id, row_values(checked))
         return _needed(connection, slug)
 
 
@@ -210,7 +210,8 @@ def _keep(
     return replace(fields, **named)
 
 
-def _row_values(fields: Connection) -> dict[str, Any]:
+def row_values(fields: Connection) -> dict[str, Any]:
+    """The columns of a host's row that say how it is reached."""
     values = {name: value for name, value in asdict(fields).items() if name in _FIELDS}
     values["read_only"] = int(fields.read_only)
     values["allowed_roots"] = msgspec.json.encode(fields.allowed_roots).decode()

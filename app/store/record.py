@@ -79,6 +79,20 @@ class Recorder:
             self._loaded = False
             raise
 
+    def record_within(self, connection: sa.Connection, scan: Scan) -> Recorded:
+        """As `record`, in a transaction of the caller's, who must not use this recorder again when
+        that is undone.
+        """
+        self._follow_store(connection)
+        return self._write(connection, scan)
+
+    def went_on(self, at_ms: int) -> None:
+        """Take note that somebody else stored the host's scans up to `at_ms`, and that they found
+        everything as it was.
+        """
+        self._last_at_ms = at_ms
+        self._log.went_on(at_ms)
+
     def _write(self, connection: sa.Connection, scan: Scan) -> Recorded:
         last = -1 if self._last_at_ms is None else self._last_at_ms
         at_ms = max(scan.at_ms, last + 1)

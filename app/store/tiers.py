@@ -75,7 +75,7 @@ def compact(wanted: Object, day: int, samples: Samples, facts: Sequence[Since]) 
             chunk_id(wanted.entity_id, tier, day): encode(one)
             for tier, one in zip(kept, rolled, strict=True)
         },
-        _daily_row(wanted, day, rolled[0], rolled[-1], kept[0].width_ms, divisors(facts)),
+        daily_row(wanted, day, rolled[0], rolled[-1], kept[0].width_ms, divisors(facts)),
         rolled[-1],
     )
 
@@ -188,9 +188,12 @@ def day_number(text: str) -> int:
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
-def _daily_row(
+def daily_row(
     wanted: Object, day: int, finest: Rolled, coarsest: Rolled, width_ms: int, cpus: Divisors
 ) -> dict[str, float | int | str] | None:
+    """The row of an object's day, of which `finest` and `coarsest` are the buckets, the former
+    `width_ms` wide; None when nothing was seen.
+    """
     row: dict[str, float | int | str] = {"day": day_text(day), "entity": wanted.entity_id}
     for metric, columns in _daily_metrics(wanted.kind):
         told = daily(metric, finest, coarsest, width_ms, cpus)

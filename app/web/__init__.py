@@ -21,6 +21,7 @@ from app.web import (
     audit_page,
     changes_page,
     compare_page,
+    demonstration,
     domains,
     guard,
     help_page,
@@ -66,6 +67,9 @@ def register(app: Flask) -> None:
         overview, hosts, host_forms, domains, storage, networks, signin, oidc, accounts, actions,
         acting, audit_page, changes_page, help_page, travel, compare_page, api,
     )  # fmt: skip
+    if services.demo:
+        app.register_blueprint(demonstration.blueprint)
+        demonstration.attach_demonstration(app)
     for module in modules:
         app.register_blueprint(module.blueprint)
     check_declared(app)
@@ -84,6 +88,7 @@ def _speak(app: Flask, services: Services) -> None:
         navigation=NAVIGATION,
         looks=DOMAIN_LOOKS,
         version=__version__,
+        demo=services.demo,
         scan_every=f"{seconds:g} s",
         zone=services.settings.timezone or "the server’s zone",
     )

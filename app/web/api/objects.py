@@ -115,6 +115,8 @@ def _overview(fleet: Fleet) -> Item:
     conditions = Counter(condition(view) for view in fleet.hosts)
     matters = attention(fleet, pages().zone)
     return {
+        # Whether all of it is made up.
+        "demo": services().demo,
         "hosts": {
             "total": len(fleet.hosts),
             "answering": conditions["ok"] + conditions["partial"],

@@ -1,0 +1,162 @@
+"""Filling a new store with a past that nobody scanned: for demonstrations, benchmarks and tests.
+
+Writes what the scans, the compaction and the retention of that past would have left, quickly and
+in transactions of the caller's. Never used on a store that looks at real hosts.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from app.connection import Connection
+from app.inventory import KindName, Scan
+from app.store import audit, schema, tiers
+from app.store.audit import Attempt, Outcome
+from app.store.engine import Store
+from app.store.hosts import HostRecord, host_record, row_values
+from app.store.record import Recorder
+
+_LISTED = sum(schema.KIND_BIT[kind] for kind in ("host", "domain", "pool", "network", "interface"))
+_MEASURED = sum(schema.KIND_BIT[kind] for kind in ("host", "domain", "pool"))
+_VOLUMES = schema.KIND_BIT["volume"]
+
+
+class Tick(Struct, gc=False):
+    """An ordinary scan, which found nothing new. `failed`: problem and sentence, where the host
+    did not answer. `volumes`: whether it measured every volume.
+    """
+
+    at_ms: int
+    took_ms: int
+    volumes: bool = False
+    failed: tuple[str, str] | None = None
+
+
+class Done(Struct, gc=False):
+    """An attempt of the past and what came of it."""
+
+    attempt: Attempt
+    at_ms: int
+    took_ms: int
+    outcome: Outcome = "ok"
+    sentence: str = ""
+
+
+@contextmanager
+def filling(store: Store) -> Iterator["Filling"]:
+    """A transaction in which a past is written; all of it becomes visible at the end."""
+    with store.writing() as connection:
+        yield Filling(store, connection)
+
+
+class Filling:
+    """The writing of one transaction."""
+
+    def __init__(self, store: Store, connection: sa.Connection) -> None:
+        self._store = store
+        self._connection = connection
+
+    def add_host(self, slug: str, fields: Connection, uuid: str, at_ms: int) -> HostRecord:
+        """Register a host as if that had been done at `at_ms`."""
+        table = schema.host
+        values = row_values(fields) | {
+            "slug": slug, "enabled": 1, "created_at_ms": at_ms, "host_uuid": uuid,
+        }  # fmt: skip
+        self._connection.execute(sa.insert(table).values(values))
+        row = self._connection.execute(sa.select(table).where(table.c.slug == slug)).one()
+        return host_record(row)
+
+    def record(self, recorder: Recorder, scan: Scan) -> None:
+        """Store a scan that found something new, after those of its host that were stored."""
+        recorder.record_within(self._connection, scan)
+
+    def went_on(self, recorder: Recorder, host_id: int, tick: Tick, interval_ms: int) -> None:
+        """Store the ordinary scan right before one that finds something new."""
+        self.ticks(host_id, [tick], interval_ms)
+        recorder.went_on(tick.at_ms)
+
+    def ticks(self, host_id: int, ticks: Iterable[Tick], interval_ms: int) -> None:
+        """Store ordinary scans of a host; none of them may be stored already."""
+        rows = [
+            {
+                "host_id": host_id, "at_ms": tick.at_ms, "took_ms": tick.took_ms,
+                "ok": int(tick.failed is None), "clock_stepped": 0, "interval_ms": interval_ms,
+                "problem": tick.failed[0] if tick.failed else None,
+                "sentence": tick.failed[1] if tick.failed else None,
+                "next_at_ms": tick.at_ms + interval_ms, "changes": 0, "rpc_count": 20,
+                "listed": 0 if tick.failed else _LISTED,
+                "sampled": 0 if tick.failed else _MEASURED | (_VOLUMES if tick.volumes else 0),
+            }
+            for tick in ticks
+        ]  # fmt: skip
+        if rows:
+            self._connection.execute(sa.insert(schema.scan), rows)
+
+    def scan_times(self, host_id: int) -> set[int]:
+        """When a host was scanned, as far as it is stored."""
+        table = schema.scan
+        query = sa.select(table.c.at_ms).where(table.c.host_id == host_id)
+        return set(self._connection.scalars(query))
+
+    def were_measured(self, host_id: int, from_ms: int) -> None:
+        """Note that the good scans from then on were measured as well."""
+        table = schema.scan
+        self._connection.execute(
+            sa.update(table)
+            .where(table.c.host_id == host_id, table.c.at_ms >= from_ms, table.c.ok == 1)
+            .values(sampled=table.c.sampled.op("|")(_MEASURED))
+        )
+
+    def done(self, entries: Iterable[Done]) -> None:
+        """Write attempts into the audit, in the order of time."""
+        for one in entries:
+            audit.append_past(
+                self._connection, one.attempt, one.at_ms, one.outcome, one.sentence, one.took_ms
+            )
+
+    def entity_ids(self, host_id: int) -> Mapping[tuple[str, str], int]:
+        """The ids of what was seen on a host, by kind and key."""
+        table = schema.entity
+        query = sa.select(table.c.kind, table.c.key, table.c.id).where(table.c.host_id == host_id)
+        return {(row.kind, row.key): row.id for row in self._connection.execute(query)}
+
+    def samples(self, kind: KindName, rows: Sequence[tuple[int | None, ...]]) -> None:
+        """Store samples: time, entity, and the columns of the kind in their order."""
+        if rows:
+            statement = sa.insert(schema.samples[kind]).compile(dialect=self._connection.dialect)
+            self._connection.exec_driver_sql(str(statement), list(rows))
+
+    def chunks(self, chunks: Mapping[int, bytes]) -> None:
+        """Store chunks by their ids."""
+        if chunks:
+            self._connection.execute(
+                sa.insert(schema.chunk), [{"id": n, "body": body} for n, body in chunks.items()]
+            )
+
+    def days(self, kind: KindName, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store rows of the day, as tiers.daily_row makes them."""
+        if rows:
+            table = schema.dailies[kind]
+            every = dict.fromkeys(column.name for column in table.c)
+            self._connection.execute(sa.insert(table), [every | dict(row) for row in rows])
+
+    def compacted(self, host_id: int, before_day: int) -> None:
+        """Note that a host's days before that one stand in chunks."""
+        scan, table = schema.scan, schema.compacted
+        last_ms = self._connection.scalar(
+            sa.select(sa.func.max(scan.c.at_ms)).where(
+                scan.c.host_id == host_id, scan.c.at_ms < before_day * tiers.DAY_MS
+            )
+        )
+        self._connection.execute(
+            sa.insert(table).values(
+                host_id=host_id, before_day=before_day, last_scan_ms=last_ms or 0
+            )
+        )
+
+    def horizon(self, tier: str, from_ms: int) -> None:
+        """Note from when on a tier is whole."""
+        tiers.move_horizon(self._connection, tier, from_ms)
