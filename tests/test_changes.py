@@ -30,6 +30,7 @@ from app.store.changes import (
 )
 from app.store.engine import Store
 from app.store.hosts import HostRecord
+from app.store.looks import STORED_WITHIN_MS
 from app.store.record import Recorder
 from tests.storing import BASE_MS, a_host, a_store
 
@@ -253,7 +254,7 @@ def test_what_is_asked_while_a_scan_goes_on_has_the_same_answer_later(
     before = changes(a_store, meanwhile, limit=9)
     seen.recorder.record(tick(1, domains={"d": DB}, took_ms=800))
     assert changes(a_store, meanwhile, limit=9) == before
-    for moment_ms in (at(1), at(1) + 800):
+    for moment_ms in (at(1), at(1) + 800 + STORED_WITHIN_MS):
         assert changes(a_store, Wanted(as_of_ms=moment_ms), limit=9)[0][0].what == "deleted"
 
 

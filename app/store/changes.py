@@ -16,6 +16,7 @@ from app.inventory import Definition
 from app.store import doers, schema
 from app.store.doers import By
 from app.store.engine import Store
+from app.store.looks import STORED_WITHIN_MS
 from app.store.moves import MOVED, MOVED_AWAY
 
 Direction = Literal["previous", "next"]
@@ -279,7 +280,8 @@ def _over(at: sa.ColumnElement[int], as_of_ms: int) -> sa.ColumnElement[bool]:
     is called it was.)
     """
     scan = schema.scan
-    goes_on = sa.exists().where(scan.c.at_ms == at, scan.c.at_ms + scan.c.took_ms > as_of_ms)
+    end = scan.c.at_ms + scan.c.took_ms + STORED_WITHIN_MS
+    goes_on = sa.exists().where(scan.c.at_ms == at, end > as_of_ms)
     return sa.or_(at <= as_of_ms - _LONGEST_SCAN_MS, at == as_of_ms, sa.not_(goes_on))
 
 
