@@ -129,7 +129,7 @@ def test_what_becomes_of_a_real_guest_is_told(a_store: Store, lab_host: LabHost)
         config, live = libvirt.VIR_DOMAIN_AFFECT_CONFIG, libvirt.VIR_DOMAIN_AFFECT_LIVE
         guest.setVcpusFlags(2, config)
         (saved,) = watch.told()
-        assert (saved.what, saved.name) == ("definition-changed", "web")
+        assert (saved.what, saved.name, saved.old) == ("saved-vcpus", "web", "1")
         before, after = definitions(a_store, saved)
         assert before is not None
         assert after is not None

@@ -178,9 +178,7 @@ sa.Index(
     "change_host", change.c.host_id, change.c.at_ms, change.c.kind, change.c.what,
     change.c.replaced_ms,
 )  # fmt: skip
-sa.Index(
-    "change_entity", change.c.entity_id, change.c.at_ms, change.c.what, change.c.replaced_ms
-)
+sa.Index("change_entity", change.c.entity_id, change.c.at_ms, change.c.what, change.c.replaced_ms)
 sa.Index(
     "change_what", change.c.what, change.c.at_ms, change.c.host_id, change.c.kind,
     change.c.replaced_ms,
