@@ -231,3 +231,75 @@ def test_a_host_out_of_scope_is_not_there(measured: Measured) -> None:
     headers = bearer(measured.web.store, "viewer", ["kvm-02"])
     answer = measured.web.app.test_client().get(f"/api/v1/series?{BASE}", headers=headers)
     assert answer.status_code == 404
+
+
+def test_the_fleet_is_the_sum_of_the_hosts_that_were_seen(measured: Measured) -> None:
+    add_host(measured.web.store, "kvm-02", Connection())
+    told = measured.json("kind=fleet&metric=cpu&metric=running_domains&metric=capacity_bytes")
+    by_name = {one["metric"]: one["avg"] for one in told["series"]}
+    assert told["hosts_total"] == 2
+    assert max(told["hosts_counted"]) == 1
+    busy = [value for value in by_name["cpu"] if value is not None]
+    assert busy == pytest.approx([1 / 60 / 3] * len(busy))
+    assert {value for value in by_name["capacity_bytes"] if value is not None} == {100}
+    assert set(by_name["running_domains"]) == {None}
+    unseen = [n for n, value in zip(told["hosts_counted"], by_name["cpu"], strict=True) if value]
+    assert min(unseen) == 1
+    assert (
+        "running_domains_avg" in measured.get("kind=fleet&metric=running_domains&format=csv").text
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("kind=fleet", "metric"),
+        ("kind=fleet&metric=temperature", "metric"),
+        ("kind=fleet&metric=cpu&host=kvm-01", "host"),
+    ],
+)
+def test_a_bad_question_about_the_fleet_is_named(
+    measured: Measured, query: str, field: str
+) -> None:
+    answer = measured.get(query)
+    assert answer.status_code == 422
+    assert [one["name"] for one in answer.get_json()["invalid"]] == [field]
+
+
+def test_what_the_domains_of_a_host_take_of_it(measured: Measured) -> None:
+    address = "/api/v1/series/stack?host=kvm-01&metric=cpu"
+    told = measured.web.client.get(address).get_json()
+    (one,) = told["series"]
+    assert (one["key"], one["label"], one["unit"]) == (UUID, "web", "cpus")
+    seen = [value for value in one["avg"] if value is not None]
+    assert seen == pytest.approx([1.0] * len(seen))
+    assert measured.web.client.get(f"{address}&metric=memory_bytes").status_code == 422
+    assert measured.web.client.get("/api/v1/series/stack?host=kvm-01").status_code == 422
+    assert measured.web.client.get("/api/v1/series/stack?host=no&metric=cpu").status_code == 404
+
+
+def test_the_greatest_are_told_one_by_one_and_the_others_together(measured: Measured) -> None:
+    uuids = [f"00000000-0000-4000-8000-0000000001{n:02d}" for n in range(12)]
+    for place in (SCANS, SCANS + 1, SCANS + 2):
+        measured.recorder.record(
+            Scan(
+                at_ms=measured.first_ms + place * MINUTE_MS, took_ms=1, ok=True,
+                host=measured.facts,
+                domains={u: Domain(u, u[-3:], "running", id=1, vcpus=1) for u in uuids},
+                domain_samples={
+                    u: DomainSample(memory_bytes=n << 20, memory_rss_bytes=n << 20)
+                    for n, u in enumerate(uuids)
+                },
+            )
+        )  # fmt: skip
+    at = rfc3339(measured.first_ms + (SCANS - 1) * MINUTE_MS)
+    end = measured.first_ms // 1000 + (SCANS + 4) * 60
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.clock.now_ms", lambda: end * 1000)
+        told = measured.web.client.get(
+            f"/api/v1/series/stack?host=kvm-01&metric=memory_rss_bytes&from={at}&to={end}"
+        ).get_json()
+    assert [one["label"] for one in told["series"]][:2] == ["111", "110"]
+    assert [one["key"] for one in told["series"]][-1] == "others"
+    assert len(told["series"]) == 9
+    assert max(v for v in told["series"][-1]["avg"] if v) == (0 + 1 + 2 + 3) << 20

@@ -37,7 +37,7 @@ _VIEWER = frozenset(
      "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
      "/interfaces", "/jobs", "/logout", "/networks", "/overview", "/pools", "/ribbon", "/series",
-     "/volumes")
+     "/series/stack", "/volumes")
 )  # fmt: skip
 _OPERATOR_ROUTES = frozenset(
     ("/changes/<int:change_id>", "/domains/actions/<action>", "/hosts/<slug>/scan",
@@ -53,7 +53,10 @@ _ADMIN_EVERYWHERE = frozenset(
      "/users/<name>/enable", "/sessions/<int:session_id>/end", "/tokens", "/tokens/<name>/revoke")
 )  # fmt: skip
 # What an address needs to be told to answer.
-_TOLD = {"/api/v1/series": "?host=kvm-02&kind=host&metric=cpu"}
+_TOLD = {
+    "/api/v1/series": "?host=kvm-02&kind=host&metric=cpu",
+    "/api/v1/series/stack": "?host=kvm-02&metric=cpu",
+}
 _RANK = {"nobody": 0, "viewer": 1, "operator": 2, "limited": 3, "admin": 3}
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")

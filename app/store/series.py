@@ -80,6 +80,18 @@ def series(
         return _Reading(connection, wanted, metrics, from_ms, to_ms).read(points)
 
 
+def series_in_buckets(
+    connection: sa.Connection,
+    wanted: Object,
+    metrics: Sequence[Metric],
+    from_ms: int,
+    to_ms: int,
+    width_ms: int,
+) -> Found:
+    """The same in buckets of `width_ms`, or wider ones where no finer are left."""
+    return _Reading(connection, wanted, metrics, from_ms, to_ms).in_buckets(width_ms)
+
+
 def nice_width_ms(least_ms: float) -> int:
     """The smallest width of WIDTHS_MS that is at least `least_ms`."""
     position = bisect_left(WIDTHS_MS, least_ms)
@@ -107,10 +119,11 @@ class _Reading:
         self._chunked_to_ms = chunked_to_ms(connection, wanted.host_id)
 
     def read(self, points: int) -> Found:
+        """In so many points."""
         span_ms = self._to_ms - self._from_ms
         if self._wanted.kind == "volume":
             # It is measured every few minutes only.
-            return self._buckets(nice_width_ms(max(span_ms / points, HOURS.width_ms)))
+            return self.in_buckets(nice_width_ms(max(span_ms / points, HOURS.width_ms)))
         has_samples = self._from_ms >= tiers.horizon_ms(self._connection, "recent")
         if has_samples and span_ms <= points * self._interval_ms:
             return self._samples()
@@ -118,7 +131,7 @@ class _Reading:
         width_ms = nice_width_ms(max(span_ms / points, 2 * self._interval_ms))
         if not has_samples:
             width_ms = nice_width_ms(max(width_ms, tiers.MINUTE_MS))
-        return self._buckets(width_ms)
+        return self.in_buckets(width_ms)
 
     # --- sample by sample -----------------------------------------------------------------
 
@@ -143,7 +156,8 @@ class _Reading:
 
     # --- buckets --------------------------------------------------------------------------
 
-    def _buckets(self, width_ms: int) -> Found:
+    def in_buckets(self, width_ms: int) -> Found:
+        """In buckets of a width; of what is kept no longer so finely, in wider ones."""
         width_ms, tier = self._choose(width_ms)
         if tier is None and self._from_ms < self._chunked_to_ms:
             return self._days(max(width_ms, DAY_MS))

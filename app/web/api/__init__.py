@@ -9,6 +9,6 @@ from flask import Blueprint
 blueprint = Blueprint("api", __name__)
 
 # Registers the routes.
-from app.web.api import health, lists, objects, series  # noqa: E402
+from app.web.api import health, lists, objects, series, together  # noqa: E402
 
-__all__ = ("blueprint", "health", "lists", "objects", "series")
+__all__ = ("blueprint", "health", "lists", "objects", "series", "together")

@@ -3,15 +3,11 @@
 Reads the query string and the store. Asks no host anything.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-import msgspec
 from flask import Response, request
 
-from app import clock
-from app.clock import rfc3339
 from app.errors import InvalidField, NotFound
 from app.inventory import KindName
 from app.metrics import METRIC_BY_NAME, METRICS, Metric
@@ -21,31 +17,24 @@ from app.store.series import Found, find_object, series
 from app.store.values import Line
 from app.web.api import blueprint
 from app.web.api.answers import check_parameters
-from app.web.api.items import time_or_none
-from app.web.csv import to_csv
+from app.web.api.stretch import (
+    MOST_METRICS,
+    Stretch,
+    one,
+    read_stretch,
+    respond,
+    seconds,
+)
+from app.web.api.together import fleet_answer
 from app.web.finding import find_domain, find_pool
 from app.web.host_page import find_host
-from app.web.moment import moment, parse_moment
 from app.web.permission import needs
 from app.web.scope import seen_fleet
 
-DAY_MS = 86_400_000
-POINTS, MOST_POINTS = 300, 2000
-MOST_METRICS = 12
-LONGEST_MS = 20 * 366 * DAY_MS
 KINDS = ("host", "domain", "pool", "volume")
 _PARAMETERS = (
     "host", "kind", "id", "domain", "device", "metric", "from", "to", "points", "at", "format",
 )  # fmt: skip
-
-
-class Stretch(NamedTuple):
-    """From when to when, in how many points, and the moment that it is looked from (None: now)."""
-
-    from_ms: int
-    to_ms: int
-    points: int
-    at_ms: int | None
 
 
 @blueprint.get("/api/v1/series")
@@ -54,45 +43,15 @@ def get_series() -> Response:
     """One object's metrics over time."""
     check_parameters(_PARAMETERS)
     stretch = read_stretch(request.args)
+    if request.args.get("kind") == "fleet":
+        return respond(fleet_answer(stretch))
     kind, key = _object_asked(request.args)
     metrics = read_metrics(request.args.getlist("metric"), kind)
     wanted = _find(one("host"), kind, key, stretch)
     found = series(
         services().store, wanted, metrics, stretch.from_ms, stretch.to_ms, stretch.points
     )
-    if request.args.get("format", "json") == "csv":
-        return _csv(found, metrics)
     return respond(answer(found, metrics, stretch))
-
-
-def one(name: str) -> str:
-    """A parameter that is given once; raises InvalidField where it is absent or given twice."""
-    values = request.args.getlist(name)
-    if len(values) != 1 or not values[0]:
-        raise InvalidField(name, f"{name} is needed, once.")
-    return values[0]
-
-
-def read_stretch(arguments: Mapping[str, str]) -> Stretch:
-    """What `from`, `to`, `points` and `at` ask for; raises InvalidField."""
-    now_ms = clock.now_ms()
-    at_ms = moment(arguments, now_ms).at_ms
-    last_ms = now_ms if at_ms is None else at_ms
-    to_ms = parse_moment("to", arguments["to"]) if "to" in arguments else last_ms
-    from_ms = parse_moment("from", arguments["from"]) if "from" in arguments else to_ms - DAY_MS
-    if from_ms >= to_ms:
-        raise InvalidField("from", "The beginning must lie before the end.")
-    if to_ms - from_ms > LONGEST_MS:
-        raise InvalidField("from", "That is longer than npvirt keeps anything: at most 20 years.")
-    if from_ms >= last_ms:
-        raise InvalidField("from", "The beginning lies in the future; nothing was seen there yet.")
-    text = arguments.get("points", str(POINTS))
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MOST_POINTS):
-        raise InvalidField("points", f"points is a whole number from 1 to {MOST_POINTS}.")
-    if arguments.get("format", "json") not in ("json", "csv"):
-        raise InvalidField("format", "The format is json or csv.")
-    # Nothing is known of what lies ahead.
-    return Stretch(from_ms, min(to_ms, last_ms), int(text), at_ms)
 
 
 def read_metrics(names: Sequence[str], kind: KindName) -> list[Metric]:
@@ -115,7 +74,7 @@ def _object_asked(arguments: Mapping[str, str]) -> tuple[KindName, str]:
         return "domain", one("domain").lower()
     kind = one("kind")
     if kind not in KINDS:
-        raise InvalidField("kind", f"The kind is one of: {', '.join(KINDS)}.")
+        raise InvalidField("kind", f"The kind is one of: {', '.join(KINDS)}, fleet.")
     if kind == "host":
         if "id" in arguments:
             raise InvalidField("id", "A host is named by host alone.")
@@ -169,46 +128,17 @@ def answer(found: Found, metrics: Sequence[Metric], stretch: Stretch) -> dict[st
         for metric in metrics
     ]
     return {
-        "t": [_seconds(at_ms) for at_ms in found.starts_ms],
+        "t": [seconds(at_ms) for at_ms in found.starts_ms],
         **_columns(found.lines[metrics[0].name]),
-        "from": _seconds(found.from_ms),
-        "to": _seconds(found.to_ms),
-        "step_seconds": _seconds(found.width_ms),
+        "from": seconds(found.from_ms),
+        "to": seconds(found.to_ms),
+        "step_seconds": seconds(found.width_ms),
         "tier": found.tier,
-        "gaps": [[_seconds(begin), _seconds(end)] for begin, end in found.gaps],
-        "as_of": time_or_none(stretch.at_ms if stretch.at_ms is not None else found.to_ms),
+        "gaps": [[seconds(begin), seconds(end)] for begin, end in found.gaps],
+        "as_of": stretch.as_of,
         "series": told,
     }
 
 
 def _columns(line: Line) -> dict[str, list[float | None]]:
     return {"avg": line.average, "min": line.least, "max": line.greatest}
-
-
-def _seconds(at_ms: int) -> float | int:
-    return at_ms // 1000 if at_ms % 1000 == 0 else at_ms / 1000
-
-
-def respond(body: object) -> Response:
-    """JSON with an ETag; 304 where the reader has it."""
-    return _with_etag(Response(msgspec.json.encode(body), mimetype="application/json"))
-
-
-def _with_etag(response: Response) -> Response:
-    response.set_etag(hashlib.blake2b(response.get_data(), digest_size=8).hexdigest())
-    return cast(Response, response.make_conditional(request))
-
-
-def _csv(found: Found, metrics: Sequence[Metric]) -> Response:
-    """A line for each point: its time, then mean, least and greatest of each metric."""
-    columns = ["time", *(f"{m.name}_{f}" for m in metrics for f in ("avg", "min", "max"))]
-    rows = []
-    for place, at_ms in enumerate(found.starts_ms):
-        row: dict[str, Any] = {"time": rfc3339(at_ms)}
-        for metric in metrics:
-            for figure, values in _columns(found.lines[metric.name]).items():
-                row[f"{metric.name}_{figure}"] = values[place]
-        rows.append(row)
-    response = Response(to_csv(rows, columns), mimetype="text/csv")
-    response.headers["Content-Disposition"] = 'attachment; filename="npvirt-series.csv"'
-    return _with_etag(response)
