@@ -23,12 +23,13 @@ from app.store.changes import (
     changes,
     count_by_what,
     definitions,
+    density,
     get_change,
+    since,
     step,
 )
 from app.store.engine import Store
 from app.store.hosts import HostRecord
-from app.store.looks import STORED_WITHIN_MS
 from app.store.record import Recorder
 from tests.storing import BASE_MS, a_host, a_store
 
@@ -252,7 +253,7 @@ def test_what_is_asked_while_a_scan_goes_on_has_the_same_answer_later(
     before = changes(a_store, meanwhile, limit=9)
     seen.recorder.record(tick(1, domains={"d": DB}, took_ms=800))
     assert changes(a_store, meanwhile, limit=9) == before
-    for moment_ms in (at(1), at(1) + 800 + STORED_WITHIN_MS):
+    for moment_ms in (at(1), at(1) + 800):
         assert changes(a_store, Wanted(as_of_ms=moment_ms), limit=9)[0][0].what == "deleted"
 
 
@@ -410,3 +411,21 @@ def test_stepping_from_change_to_change(seen: Told) -> None:
     assert step(store, at(2), "previous") == at(1)
     assert step(store, at(0), "previous") is None
     assert step(store, at(9), "previous", frozenset()) is None
+
+
+def test_what_became_of_objects_since_a_moment(seen: Told) -> None:
+    seen.scan(tick(1, domains={"w": OFF, "d": DB}), tick(2))
+    web = next(one.entity_id for one in seen.told() if one.name == "web")
+    assert web is not None
+    found = since(seen.store, at(0), None, [web, 999])
+    assert dict(found[web].counts) == {"stopped": 1, "started": 1}
+    assert found[web].last_ms == at(2)
+    assert set(found) == {web}
+    assert dict(since(seen.store, at(0), at(1), [web])[web].counts) == {"stopped": 1}
+    assert since(seen.store, at(2), None, [web]) == {}
+
+
+def test_density_counts_changes_in_equal_stretches(seen: Told) -> None:
+    seen.scan(tick(1, domains={"w": OFF, "d": DB}), tick(2))
+    assert density(seen.store, at(0), at(4), 4) == [1, 1, 1, 0]
+    assert density(seen.store, at(0), at(4), 4, frozenset()) == [0, 0, 0, 0]

@@ -194,6 +194,29 @@ def test_what_was_measured_comes_back_from_its_chunk(samples: Samples) -> None:
         assert encode(decode(encode(rolled))) == encode(rolled)
 
 
+_FEW = st.lists(st.integers(0, 2), min_size=3, max_size=3)
+
+
+@given(st.lists(_FEW, min_size=9, max_size=9), st.booleans(), st.booleans())
+def test_what_is_one_less_another_comes_back_from_a_chunk_without_it(
+    numbers: list[list[int]], bounds: bool, exact: bool
+) -> None:
+    weight = [1, 2, 1]
+    whole, part, other = (
+        Column("gauge", weight, numbers[3 * n], *(numbers[3 * n + 1 :][:2] if bounds else ()))
+        for n in range(3)
+    )
+    if exact:
+        other.total = [a - b for a, b in zip(whole.total, part.total, strict=True)]
+        if whole.low and whole.high and part.low and part.high:
+            other.low = [a - b for a, b in zip(whole.low, part.high, strict=True)]
+            other.high = [a - b for a, b in zip(whole.high, part.low, strict=True)]
+    rolled = Rolled([1, 2, 3], {"used": other, "whole": whole, "free": part})
+    blob = encode(rolled, [("used", "whole", "free"), ("used", "free", "absent")])
+    assert decode(blob) == rolled
+    assert decode(blob, {"used"}).columns == {"used": other}
+
+
 def test_of_a_chunk_only_what_is_wanted_is_read() -> None:
     rolled = Rolled(
         [1, 2], {"a": Column("gauge", [1, 1], [5, 6]), "b": Column("gauge", [1, 1], [7, 8])}

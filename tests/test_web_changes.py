@@ -249,8 +249,6 @@ CHANGE = Change(
         ({"what": "memory", "old": str(GIB), "new": str(2 * GIB)}, "memory 1 → 2 GiB"),
         ({"what": "memory", "old": str(GIB // 2), "new": str(GIB)}, "memory 512 MiB → 1 GiB"),
         ({"what": "vcpus", "old": "2", "new": "4"}, "vCPU 2 → 4"),
-        ({"what": "saved-memory", "old": str(GIB), "new": str(2 * GIB)},
-         "memory 1 → 2 GiB · in the saved definition; takes effect at the next start"),
         ({"what": "stopped", "new": "shutdown"}, "shut down"),
         ({"what": "stopped", "new": "failed"}, "stopped · failed to start"),
         ({"what": "stopped", "new": None}, "stopped"),

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 # How often it is looked whether something is due, and how long one turn may work at that.
 EVERY_S = 15.0
 _TURN_S = 10.0
-_SLICE_S = 0.05
+_SLICE_S = 0.04
+_PAUSE_S = 0.05
 _RETENTION_EVERY_S = 600.0
 
 
@@ -59,5 +60,5 @@ class Upkeep:
         while not self._stopping.is_set() and clock.monotonic_s() < until_s:
             if not work.step(clock.now_ms(), _SLICE_S):
                 return True
-            self._stopping.wait(_SLICE_S)
+            self._stopping.wait(_PAUSE_S)
         return False

@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from app.clock import rfc3339
 from app.inventory import Definition, Fact, KindName, Pool, Scan
 from app.store import schema
-from app.store.differences import Difference, differences, saved_differences
+from app.store.differences import Difference, differences
 from app.store.moves import note_moves
 
 # How long a domain's definition may have been read before, at most: app/virt/read sees to it.
@@ -93,23 +93,13 @@ def told(
             row.xml_revision_id = None if xml is None or xml.old is None else xml.new_id
             rows.append(row)
     for key, turn in definitions.items():
-        for one in _told_of_definition(turn, explained=key in explained):
-            row = _row(turn, one, host_id, at_ms, after(turn, "definition"))
+        if key not in explained and _rewritten(turn.old, turn.new):
+            one = Difference("definition-changed", "definition")
+            row = _row(turn, one, host_id, at_ms, after(turn, one.field))
             row.kind, row.xml_revision_id = "domain", turn.new_id
             row.old_revision_id = row.new_revision_id = None
             rows.append(row)
     return rows
-
-
-def _told_of_definition(turn: Turn, *, explained: bool) -> list[Difference]:
-    """What a definition tells beyond what its domain does."""
-    old, new = turn.old, turn.new
-    if not isinstance(old, Definition) or not isinstance(new, Definition):
-        return []
-    saved = saved_differences(old, new)
-    if saved or explained or not _rewritten(old, new):
-        return saved
-    return [Difference("definition-changed", "definition")]
 
 
 def _goes_along(turn: Turn, pools_gone: set[str]) -> bool:
@@ -133,8 +123,10 @@ def _row(turn: Turn, one: Difference, host_id: int, at_ms: int, after_ms: int | 
     )  # fmt: skip
 
 
-def _rewritten(old: Definition, new: Definition) -> bool:
+def _rewritten(old: Fact | None, new: Fact | None) -> bool:
     """Whether somebody changed a definition: not that the domain started, stopped or was seen."""
+    if not isinstance(old, Definition) or not isinstance(new, Definition):
+        return False
     if old.inactive_xml is not None and new.inactive_xml is not None:
         if old.inactive_xml != new.inactive_xml:
             return True

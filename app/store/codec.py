@@ -9,7 +9,7 @@ column stores; zlib does the rest. Nothing is lost.
 import sys
 import zlib
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from math import gcd
 from operator import sub
@@ -20,10 +20,10 @@ from msgspec import Struct
 
 from app.errors import StoreError
 from app.metrics import SeriesType
-from app.store.rollup import Column, Rolled, implied
+from app.store.rollup import Column, Rolled
 
 _VERSION = 1
-_LEVEL = 6
+_LEVEL = 4
 _MOST_BYTES = 64 << 20
 _WIDEST = 8
 _FEW = 16
@@ -47,14 +47,18 @@ class Vector(Struct, array_like=True, frozen=True):
 
 
 class _Column(Struct, array_like=True, frozen=True):
-    """A series; `weight` is a position in the chunk's weights. Bounds are told from the mean."""
+    """A series; `weight` is a position in the chunk's weights. The highest are told as they are; of
+    a gauge, which wanders, by how much they are above the lowest.
+    """
 
     name: str
     type: SeriesType
     weight: int
     total: Vector
-    below: Vector | None = None
-    above: Vector | None = None
+    low: Vector | None = None
+    high: Vector | None = None
+    # It is one column less another, by their positions: then it has no vectors of its own.
+    difference: tuple[int, int] | None = None
 
 
 class _Chunk(Struct, array_like=True, frozen=True):
@@ -64,22 +68,58 @@ class _Chunk(Struct, array_like=True, frozen=True):
     columns: tuple[_Column, ...]
 
 
-def encode(rolled: Rolled) -> bytes:
-    """The blob of `rolled`."""
+def encode(rolled: Rolled, differences: Sequence[tuple[str, str, str]] = ()) -> bytes:
+    """The blob of `rolled`. `differences` names series that may be one series less another (with
+    these two): where that is so, it is all that is kept of them.
+    """
     weights: list[list[int]] = []
     columns = []
+    places = {name: place for place, name in enumerate(rolled.columns)}
+    follows = dict(_following(rolled, differences))
     for name, column in rolled.columns.items():
         if column.weight not in weights:
             weights.append(column.weight)
-        below = above = None
+        if name in follows:
+            whole, part = (places[one] for one in follows[name])
+            shared = weights.index(column.weight)
+            columns.append(_Column(name, column.type, shared, Vector(0), difference=(whole, part)))
+            continue
+        wanders = column.type == "gauge"
+        low = high = None
         if column.low is not None and column.high is not None:
-            middle = _middle(column.type, column.weight, column.total)
-            below = pack(list(map(sub, middle, column.low)))
-            above = pack(list(map(sub, column.high, middle)))
-        position = weights.index(column.weight)
-        columns.append(_Column(name, column.type, position, pack(column.total), below, above))
-    chunk = _Chunk(_VERSION, pack(rolled.starts), tuple(map(pack, weights)), tuple(columns))
+            low = pack(column.low, by_steps=wanders)
+            above = list(map(sub, column.high, column.low)) if wanders else column.high
+            high = pack(above, by_steps=False)
+        total = pack(column.total, by_steps=wanders)
+        columns.append(_Column(name, column.type, weights.index(column.weight), total, low, high))
+    chunk = _Chunk(
+        _VERSION,
+        pack(rolled.starts),
+        tuple(pack(weight, by_steps=False) for weight in weights),
+        tuple(columns),
+    )
     return deflated(chunk)
+
+
+def _following(
+    rolled: Rolled, differences: Sequence[tuple[str, str, str]]
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The series that are indeed one less another, with the two."""
+    for name, whole, part in differences:
+        columns = [rolled.columns.get(one) for one in (name, whole, part)]
+        if None not in columns and columns[0] == _less(columns[1], columns[2]):
+            yield name, (whole, part)
+
+
+def _less(whole: Column | None, part: Column | None) -> Column | None:
+    """One gauge less another, if that can be told from the two of them."""
+    if whole is None or part is None or whole.weight != part.weight:
+        return None
+    total = list(map(sub, whole.total, part.total))
+    if whole.low is None or whole.high is None or part.low is None or part.high is None:
+        return Column("gauge", whole.weight, total)
+    low, high = map(sub, whole.low, part.high), map(sub, whole.high, part.low)
+    return Column("gauge", whole.weight, total, list(low), list(high))
 
 
 def deflated(whole: Struct) -> bytes:
@@ -108,14 +148,21 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
         if chunk.version != _VERSION:
             raise StoreError(f"A chunk has version {chunk.version}, made by another npvirt.")
         weights: dict[int, list[int]] = {}
-        columns = {}
+        columns: dict[str, Column] = {}
         for column in chunk.columns:
             if names is not None and column.name not in names:
                 continue
             weight = weights.get(column.weight)
             if weight is None:
                 weight = weights[column.weight] = unpack(chunk.weights[column.weight])
-            columns[column.name] = _column(column, weight)
+            if column.difference is None:
+                columns[column.name] = _column(column, weight)
+                continue
+            pair = (chunk.columns[place] for place in column.difference)
+            less = _less(*(_column(one, weight) for one in pair))
+            if less is None:
+                raise ValueError("a difference has no parts")
+            columns[column.name] = less
         return Rolled(unpack(chunk.starts), columns)
     except (ValueError, IndexError) as error:
         raise StoreError(f"A chunk of the store is damaged: {error}.") from None
@@ -123,19 +170,12 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
 
 def _column(column: _Column, weight: list[int]) -> Column:
     total = unpack(column.total)
-    if column.below is None or column.above is None:
+    if column.low is None or column.high is None:
         return Column(column.type, weight, total)
-    middle = _middle(column.type, weight, total)
-    low = list(map(sub, middle, unpack(column.below)))
-    high = [m + a for m, a in zip(middle, unpack(column.above), strict=True)]
+    low, high = unpack(column.low), unpack(column.high)
+    if column.type == "gauge":
+        high = [least + above for least, above in zip(low, high, strict=True)]
     return Column(column.type, weight, total, low, high)
-
-
-def _middle(type_: SeriesType, weight: Sequence[int], total: Sequence[int]) -> list[int]:
-    """The mean of each bucket, rounded down, in the unit of its bounds; 0 where nothing is."""
-    if type_ == "gauge":
-        return [t // w if w else 0 for t, w in zip(total, weight, strict=True)]
-    return implied(type_, weight, total)
 
 
 def pack(values: Sequence[int], *, by_steps: bool = True) -> Vector:

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 # A scan is stored when it ends: of the last scans of a day, some minutes into the next.
 _GRACE_MS = 15 * 60_000
 _MEASURED: tuple[KindName, ...] = tuple(kind.name for kind in KINDS if kind.sample)
-# Objects that are read together: it takes some forty milliseconds for a day of scans a minute.
-_BATCH = 12
+# Objects that are read together: it takes some twenty milliseconds for a day of scans a minute.
+_BATCH = 8
 
 
 class _HostDay(Struct, frozen=True):

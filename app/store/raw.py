@@ -133,7 +133,7 @@ def samples_of_many(
         samples.series = {
             name: (type_, values)
             for name, (type_, values) in samples.series.items()
-            if values.count(None) < len(values)
+            if values[0] is not None or values.count(None) < len(values)
         }
     return made
 
@@ -177,13 +177,18 @@ def _elapsed(
     """
     restarts = _restarts(facts)
     unbroken = None not in clocks and not any(map(gt, clocks, clocks[1:]))  # type: ignore[arg-type]
-    longest = [MISSED_TICKS * interval for interval in intervals]
     if restarts or not unbroken:
-        return usable_intervals(times, longest, restarts, clocks)
+        return usable_intervals(times, _longest(intervals), restarts, clocks)
     key = (times, intervals)
-    if key not in known:
-        known[key] = usable_intervals(times, longest, (), [None] * len(times))
-    return known[key]
+    found = known.get(key)
+    if found is None:
+        nothing = [None] * len(times)
+        found = known[key] = usable_intervals(times, _longest(intervals), (), nothing)
+    return found
+
+
+def _longest(intervals: Sequence[int]) -> list[int]:
+    return [MISSED_TICKS * interval for interval in intervals]
 
 
 def _values(series: Series, columns: Mapping[str, Sequence[int | None]]) -> Sequence[int | None]:

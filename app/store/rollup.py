@@ -58,6 +58,15 @@ class Samples(Struct):
     skip: int = 0
 
 
+def told(rolled: Rolled) -> Rolled:
+    """The same with the lowest and highest of each bucket put in words once for all."""
+    columns = {
+        name: Column(column.type, column.weight, column.total, *column.bounds())
+        for name, column in rolled.columns.items()
+    }
+    return Rolled(rolled.starts, columns)
+
+
 def implied(type_: SeriesType, weight: Sequence[int], total: Sequence[int]) -> list[int]:
     """What a bucket of one sample says of its lowest and highest."""
     if type_ == "gauge":

@@ -17,7 +17,7 @@ from app.metrics import METRICS, Metric
 from app.store import schema
 from app.store.codec import decode, encode
 from app.store.raw import Object, Since, cpus_of
-from app.store.rollup import Rolled, Samples, merge, roll
+from app.store.rollup import Rolled, Samples, merge, roll, told
 from app.store.values import Divisors, daily
 
 DAY_MS = 86_400_000
@@ -38,6 +38,11 @@ TENS = Tier(1, "10m", 10 * MINUTE_MS, 7)
 HOURS = Tier(2, "1h", 60 * MINUTE_MS, 28)
 TIERS = (MINUTES, TENS, HOURS)
 
+# What a guest uses is mostly its memory less what it could use.
+_DIFFERENCES = (
+    ("memory_used_bytes", "memory_bytes", "memory_usable_bytes"),
+    ("memory_used_bytes", "memory_bytes", "memory_unused_bytes"),
+)
 # Of a volume alone the hours are kept: it is measured every few minutes, and changes slowly.
 _KEPT: dict[KindName, tuple[Tier, ...]] = {"volume": (HOURS,)}
 
@@ -68,14 +73,16 @@ def compact(wanted: Object, day: int, samples: Samples, facts: Sequence[Since]) 
         return None
     kept = tiers_of(wanted.kind)
     rolled = [roll(samples, kept[0].width_ms)]
+    finest = coarsest = told(rolled[0])
     for finer, tier in pairwise(kept):
-        rolled.append(merge([rolled[-1]], tier.width_ms // finer.width_ms))
+        coarsest = merge([coarsest], tier.width_ms // finer.width_ms)
+        rolled.append(coarsest)
     return Compacted(
         {
-            chunk_id(wanted.entity_id, tier, day): encode(one)
+            chunk_id(wanted.entity_id, tier, day): encode(one, _DIFFERENCES)
             for tier, one in zip(kept, rolled, strict=True)
         },
-        daily_row(wanted, day, rolled[0], rolled[-1], kept[0].width_ms, divisors(facts)),
+        daily_row(wanted, day, finest, coarsest, kept[0].width_ms, divisors(facts)),
         rolled[-1],
     )
 
@@ -114,7 +121,7 @@ def consolidated(
     bodies = connection.execute(query.order_by(table.c.id)).scalars().all()
     if len(bodies) < 2:
         return None
-    return encode(merge([decode(body) for body in bodies], 1))
+    return encode(merge([decode(body) for body in bodies], 1), _DIFFERENCES)
 
 
 def replace(

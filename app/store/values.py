@@ -114,7 +114,7 @@ def _daily_of_line(told: Line, weights: Sequence[int]) -> Daily | None:
 
 def _means(column: Column) -> list[int]:
     """The means of the buckets in which something was seen, in the unit of their bounds."""
-    if column.low is None:
+    if column.low is None or column.low is column.high:
         means, _ = column.bounds()
     elif column.type == "gauge":
         means = [t // w if w else 0 for t, w in zip(column.total, column.weight, strict=True)]

@@ -1,29 +1,37 @@
-"""What a day of 1,000 domains costs to compact, what it takes on disk, and to read it again."""
+"""What a day of 1,000 domains costs to compact, what it takes on disk, and to look back at it; and
+what two years of a fleet take, by what was measured.
+"""
 
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from app.connection import Connection
 from app.inventory import Domain, DomainSample, HostSample, Scan
-from app.store import schema, tiers
+from app.metrics import series_of
+from app.store import archive, history, tiers
+from app.store.codec import encode
 from app.store.compaction import Compactor
 from app.store.engine import Store
 from app.store.hosts import add_host
 from app.store.record import Recorder
+from app.store.retention import Lengths, Retention
+from app.store.rollup import Rolled, Samples, merge, roll
 
 DOMAINS = 1000
 _TICK_MS = 60_000
 _TICKS = 1440
 _DAY = 20_500
 _COLUMNS = 8
-_MIB = 1 << 20
+_GUESTS = 12
+# Pages of the chunks' table, against the bytes of its blobs.
+_ON_DISK = 1.05
 
 
 class _Guest:
@@ -66,25 +74,146 @@ def run() -> Iterator[str]:
         store = Store.open(Path(text, "npvirt.sqlite"))
         _fill(store)
         compactor = Compactor(store)
+        # The scan of the day before, which the first interval of the day needs.
+        while compactor.step(_DAY * tiers.DAY_MS + 3_600_000):
+            pass
         now_ms = (_DAY + 1) * tiers.DAY_MS + 3_600_000
-        slices = []
+        slices, cpu = [], []
         for _ in count():
-            started = time.perf_counter()
-            more = compactor.step(now_ms)
+            started, worked = time.perf_counter(), time.process_time()
+            more = compactor.step(now_ms, 0.04)
             slices.append(time.perf_counter() - started)
+            cpu.append(time.process_time() - worked)
             if not more:
                 break
         yield (
             f"a day of {DOMAINS} domains x {_COLUMNS} columns into chunks: {sum(slices):.2f} s "
-            f"(target 3), slices of {1000 * statistics.median(slices):.0f} ms in the median, "
+            f"(target 3), {sum(cpu):.2f} s of them on a CPU; slices of "
+            f"{1000 * statistics.median(slices):.0f} ms in the median, "
             f"{1000 * max(slices):.0f} at most (target 100)"
         )
-        yield from _sizes(store)
+        sizes = _Sizes(store)
+        yield from _pasts(store)
         store.close()
+    chunked = _consolidated()
+    for tier, (numbers, size) in chunked.items():
+        yield (
+            f"tier {tier.name}, its days together: {size / numbers:.2f} bytes for each mean, least "
+            f"and greatest of {_COLUMNS} columns (target 1.4)"
+        )
+    scans = _scans_packed()
+    yield f"scans of long ago: {scans:.2f} bytes each"
+    yield from _two_years(sizes, chunked, scans)
+
+
+def _pasts(store: Store) -> Iterator[str]:
+    """The fleet at moments of the day: while its samples are kept, and once they are gone."""
+    rows: dict[str, list[float]] = {"recent (target 10)": [], "of long ago (target 40)": []}
+    lengths = Lengths(*(tiers.DAY_MS * days for days in (0, 14, 90, 730, 3650)))
+    for found in rows.values():
+        history.fleet(store, None)
+        for hour in range(1, 12):
+            started = time.perf_counter()
+            seen = history.fleet(store, _DAY * tiers.DAY_MS + hour * 6_000_000)
+            found.append(time.perf_counter() - started)
+            assert seen.domains[0].sample is not None
+        retention = Retention(store, lengths)
+        while retention.step((_DAY + 3) * tiers.DAY_MS):
+            pass
+    for name, found in rows.items():
+        yield (
+            f"the fleet of {DOMAINS} domains at a moment {name}: median "
+            f"{1000 * statistics.median(found):.1f}, least {1000 * min(found):.1f} ms"
+        )
+
+
+class _Sizes:
+    """Bytes of pages that the store's tables take, of the day."""
+
+    def __init__(self, store: Store) -> None:
+        query = sa.text("SELECT name, sum(pgsize) FROM dbstat GROUP BY name")
+        with store.reading() as connection:
+            self._of: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
+
+    def of(self, name: str) -> int:
+        return int(self._of.get(name, 0))
+
+
+def _consolidated() -> dict[tiers.Tier, tuple[int, int]]:
+    """Numbers and bytes of the chunks of some guests over four weeks, by tier."""
+    found = dict.fromkeys(tiers.TIERS, (0, 0))
+    for number in range(_GUESTS):
+        guest, jitter = _Guest(number), random.Random(number)
+        days = [_rolled(guest, jitter, _DAY + day) for day in range(tiers.HOURS.span_days)]
+        tens = [merge([day], 10) for day in days]
+        parts = {
+            tiers.MINUTES: (days[1], 1),
+            tiers.TENS: (merge(tens[7:14], 1), 3),
+            tiers.HOURS: (merge([merge([ten], 6) for ten in tens], 1), 3),
+        }
+        for tier, (rolled, figures) in parts.items():
+            numbers, size = found[tier]
+            size += len(encode(rolled, tiers._DIFFERENCES))
+            found[tier] = (numbers + len(rolled.starts) * _COLUMNS * figures, size)
+    return found
+
+
+def _rolled(guest: _Guest, jitter: random.Random, day: int) -> Rolled:
+    times = [day * tiers.DAY_MS + tick * _TICK_MS + jitter.randint(0, 9) for tick in range(_TICKS)]
+    samples = [guest.sample() for _ in times]
+    series = {}
+    for one in series_of("domain"):
+        names = one.inputs or (one.name,)
+        columns = [[getattr(sample, name) for sample in samples] for name in names]
+        values = list(map(one.of, *columns)) if one.of else columns[0]
+        if None not in values:
+            series[one.name] = (one.type, values)
+    elapsed = [0, *(b - a for a, b in pairwise(times))]
+    return roll(Samples(times, elapsed, series), _TICK_MS)
+
+
+def _scans_packed() -> float:
+    """Bytes of a scan in the archive, of a day of a scan a minute."""
+    chance = random.Random(5)
+    rows = []
+    for tick in range(_TICKS):
+        took_ms = round(chance.lognormvariate(5.5, 0.3))
+        at_ms = _DAY * tiers.DAY_MS + tick * _TICK_MS + chance.randint(0, 9)
+        sampled = 27 if tick % 5 else 31
+        rows.append(
+            archive.ScanRow(at_ms, took_ms, 1, 20 + 2 * (tick % 5 == 0), 0, _TICK_MS,
+                            at_ms + took_ms + _TICK_MS, 127, sampled, 0, None, None, None, None)
+        )  # fmt: skip
+    return len(archive.encode(rows)) / len(rows)
+
+
+def _two_years(
+    sizes: _Sizes, chunked: dict[tiers.Tier, tuple[int, int]], scan: float
+) -> Iterator[str]:
+    """What 50 hosts, 1,000 domains and 100 pools take with the default lengths."""
+    # Columns of all objects, by those of the domains that were measured.
+    share = (DOMAINS * _COLUMNS + 50 * 10 + 100 * 3) / (DOMAINS * _COLUMNS)
+    lengths = {tiers.MINUTES: 14, tiers.TENS: 90, tiers.HOURS: 730}
+    parts = {"recent": 2.0 * sizes.of("sample_domain") * share}
+    for tier, days in lengths.items():
+        numbers, size = chunked[tier]
+        a_day = size / numbers * DOMAINS * _COLUMNS * tiers.DAY_MS / tier.width_ms
+        parts[tier.name] = _ON_DISK * days * a_day * (1 if tier is tiers.MINUTES else 3) * share
+    # Both stood in the store with the day and a scan of the one before.
+    parts["1d"] = 730 * sizes.of("daily_domain") / 2 * share
+    parts["keyframes"] = 730 * sizes.of("keyframe") * share
+    parts["scans"] = 50 * _TICKS * (14 * 110 + 716 * scan) + 50 * 716 * 4 * 110
+    told = ", ".join(f"{name} {size / 1e6:.0f}" for name, size in parts.items())
+    yield (
+        f"two years of 50 hosts x 10, {DOMAINS} domains x {_COLUMNS}, 100 pools x 3, estimated: "
+        f"{sum(parts.values()) / 1e9:.2f} GB (target 1.5): {told} MB"
+    )
 
 
 def _fill(store: Store) -> None:
     recorder = Recorder(store, add_host(store, "kvm-01", Connection()), _TICK_MS)
+    with store.writing() as connection:
+        connection.exec_driver_sql("UPDATE host SET created_at_ms = 0")
     domains = {
         uuid: Domain(uuid=uuid, name=f"vm-{n}", state="running", id=n + 1, vcpus=2)
         for n in range(DOMAINS)
@@ -92,7 +221,7 @@ def _fill(store: Store) -> None:
     }
     guests = {uuid: _Guest(n) for n, uuid in enumerate(domains)}
     jitter = random.Random(1)
-    for tick in range(_TICKS):
+    for tick in range(-1, _TICKS):
         recorder.record(
             Scan(
                 at_ms=_DAY * tiers.DAY_MS + tick * _TICK_MS + 500 + jitter.randint(0, 9),
@@ -102,19 +231,4 @@ def _fill(store: Store) -> None:
                 domains=domains,
                 domain_samples={uuid: guest.sample() for uuid, guest in guests.items()},
             )
-        )
-
-
-def _sizes(store: Store) -> Iterator[str]:
-    length = sa.func.sum(sa.func.length(schema.chunk.c.body))
-    tier = schema.chunk.c.id.op(">>")(30).op("&")(3)
-    query = sa.select(tier.label("tier"), length.label("bytes")).group_by(tier)
-    with store.reading() as connection:
-        found = {row.tier: row.bytes for row in connection.execute(query)}
-    for one in tiers.TIERS:
-        buckets = DOMAINS * tiers.DAY_MS // one.width_ms
-        per = found[one.number] / (buckets * _COLUMNS)
-        yield (
-            f"tier {one.name}: {found[one.number] / _MIB:.1f} MiB a day, {per:.2f} bytes for each "
-            f"of {_COLUMNS} columns in each bucket"
         )
