@@ -7,7 +7,7 @@ at every scan, the part asks again with `sorted=`, the scan whose values made th
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import Response, request
 from msgspec.structs import replace
@@ -163,8 +163,11 @@ def pager(asked: Asked, total: int) -> Pager:
 
 def placed(response: Response, asked_path: str) -> Response:
     """Have the browser show the page's own address where its filters asked for the part."""
-    if request.headers.get("HX-Request") == "true" and "have" not in request.args:
+    part = request.path.startswith("/ui/") and not request.path.startswith("/ui/since/")
+    if part and request.headers.get("HX-Request") == "true" and "have" not in request.args:
         pairs = [(k, v) for k, v in request.args.items(multi=True) if v and k != "sorted"]
+        shown = parse_qsl(urlsplit(request.headers.get("HX-Current-URL", "")).query)
+        pairs += [(k, v) for k, v in shown if k == "span"][:1]
         response.headers["HX-Replace-Url"] = _join(asked_path, pairs)
     return response
 

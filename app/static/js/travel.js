@@ -71,12 +71,14 @@ function inZone(seconds) {
 
 const isSlider = element => element?.id === 'moment' && element.closest('#ribbon');
 let drag = null;
+let byKey = false;
+document.addEventListener('pointerdown', () => { byKey = false; }, true);
 
-// The right end is the present.
+// The right end is the present; a pointer need not hit it by the pixel.
 function chosen(slider) {
   const seconds = Number(slider.value);
   const now = Math.floor(Date.now() / 1000);
-  const width = (slider.max - slider.min) / slider.clientWidth;
+  const width = byKey ? 0 : (slider.max - slider.min) / slider.clientWidth;
   return seconds >= Math.min(now, Number(slider.max)) - Math.max(60, 3 * width) ? null : seconds;
 }
 
@@ -140,7 +142,7 @@ document.addEventListener('change', event => {
   if (!isSlider(event.target) || !drag) return;
   clearTimeout(drag.leave);
   // Keys come one by one; the pointer lets go once.
-  drag.leave = setTimeout(leave, drag.byKey ? 700 : 0);
+  drag.leave = setTimeout(leave, byKey ? 700 : 0);
 });
 
 document.addEventListener('keydown', event => {
@@ -150,9 +152,9 @@ document.addEventListener('keydown', event => {
   const way = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -6, PageUp: 6 }[event.key];
   if (!way) return;
   event.preventDefault();
+  byKey = true;
   slider.value = Math.min(Number(slider.value) + way * slider.dataset.step, Number(slider.max));
   slider.dispatchEvent(new Event('input', { bubbles: true }));
-  drag.byKey = true;
   sessionStorage.setItem('npvirt-ribbon', 'focus');
   slider.dispatchEvent(new Event('change', { bubbles: true }));
 });
