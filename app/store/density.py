@@ -93,15 +93,15 @@ def gaps_between(
         return []
     walk = _walk(from_ms, to_ms, longest_ms, host_ids)
     times = [at for (at,) in connection.execute(walk)]
-    stretches = [(at, at) for at in (from_ms, *times, to_ms)]
+    stretches = [(at, at) for at in (*times, to_ms)]
     stretches += [(a, b) for a, b in pairwise(times) if b - a <= longest_ms]
     # Of long ago most looks stand in the archive.
     stretches += looked_at(connection, from_ms - longest_ms, to_ms, longest_ms, host_ids)
     found = []
-    seen_ms = from_ms
+    seen_ms = max((end for begin, end in stretches if begin <= from_ms), default=from_ms)
     for begin_ms, end_ms in sorted(stretches):
         if begin_ms - seen_ms > longest_ms:
-            found.append((seen_ms, min(begin_ms, to_ms)))
+            found.append((max(seen_ms, from_ms), min(begin_ms, to_ms)))
         seen_ms = max(seen_ms, end_ms)
     return [(begin_ms, end_ms) for begin_ms, end_ms in found if begin_ms < to_ms]
 
