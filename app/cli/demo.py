@@ -14,6 +14,8 @@ from app.cli.serve import start
 from app.errors import SettingsError
 from app.settings import load
 
+_MAKER = (sys.executable, "-m", "app.demo")
+
 
 @click.command()
 @click.option(
@@ -36,10 +38,11 @@ def demo(data: Path | None, days: int, hosts: int, domains: int, seed: int, fres
             f"The demonstration is served on loopback alone, not on {settings.bind}."
         )
     directory = (data or settings.data / "demo").absolute()
-    command = [sys.executable, "-m", "app.demo", str(directory)]
-    command += [str(number) for number in (hosts, domains, days, seed, int(fresh))]
-    made = subprocess.run(command, check=False)
+    sizes = [str(number) for number in (hosts, domains, days, seed, int(fresh))]
+    made = subprocess.run([*_MAKER, "make", str(directory), *sizes], check=False)
     if made.returncode:
         sys.exit(made.returncode)
+    # Goes on beside the server until all of the past is there, and ends with it.
+    subprocess.Popen([*_MAKER, "complete", str(directory)], stdin=subprocess.DEVNULL)
     os.environ["NPVIRT_DATA"] = str(directory)
     start(load())

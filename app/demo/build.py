@@ -1,17 +1,18 @@
 """Writing a made-up fleet and its past into a new store.
 
-First what happened, look by look, as the scans would have recorded it; then what was measured,
-host by host, in processes of their own where there is more than one CPU.
+First what happened, look by look, as the scans would have recorded it; then what was measured in
+the last days; that is enough to show. The older measurements may come later, beside a server.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from itertools import groupby
 from multiprocessing import get_context
 
 from app import clock
 from app.access import Principal
-from app.demo.measure import VOLUMES_EVERY, Batch, Task, measure
+from app.demo.measure import VOLUMES_EVERY, Batch, Keyframe, Task, measure, measured
 from app.demo.plan import DAY, MINUTE_MS, Plan, uuid_of
 from app.demo.play import Act, Look, Play, at_ms, offset_ms
 from app.demo.spans import Keep, today
@@ -19,31 +20,54 @@ from app.demo.world import HostWorld, World, took_ms
 from app.store.audit import Attempt
 from app.store.engine import Store
 from app.store.fill import Done, Filling, Tick, filling
-from app.store.hosts import HostRecord
+from app.store.hosts import HostRecord, list_hosts
 from app.store.record import Recorder
 from app.store.tiers import DAY_MS, TENS
 
 Say = Callable[[str], None]
 
 _TOGETHER = 400
+# How often the hosts were scanned before the days of which every minute is kept, in minutes.
+_SELDOM = 10
 
 
-def build(store: Store, plan: Plan, keep: Keep | None = None, say: Say | None = None) -> World:
-    """Fill a new, empty store with the fleet of `plan`; the world as it is in the end."""
+def build(store: Store, plan: Plan, keep: Keep | None = None, say: Say = lambda _: None) -> World:
+    """Fill a new, empty store with all of the fleet of `plan`; the world as it is in the end."""
     keep = keep or Keep()
-    say = say or (lambda _: None)
+    world = build_recent(store, plan, keep, say)
+    _measure(store, world, keep, say, recent=False)
+    return world
+
+
+def build_recent(store: Store, plan: Plan, keep: Keep, say: Say) -> World:
+    """The same without the measurements of before the last days."""
     say(f"Making up {plan.domains} VMs on {plan.hosts} hosts and {plan.days} days of their past …")
     played = Play(plan)
     world = played.world
-    records = _register(store, world)
     began_s = clock.monotonic_s()
-    looks = _play(store, played, records)
-    say(f"… what happened: {looks} scans that found something new "
-        f"({clock.monotonic_s() - began_s:.0f} s)")  # fmt: skip
+    records = _register(store, world)
+    looks = _play(store, played, records, keep)
     _scans(store, world, records, keep)
-    _measures(store, world, records, keep, say)
+    spent = clock.monotonic_s() - began_s
+    say(f"… what happened: {looks} scans that found something new ({spent:.0f} s)")
+    _measure(store, world, keep, say, recent=True)
     _close(store, plan, records, keep)
     return world
+
+
+def build_older(store: Store, plan: Plan, keep: Keep, going_on: Callable[[], bool]) -> bool:
+    """Add the measurements that `build_recent` left out, object by object, as long as
+    `going_on`; whether they are all there now. Doing it again does no harm.
+    """
+    played = Play(plan)
+    for _ in played.run():
+        pass
+    for task in _tasks(store, played.world, keep, recent=False):
+        for one in measured(task):
+            if not going_on():
+                return False
+            _write(store, task.host_id, [one])
+    return True
 
 
 def _register(store: Store, world: World) -> dict[str, HostRecord]:
@@ -58,9 +82,12 @@ def _register(store: Store, world: World) -> dict[str, HostRecord]:
         }  # fmt: skip
 
 
-def _play(store: Store, played: Play, records: Mapping[str, HostRecord]) -> int:
-    recorders = {slug: Recorder(store, record, MINUTE_MS) for slug, record in records.items()}
-    last: dict[str, int] = {}
+# --- what happened -------------------------------------------------------------------------
+
+
+def _play(store: Store, played: Play, records: Mapping[str, HostRecord], keep: Keep) -> int:
+    often = (today(played.plan).begin - keep.minute_days) * DAY
+    diary = _Diary(store, records, often)
     count = 0
     told = played.run()
     going = True
@@ -73,21 +100,40 @@ def _play(store: Store, played: Play, records: Mapping[str, HostRecord]) -> int:
                     break
                 if isinstance(one, Act):
                     filler.done([_done(one, records)])
-                    continue
-                _look(filler, one, recorders[one.slug], records[one.slug], last)
-                count += 1
+                else:
+                    diary.look(filler, one)
+                    count += 1
     return count
 
 
-def _look(
-    filler: Filling, one: Look, recorder: Recorder, record: HostRecord, last: dict[str, int]
-) -> None:
-    before = one.minute - 1
-    if not one.first and last.get(one.slug, before) < before:
-        tick = Tick(at_ms(one.slug, before), took_ms(one.slug, before))
-        filler.went_on(recorder, record.id, tick, MINUTE_MS)
-    filler.record(recorder, one.scan)
-    last[one.slug] = one.minute
+class _Diary:
+    """Records looks, each after the ordinary scan before it."""
+
+    def __init__(self, store: Store, records: Mapping[str, HostRecord], often: int) -> None:
+        self._store = store
+        self._records = records
+        self._often = often
+        self._recorders: dict[tuple[str, int], Recorder] = {}
+        self._last: dict[str, int] = {}
+
+    def look(self, filler: Filling, one: Look) -> None:
+        """Record a look."""
+        record = self._records[one.slug]
+        interval_ms = _interval_ms(one.minute, self._often)
+        key = (one.slug, interval_ms)
+        if key not in self._recorders:
+            self._recorders[key] = Recorder(self._store, record, interval_ms)
+        recorder = self._recorders[key]
+        before = one.minute - 1
+        if not one.first and self._last.get(one.slug, before) < before:
+            tick = Tick(at_ms(one.slug, before), took_ms(one.slug, before))
+            filler.went_on(recorder, record.id, tick, interval_ms)
+        filler.record(recorder, one.scan)
+        self._last[one.slug] = one.minute
+
+
+def _interval_ms(minute: int, often: int) -> int:
+    return MINUTE_MS if minute >= often else _SELDOM * MINUTE_MS
 
 
 def _done(act: Act, records: Mapping[str, HostRecord]) -> Done:
@@ -103,83 +149,97 @@ def _done(act: Act, records: Mapping[str, HostRecord]) -> Done:
 
 
 def _scans(store: Store, world: World, records: Mapping[str, HostRecord], keep: Keep) -> None:
-    """The scans that found nothing new: every one of the last days, of older ones a few."""
-    raw_from = (today(world.plan).begin - keep.raw_days) * DAY_MS
+    """The scans that found nothing new: of the last days as rows, of older ones archived."""
+    day = today(world.plan).begin
+    often, raw = (day - keep.minute_days) * DAY, day - keep.raw_days
     for slug, host in world.hosts.items():
         record = records[slug]
         with filling(store) as filler:
             known = filler.scan_times(record.id)
-            ticks = (tick for tick in _ticks(host, keep) if tick.at_ms not in known)
-            filler.ticks(record.id, ticks, MINUTE_MS)
-            filler.were_measured(record.id, raw_from)
+            for number, ticks in groupby(_ticks(host, often), lambda t: t.at_ms // DAY_MS):
+                if number >= raw:
+                    new = [tick for tick in ticks if tick.at_ms not in known]
+                    filler.ticks(record.id, new, MINUTE_MS)
+                else:
+                    interval_ms = _interval_ms(number * DAY, often)
+                    filler.archive(record.id, number, ticks, interval_ms)
+            filler.were_measured(record.id, raw * DAY_MS)
 
 
-def _ticks(host: HostWorld, keep: Keep) -> Iterator[Tick]:
+def _ticks(host: HostWorld, often: int) -> Iterator[Tick]:
     plan = host.plan
-    recent = (today(plan).begin - keep.minute_days) * DAY
     silences = iter(host.silences)
     gap = next(silences, None)
     for minute in range(plan.begin, plan.end + 1):
         while gap is not None and gap.end is not None and gap.end <= minute:
             gap = next(silences, None)
         silent = gap is not None and gap.begin <= minute
-        if minute < recent and minute % 60 and not (silent and gap and minute == gap.begin):
+        if minute < often and minute % _SELDOM:
             continue
         if silent and gap is not None:
             if gap.problem is not None:
                 failed = (gap.problem, gap.sentence or "")
                 yield Tick(at_ms(host.slug, minute), 10_000, failed=failed)
             continue
-        yield Tick(
-            at_ms(host.slug, minute), took_ms(host.slug, minute), minute % VOLUMES_EVERY == 0
-        )
+        volumes = minute % VOLUMES_EVERY == 0 or minute < often
+        yield Tick(at_ms(host.slug, minute), took_ms(host.slug, minute), volumes)
 
 
 # --- measurements --------------------------------------------------------------------------
 
 
-def _measures(
-    store: Store, world: World, records: Mapping[str, HostRecord], keep: Keep, say: Say
-) -> None:
+def _tasks(store: Store, world: World, keep: Keep, *, recent: bool) -> list[Task]:
+    records = {record.slug: record for record in list_hosts(store)}
     tasks = []
     with filling(store) as filler:
         for slug, host in world.hosts.items():
-            ids = filler.entity_ids(records[slug].id)
-            tasks.append(Task(host, records[slug].id, ids, keep, offset_ms(slug)))
+            if slug in records:
+                number = records[slug].id
+                ids = filler.entity_ids(number)
+                tasks.append(Task(host, number, ids, keep, offset_ms(slug), recent))
+    return tasks
+
+
+def _measure(store: Store, world: World, keep: Keep, say: Say, *, recent: bool) -> None:
+    tasks = _tasks(store, world, keep, recent=recent)
     began_s = clock.monotonic_s()
-    for place, batches in enumerate(_made(tasks), start=1):
-        _write(store, batches)
+    when = "the last days" if recent else "the days before"
+    for place, (task, found) in enumerate(zip(tasks, _made(tasks), strict=True), start=1):
+        _write(store, task.host_id, found)
         spent = clock.monotonic_s() - began_s
-        say(f"… what was measured: {place} of {len(tasks)} hosts ({spent:.0f} s)")
+        say(f"… what was measured in {when}: {place} of {len(tasks)} hosts ({spent:.0f} s)")
 
 
-def _made(tasks: list[Task]) -> Iterator[list[Batch]]:
+def _made(tasks: list[Task]) -> Iterator[list[Batch | Keyframe]]:
+    """In processes of their own, where there are CPUs for them and it is worth it."""
     workers = min(len(os.sched_getaffinity(0)), len(tasks), 4)
-    if workers < 2 or tasks[0].host.plan.days < 40:
+    if workers < 2 or tasks[0].host.plan.domains < 40:
         yield from map(measure, tasks)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(measure, tasks)
 
 
-def _write(store: Store, batches: list[Batch]) -> None:
+def _write(store: Store, host_id: int, found: Iterable[Batch | Keyframe]) -> None:
     with filling(store) as filler:
-        for batch in batches:
-            filler.chunks(batch.chunks)
-            filler.days(batch.kind, batch.days)
-            filler.samples(batch.kind, batch.samples)
+        for one in found:
+            if isinstance(one, Keyframe):
+                filler.keyframe(host_id, one.kind, one.day, one.body)
+                continue
+            filler.chunks(one.chunks)
+            filler.days(one.kind, one.days)
+            filler.samples(one.kind, one.samples)
 
 
 def _close(store: Store, plan: Plan, records: Mapping[str, HostRecord], keep: Keep) -> None:
     """Say how far compaction and retention came."""
     day = today(plan).begin
     tens = (day - keep.ten_days) // TENS.span_days * TENS.span_days
+    first = plan.begin // DAY
+    begins = (("recent", day - keep.raw_days), ("1m", day - keep.minute_days), ("10m", tens))
     with filling(store) as filler:
         for record in records.values():
             filler.compacted(record.id, day)
-        first = plan.begin // DAY
-        for tier, from_day in (
-            ("recent", day - keep.raw_days), ("1m", day - keep.minute_days), ("10m", tens),
-        ):  # fmt: skip
+        for tier, from_day in begins:
             if from_day > first:
                 filler.horizon(tier, from_day * DAY_MS)

@@ -5,7 +5,7 @@ stretch, as the compaction would have.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -18,7 +18,7 @@ from app.demo.spans import Keep, Part, Span, seen, spans, today, visible
 from app.demo.storage import MadePool, MadeVolume
 from app.demo.world import HostWorld
 from app.inventory import KIND_BY_NAME, KindName
-from app.store import schema
+from app.store import keyframes, schema
 from app.store.codec import encode
 from app.store.raw import Object
 from app.store.record import HOST_KEY, volume_key
@@ -33,7 +33,7 @@ Row = tuple[int | None, ...]
 
 class Task(Struct):
     """A host to measure: its world, its row's id, and the ids of what was seen on it. `recent`:
-    the samples and what is by the minute; else the rest.
+    the samples and what stands by the minute; else what came before that.
     """
 
     host: HostWorld
@@ -41,25 +41,52 @@ class Task(Struct):
     entity_ids: Mapping[tuple[str, str], int]
     keep: Keep
     offset_ms: int
+    recent: bool
 
 
 class Batch(Struct):
-    """What is to be stored of one object."""
+    """What is to be stored of one object, and its hours by day, for the keyframes."""
 
     kind: KindName
+    entity_id: int
     chunks: dict[int, bytes]
     days: list[dict[str, Any]]
     samples: list[Row]
+    hours: dict[int, Rolled]
 
 
-def measure(task: Task) -> list[Batch]:
+class Keyframe(Struct):
+    """A keyframe that is to be stored."""
+
+    kind: KindName
+    day: int
+    body: bytes
+
+
+def measure(task: Task) -> list[Batch | Keyframe]:
     """All of a host, its domains first, because it does what they do together."""
-    return list(_measured(task))
+    return list(measured(task))
 
 
-def _measured(task: Task) -> Iterator[Batch]:
+def measured(task: Task) -> Iterator[Batch | Keyframe]:
+    """As `measure`, one after the other; the keyframes come last."""
+    hours: dict[tuple[KindName, int], dict[int, Rolled]] = {}
+    for batch in _objects(task):
+        for day, rolled in batch.hours.items():
+            hours.setdefault((batch.kind, day), {})[batch.entity_id] = rolled
+        batch.hours = {}
+        yield batch
+    for (kind, day), of_day in hours.items():
+        body = keyframes.encode(kind, day, of_day)
+        if body is not None:
+            yield Keyframe(kind, day, body)
+
+
+def _objects(task: Task) -> Iterator[Batch]:
     host, plan = task.host, task.host.plan
-    cut = [*spans(plan, task.keep), today(plan)]
+    cut = [span for span in spans(plan, task.keep) if (span.width == 1) == task.recent]
+    if task.recent:
+        cut.append(today(plan))
     sums = {span.begin: no_sums(span.count) for span in cut}
     last = plan.end
     for uuid, machine in host.known.items():
@@ -287,6 +314,7 @@ class _Gathering:
         self._wanted = wanted
         self._cpus = cpus
         self._today = today(plan).begin
+        self._hours: dict[int, Rolled] = {}
         self._parts: dict[tuple[Tier, int], list[tuple[int, Rolled]]] = {}
         self._days: list[dict[str, Any]] = []
 
@@ -314,6 +342,7 @@ class _Gathering:
             if not fine.starts:
                 continue
             coarse = fine if width_ms == coarse_ms else _of_day(coarsest, day, coarse_ms)
+            self._hours[day] = coarse
             row = daily_row(self._wanted, day, fine, coarse, width_ms, self._divisors(day))
             if row is not None:
                 self._days.append(row)
@@ -327,18 +356,12 @@ class _Gathering:
 
     def batch(self, rows: list[Row]) -> Batch:
         """Everything that is to be stored of the object."""
-        chunks = {}
-        for (tier, first), parts in self._parts.items():
-            rolled = [part for _, part in parts]
-            if first + tier.span_days < self._today:
-                whole = _joined(rolled)
-                chunks[chunk_id(self._wanted.entity_id, tier, first)] = encode(whole)
-                continue
-            for part in rolled:
-                for day in _days_of(part, tier.width_ms):
-                    one = _of_day(part, day, tier.width_ms)
-                    chunks[chunk_id(self._wanted.entity_id, tier, day)] = encode(one)
-        return Batch(self._wanted.kind, chunks, self._days, rows)
+        number = self._wanted.entity_id
+        chunks = {
+            chunk_id(number, tier, parts[0][0]): encode(_joined([part for _, part in parts]))
+            for (tier, _), parts in self._parts.items()
+        }
+        return Batch(self._wanted.kind, number, chunks, self._days, rows, self._hours)
 
 
 def _joined(parts: Sequence[Rolled]) -> Rolled:
@@ -359,11 +382,6 @@ def _joined(parts: Sequence[Rolled]) -> Rolled:
             [v for _, high in bounds for v in high],
         )
     return Rolled([start for part in parts for start in part.starts], columns)
-
-
-def _days_of(rolled: Rolled, width_ms: int) -> Iterable[int]:
-    per_day = DAY * MINUTE_MS // width_ms
-    return sorted({start // per_day for start in rolled.starts})
 
 
 def _of_day(rolled: Rolled, day: int, width_ms: int) -> Rolled:

@@ -5,10 +5,13 @@ Never writes into a directory that is not marked as a demonstration's, unless th
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from app import clock
-from app.demo.build import Say, build
+from app.demo.build import Say, build_older, build_recent
 from app.demo.plan import Plan
 from app.demo.spans import Keep
 from app.errors import Conflict
@@ -55,11 +58,30 @@ def ensure(directory: Path, plan: Plan, say: Say, *, fresh: bool = False) -> Mar
 
 
 def _fill(directory: Path, plan: Plan, say: Say) -> None:
-    store = Store.open(store_path(load({"NPVIRT_DATA": str(directory)})))
+    store = _open(directory)
     try:
-        build(store, plan, KEEP, say)
+        build_recent(store, plan, KEEP, say)
     finally:
         store.close()
+
+
+def complete(directory: Path, going_on: Callable[[], bool]) -> None:
+    """Add what `ensure` left for later, beside a server, as long as `going_on`; what is not done
+    then is done another time. Raises StoreError.
+    """
+    mark = read_mark(directory)
+    if mark is None or mark.whole:
+        return
+    store = _open(directory)
+    try:
+        if build_older(store, plan_of(mark), KEEP, going_on):
+            write_mark(directory, replace(mark, whole=True))
+    finally:
+        store.close()
+
+
+def _open(directory: Path) -> Store:
+    return Store.open(store_path(load({"NPVIRT_DATA": str(directory)})))
 
 
 def age_days(mark: Mark) -> int:

@@ -21,6 +21,8 @@ class Mark(Struct, frozen=True):
     domains: int
     days: int
     seed: int
+    # Whether all of its past is there, or the older part is still to be measured.
+    whole: bool = False
 
 
 def is_demonstration(data: Path) -> bool:

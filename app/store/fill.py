@@ -6,14 +6,16 @@ in transactions of the caller's. Never used on a store that looks at real hosts.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from app.connection import Connection
 from app.inventory import KindName, Scan
-from app.store import audit, schema, tiers
+from app.store import archive, audit, keyframes, schema, tiers
 from app.store.audit import Attempt, Outcome
 from app.store.engine import Store
 from app.store.hosts import HostRecord, host_record, row_values
@@ -80,18 +82,7 @@ class Filling:
 
     def ticks(self, host_id: int, ticks: Iterable[Tick], interval_ms: int) -> None:
         """Store ordinary scans of a host; none of them may be stored already."""
-        rows = [
-            {
-                "host_id": host_id, "at_ms": tick.at_ms, "took_ms": tick.took_ms,
-                "ok": int(tick.failed is None), "clock_stepped": 0, "interval_ms": interval_ms,
-                "problem": tick.failed[0] if tick.failed else None,
-                "sentence": tick.failed[1] if tick.failed else None,
-                "next_at_ms": tick.at_ms + interval_ms, "changes": 0, "rpc_count": 20,
-                "listed": 0 if tick.failed else _LISTED,
-                "sampled": 0 if tick.failed else _MEASURED | (_VOLUMES if tick.volumes else 0),
-            }
-            for tick in ticks
-        ]  # fmt: skip
+        rows = [{"host_id": host_id} | asdict(_scan_row(tick, interval_ms)) for tick in ticks]
         if rows:
             self._connection.execute(sa.insert(schema.scan), rows)
 
@@ -100,6 +91,36 @@ class Filling:
         table = schema.scan
         query = sa.select(table.c.at_ms).where(table.c.host_id == host_id)
         return set(self._connection.scalars(query))
+
+    def archive(self, host_id: int, day: int, ticks: Iterable[Tick], interval_ms: int) -> None:
+        """Store a day of ordinary scans as the archive holds those of long ago."""
+        begin, end = day * tiers.DAY_MS, (day + 1) * tiers.DAY_MS
+        table = schema.scan
+        query = sa.select(table).where(
+            table.c.host_id == host_id, table.c.at_ms >= begin, table.c.at_ms < end
+        )
+        known = self._connection.execute(query).all()
+        times = {row.at_ms for row in known}
+        fresh = {tick.at_ms: tick for tick in ticks if tick.at_ms not in times}
+        new = [_scan_row(tick, interval_ms) for tick in fresh.values()]
+        rows: list[Any] = sorted([*known, *new], key=lambda row: row.at_ms)
+        kept = archive.stays(rows)
+        packed = [row for row in new if row.at_ms not in kept]
+        self.ticks(host_id, [tick for at, tick in fresh.items() if at in kept], interval_ms)
+        if packed:
+            self._connection.execute(
+                sa.insert(schema.scan_day).values(
+                    id=archive.day_id(host_id, day), from_ms=rows[0].at_ms,
+                    until_ms=rows[-1].at_ms,
+                    widest_ms=max((b.at_ms - a.at_ms for a, b in pairwise(rows)), default=0),
+                    good=sum(row.ok for row in packed),
+                    failed=sum(not row.ok for row in packed), body=archive.encode(packed),
+                )
+            )  # fmt: skip
+
+    def keyframe(self, host_id: int, kind: KindName, day: int, body: bytes) -> None:
+        """Store a keyframe."""
+        keyframes.write(self._connection, host_id, day, {kind: body})
 
     def were_measured(self, host_id: int, from_ms: int) -> None:
         """Note that the good scans from then on were measured as well."""
@@ -132,14 +153,25 @@ class Filling:
     def chunks(self, chunks: Mapping[int, bytes]) -> None:
         """Store chunks by their ids."""
         if chunks:
+            table = schema.chunk
             self._connection.execute(
-                sa.insert(schema.chunk), [{"id": n, "body": body} for n, body in chunks.items()]
+                sa.delete(table).where(table.c.id == sa.bindparam("row")),
+                [{"row": number} for number in chunks],
+            )
+            self._connection.execute(
+                sa.insert(table), [{"id": n, "body": body} for n, body in chunks.items()]
             )
 
     def days(self, kind: KindName, rows: Sequence[Mapping[str, Any]]) -> None:
         """Store rows of the day, as tiers.daily_row makes them."""
         if rows:
             table = schema.dailies[kind]
+            self._connection.execute(
+                sa.delete(table).where(
+                    table.c.day == sa.bindparam("the_day"), table.c.entity == sa.bindparam("of")
+                ),
+                [{"the_day": row["day"], "of": row["entity"]} for row in rows],
+            )
             every = dict.fromkeys(column.name for column in table.c)
             self._connection.execute(sa.insert(table), [every | dict(row) for row in rows])
 
@@ -160,3 +192,15 @@ class Filling:
     def horizon(self, tier: str, from_ms: int) -> None:
         """Note from when on a tier is whole."""
         tiers.move_horizon(self._connection, tier, from_ms)
+
+
+def _scan_row(tick: Tick, interval_ms: int) -> archive.ScanRow:
+    good = tick.failed is None
+    problem, sentence = tick.failed or (None, None)
+    return archive.ScanRow(
+        at_ms=tick.at_ms, took_ms=tick.took_ms, ok=int(good), rpc_count=20 if good else None,
+        clock_stepped=0, interval_ms=interval_ms, next_at_ms=tick.at_ms + interval_ms,
+        listed=_LISTED if good else 0,
+        sampled=_MEASURED | (_VOLUMES if tick.volumes else 0) if good else 0, changes=0,
+        problem=problem, sentence=sentence, detail=None, missing=None,
+    )  # fmt: skip
