@@ -79,6 +79,7 @@ def _demo(settings: Settings, store: Store, mark: Mark) -> tuple[Collector, Flas
         raise SettingsError("A demonstration has its own store, and is served on loopback alone.")
     stage = Stage(store, plan_of(mark))
     collector = DemoCollector(settings, store, stage)
+    collector.catch_up()
     performer = DemoPerformer(settings, store, collector, stage)
     application = create_app(settings, store, collector, performer)
     print(f"The demonstration is at: {demonstration_link(application, settings)}", flush=True)

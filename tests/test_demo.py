@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from app.actions.registry import ACTIONS
+from app.clock import now_ms
+from app.demo.collector import DemoCollector
 from app.demo.measure import Task, measure
 from app.demo.plan import DAY, Plan
 from app.demo.planted import GIB, planted
@@ -292,6 +294,19 @@ def test_a_scan_goes_on_where_the_past_ended(demo: Web) -> None:
         assert (one.sample.cpu_time_ns or 0) >= (old.sample.cpu_time_ns or 0)
         compared += 1
     assert compared > 15
+
+
+def test_the_minutes_that_making_it_took_are_made_up_too(tmp_path: Path) -> None:
+    plan = Plan(now_ms() - 4 * 60_000, hosts=1, domains=3, days=3)
+    make_demo(tmp_path / "var", plan)
+    made = demo_web(tmp_path / "var", plan)
+    collector = made.collector
+    assert isinstance(collector, DemoCollector)
+    collector.catch_up()
+    as_of = fleet(made.store, None).as_of_ms
+    assert as_of is not None
+    assert now_ms() - as_of < 2 * 60_000
+    made.store.close()
 
 
 def test_an_action_changes_the_made_up_fleet_alone(demo: Web) -> None:

@@ -11,12 +11,15 @@ from app.collect.connecting import Diagnosis
 from app.collect.worker import Looks
 from app.connection import Connection
 from app.demo.live import Stage
+from app.demo.plan import MINUTE_MS
 from app.errors import Conflict
 from app.inventory import Scan
 from app.settings import Settings
 from app.store.engine import Store
-from app.store.hosts import HostRecord
+from app.store.hosts import HostRecord, list_hosts
 from app.store.record import Recorder
+
+_SHORT_MS = 20 * MINUTE_MS
 
 SENTENCE = "This is a demonstration: its hosts are made up, and npvirt connects to none."
 
@@ -40,11 +43,23 @@ class DemoScanner:
         self._recorder.record(seen)
         return seen
 
+    def catch_up(self, now_ms: int) -> None:
+        """Store scans of every minute since the last one, where these are few."""
+        last_ms = self._host.last_ms
+        if now_ms - last_ms > _SHORT_MS:
+            return
+        for at_ms in range(last_ms + MINUTE_MS, now_ms - MINUTE_MS // 2, MINUTE_MS):
+            self._recorder.record(self._host.scan(at_ms, _then(at_ms + MINUTE_MS)))
+
     def disconnect(self) -> None:
         """There is no connection."""
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def _then(at_ms: int) -> Callable[[bool], int]:
+    return lambda ok: at_ms
 
 
 class DemoCollector(Collector):
@@ -66,6 +81,14 @@ class DemoCollector(Collector):
     def own_public_key(self) -> str:
         """No key: none is needed."""
         return ""
+
+    def catch_up(self) -> None:
+        """Make up the scans of the minutes that making the past took, if that was not long ago;
+        before `start`. Raises StoreError.
+        """
+        for record in list_hosts(self._demo_store):
+            scanner = DemoScanner(self._demo_store, record, MINUTE_MS, self._stage)
+            scanner.catch_up(clock.now_ms())
 
     def _scanner(self, record: HostRecord, interval_ms: int) -> Looks:
         return DemoScanner(self._demo_store, record, interval_ms, self._stage)

@@ -76,8 +76,9 @@ class LiveHost:
         self._interfaces: dict[str, Interface] = {
             one.key: one.fact for one in filter(mine, seen.interfaces)
         }
+        # When it was last seen, or not answering.
         status = None if view is None else view.status
-        self._last_ms = (status.last_ok_at_ms if status else None) or plan.end_ms
+        self.last_ms = (status.last_try_at_ms if status else None) or plan.end_ms
         ids = [domain.id for domain in self.domains.values() if domain.id is not None]
         self._next_id = max(ids, default=0) + 1
 
@@ -96,8 +97,8 @@ class LiveHost:
             return Scan(at_ms, 10_000, ok=False, problem="timeout", sentence=sentence)
         if self._luck.random() < _HAPPENS:
             self._happen()
-        elapsed_ms = max(1, at_ms - self._last_ms)
-        self._last_ms = at_ms
+        elapsed_ms = max(1, at_ms - self.last_ms)
+        self.last_ms = at_ms
         busy = self._advance(at_ms, elapsed_ms)
         return Scan(
             at_ms=at_ms, took_ms=self._luck.randint(70, 210), ok=True,

@@ -111,7 +111,7 @@ class Machine:
     @property
     def has_agent(self) -> bool:
         """Whether a guest agent is defined."""
-        return number(self.seed, "agent", self.spec.name) % 4 > 0
+        return number(self.seed, "agent", self.spec.name) % 6 > 0
 
     def definition(self) -> Definition:
         """Its XML, running and as it is kept."""

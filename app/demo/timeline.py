@@ -117,7 +117,7 @@ class _Teller:
         luck = self.luck("life", spec.name)
         if spec.name not in IDLE:
             _LIVES[spec.role.life](self, spec, luck, begin)
-        if spec.name in (*IDLE, *OVERSIZED):
+        if spec.name in (*IDLE, *OVERSIZED, "db-primary"):
             return
         self._growth(spec, luck, begin)
         self._care(spec, luck, begin)
@@ -158,9 +158,9 @@ class _Teller:
             minute += (
                 luck.randint(3 * HOUR, 22 * HOUR) if recent else luck.randint(4 * DAY, 16 * DAY)
             )
-            self.tell(minute, "stop", spec.name)
+            self.tell(minute, "stop", spec.name, who=luck.choice((*USERS, *[None] * 12)))
             minute += luck.randint(20, 9 * HOUR)
-            self.tell(minute, "start", spec.name)
+            self.tell(minute, "start", spec.name, who=luck.choice((*USERS, *[None] * 12)))
             if luck.random() < 0.03:
                 self.tell(minute + 300, "crash", spec.name)
                 self.tell(minute + 320, "start", spec.name)
