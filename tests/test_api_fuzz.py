@@ -26,7 +26,8 @@ from tests.read_support import RUNNING, domain_xml, pool_xml, uuid_of, write_nod
 from tests.web_support import make_web
 
 EXAMPLES = 8
-_QUERY = ("host", "q", "state", "flag", "sort", "page", "per_page", "at", "format", "outcome", "x")
+_QUERY = ("host", "q", "state", "flag", "sort", "page", "per_page", "at", "format", "outcome",
+          "kind", "what", "key", "from", "to", "x")  # fmt: skip
 _THERE: dict[str, list[Any]] = {
     "slug": ["demo", "dead", "nowhere"],
     "uuid": [uuid_of("web"), uuid_of("images")],

@@ -26,7 +26,7 @@ from app.inventory import (
     Snapshot,
     Volume,
 )
-from app.store.differences import Difference, differences
+from app.store.differences import Difference, differences, saved_differences
 
 VM = Domain(uuid="u", name="web", state="running", state_reason="booted", id=3)
 POOL = Pool(uuid="p", name="images", state="running")
@@ -196,6 +196,41 @@ def test_what_changes_of_hosts_storage_and_networks_is_named(
     old: Fact, changed: dict[str, Any], expected: list[str]
 ) -> None:
     assert words(old, **changed) == expected
+
+
+SAVED = """<domain>
+  <description>
+  &lt;memory unit='KiB'>9&lt;/memory>
+  </description>
+  <memory unit='KiB'>{most}</memory>
+  <currentMemory unit='KiB'>{memory}</currentMemory>
+  <vcpu placement='static'{current}>{vcpus}</vcpu>
+</domain>"""
+
+
+def saved(most: int = 1024, memory: int = 1024, vcpus: int = 4, current: str = "") -> Definition:
+    text = SAVED.format(most=most, memory=memory, vcpus=vcpus, current=current)
+    return Definition("<domain id='1'/>", text)
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (saved(), []),
+        (saved(2048, 2048), [("saved-memory", "1048576", "2097152")]),
+        (saved(4096, 2048), [("saved-max-memory", "1048576", "4194304"),
+                             ("saved-memory", "1048576", "2097152")]),
+        (saved(vcpus=8), [("saved-max-vcpus", "4", "8")]),
+        (saved(current=" current='2'"), [("saved-vcpus", None, "2")]),
+        (replace(saved(2048), live_xml=None), []),
+        (Definition("<domain id='1'/>", None), []),
+    ],
+)  # fmt: skip
+def test_the_size_that_a_running_domain_has_only_when_it_starts_again_is_told(
+    new: Definition, expected: list[tuple[str, str | None, str | None]]
+) -> None:
+    found = saved_differences(saved(), new)
+    assert [(one.what, one.old, one.new) for one in found] == expected
 
 
 def test_what_came_or_went() -> None:

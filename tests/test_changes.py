@@ -23,13 +23,12 @@ from app.store.changes import (
     changes,
     count_by_what,
     definitions,
-    density,
     get_change,
-    since,
     step,
 )
 from app.store.engine import Store
 from app.store.hosts import HostRecord
+from app.store.looks import STORED_WITHIN_MS
 from app.store.record import Recorder
 from tests.storing import BASE_MS, a_host, a_store
 
@@ -188,6 +187,19 @@ def test_a_change_of_the_xml_stands_with_what_it_changed(seen: Told) -> None:
     assert definitions(seen.store, memory) == (Definition(XML, "<domain/>"), new)
 
 
+def test_what_was_changed_now_and_for_the_next_start_is_told_once(seen: Told) -> None:
+    def saved(kib: int) -> Definition:
+        return Definition(XML, f"<domain>\n  <currentMemory unit='KiB'>{kib}</currentMemory>\n")
+
+    seen.scan(replace(tick(1), definitions={"w": saved(1 << 20)}))
+    more = replace(WEB, memory_bytes=2**31)
+    both = replace(tick(2, domains={"w": more, "d": DB}), definitions={"w": saved(1 << 21)})
+    assert seen.scan(both) == [("memory", "web")]
+    later = replace(tick(3, domains={"w": more, "d": DB}), definitions={"w": saved(1 << 22)})
+    assert seen.scan(later) == [("saved-memory", "web")]
+    assert (seen.told()[-1].old, seen.told()[-1].new) == (str(2**31), str(2**32))
+
+
 def test_a_definition_that_differs_otherwise_is_told_by_itself(seen: Told) -> None:
     new = Definition(XML, "<domain>other</domain>")
     assert seen.scan(replace(tick(1), definitions={"w": new})) == [("definition-changed", "web")]
@@ -253,7 +265,7 @@ def test_what_is_asked_while_a_scan_goes_on_has_the_same_answer_later(
     before = changes(a_store, meanwhile, limit=9)
     seen.recorder.record(tick(1, domains={"d": DB}, took_ms=800))
     assert changes(a_store, meanwhile, limit=9) == before
-    for moment_ms in (at(1), at(1) + 800):
+    for moment_ms in (at(1), at(1) + 800 + STORED_WITHIN_MS):
         assert changes(a_store, Wanted(as_of_ms=moment_ms), limit=9)[0][0].what == "deleted"
 
 
@@ -411,21 +423,3 @@ def test_stepping_from_change_to_change(seen: Told) -> None:
     assert step(store, at(2), "previous") == at(1)
     assert step(store, at(0), "previous") is None
     assert step(store, at(9), "previous", frozenset()) is None
-
-
-def test_what_became_of_objects_since_a_moment(seen: Told) -> None:
-    seen.scan(tick(1, domains={"w": OFF, "d": DB}), tick(2))
-    web = next(one.entity_id for one in seen.told() if one.name == "web")
-    assert web is not None
-    found = since(seen.store, at(0), None, [web, 999])
-    assert dict(found[web].counts) == {"stopped": 1, "started": 1}
-    assert found[web].last_ms == at(2)
-    assert set(found) == {web}
-    assert dict(since(seen.store, at(0), at(1), [web])[web].counts) == {"stopped": 1}
-    assert since(seen.store, at(2), None, [web]) == {}
-
-
-def test_density_counts_changes_in_equal_stretches(seen: Told) -> None:
-    seen.scan(tick(1, domains={"w": OFF, "d": DB}), tick(2))
-    assert density(seen.store, at(0), at(4), 4) == [1, 1, 1, 0]
-    assert density(seen.store, at(0), at(4), 4, frozenset()) == [0, 0, 0, 0]

@@ -105,6 +105,7 @@ def test_filters_go_together(web: Web) -> None:
     assert whats(web, "?q=script+destroyed") == ["stopped"]
     assert whats(web, f"?from={rfc3339(at(1))}&to={rfc3339(at(2))}") == ["stopped", "memory"]
     assert whats(web, "?from=2026-05-01+09:32&to=2026-05-01+09:32") == ["stopped"]
+    assert whats(web, f"?from={at(2) // 1000}&to={at(2) // 1000}") == ["stopped"]
     assert whats(web, "?per_page=2&page=2") == ["no-scans", "unreachable"]
 
 
@@ -249,6 +250,8 @@ CHANGE = Change(
         ({"what": "memory", "old": str(GIB), "new": str(2 * GIB)}, "memory 1 → 2 GiB"),
         ({"what": "memory", "old": str(GIB // 2), "new": str(GIB)}, "memory 512 MiB → 1 GiB"),
         ({"what": "vcpus", "old": "2", "new": "4"}, "vCPU 2 → 4"),
+        ({"what": "saved-memory", "old": str(GIB), "new": str(2 * GIB)},
+         "memory 1 → 2 GiB · in the saved definition; takes effect at the next start"),
         ({"what": "stopped", "new": "shutdown"}, "shut down"),
         ({"what": "stopped", "new": "failed"}, "stopped · failed to start"),
         ({"what": "stopped", "new": None}, "stopped"),

@@ -4,8 +4,11 @@ Cannot write. A list as of a moment is the same whenever it is asked for: a row 
 later (by a move) is shown for the moments before that.
 """
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import msgspec
 import sqlalchemy as sa
@@ -16,6 +19,7 @@ from app.inventory import Definition
 from app.store import doers, schema
 from app.store.doers import By
 from app.store.engine import Store
+from app.store.looks import STORED_WITHIN_MS
 from app.store.moves import MOVED, MOVED_AWAY
 
 Direction = Literal["previous", "next"]
@@ -70,35 +74,33 @@ class Wanted(Struct, frozen=True):
     as_of_ms: int | None = None
 
 
-class Since(Struct, frozen=True):
-    """What became of one object after a moment: how often each word was told, and when last."""
-
-    counts: Mapping[str, int]
-    last_ms: int
-
-
 def changes(
     store: Store, wanted: Wanted, *, limit: int, offset: int = 0
 ) -> tuple[list[Change], int]:
     """The changes that fit, newest first, and how many there are in all."""
-    table = schema.change
-    with store.reading() as connection:
-        conditions = list(_conditions(connection, wanted))
-        counted = sa.select(sa.func.count()).select_from(table).where(*conditions)
-        total = int(connection.scalar(counted) or 0)
-        if limit == 0 or offset >= total:
-            return [], total
-        query = _select().where(*conditions).order_by(*_newest_first())
-        rows = connection.execute(query.limit(limit).offset(offset)).all()
-        return _changes_of(connection, rows, wanted.host_ids, wanted.as_of_ms), total
+    counts = count_by_what(store, wanted)
+    chosen = _whats(wanted)
+    total = sum(number for what, number in counts.items() if not chosen or what in chosen)
+    if limit == 0 or offset >= total:
+        return [], total
+    return _page(store, wanted, limit, offset), total
 
 
 def latest(store: Store, wanted: Wanted, limit: int) -> list[Change]:
     """The newest changes that fit; unlike `changes` without counting them all."""
+    return _page(store, wanted, limit, 0)
+
+
+def _page(store: Store, wanted: Wanted, limit: int, offset: int) -> list[Change]:
+    table = schema.change
     with store.reading() as connection:
-        query = _select().where(*_conditions(connection, wanted)).order_by(*_newest_first())
-        rows = connection.execute(query.limit(limit)).all()
-        return _changes_of(connection, rows, wanted.host_ids, wanted.as_of_ms)
+        # The numbers first, from an index alone, however many are passed over.
+        query = sa.select(table.c.id).where(*_conditions(connection, wanted))
+        numbers = connection.scalars(query.order_by(*_newest_first()).limit(limit).offset(offset))
+        rows = connection.execute(
+            _select().where(table.c.id.in_(numbers.all())).order_by(*_newest_first())
+        )
+        return _changes_of(connection, rows.all(), wanted.host_ids, wanted.as_of_ms)
 
 
 def get_change(
@@ -115,11 +117,7 @@ def get_change(
 
 def count_by_what(store: Store, wanted: Wanted) -> Mapping[str, int]:
     """How many changes there are of each word, whatever `wanted.whats` says."""
-    table = schema.change
-    with store.reading() as connection:
-        conditions = _conditions(connection, replace(wanted, whats=()))
-        query = sa.select(table.c.what, sa.func.count()).where(*conditions).group_by(table.c.what)
-        return {what: int(number) for what, number in connection.execute(query)}
+    return _counts_of(store).counts(store, replace(wanted, whats=()))
 
 
 def step(
@@ -141,52 +139,6 @@ def step(
         query = query.where(table.c.at_ms < at_ms).order_by(table.c.at_ms.desc())
     with store.reading() as connection:
         return connection.scalar(query)
-
-
-def since(
-    store: Store,
-    moment_ms: int,
-    until_ms: int | None,
-    entity_ids: Sequence[int],
-) -> Mapping[int, Since]:
-    """What became of objects after `moment_ms` (until a time, included), by entity; those to
-    which nothing happened are not in it.
-    """
-    table = schema.change
-    query = (
-        sa.select(table.c.entity_id, table.c.what, sa.func.count(), sa.func.max(table.c.at_ms))
-        .where(table.c.at_ms > moment_ms, table.c.replaced_ms.is_(None))
-        .group_by(table.c.entity_id, table.c.what)
-    )
-    if until_ms is not None:
-        query = query.where(table.c.at_ms <= until_ms)
-    counts: dict[int, dict[str, int]] = {}
-    last: dict[int, int] = {}
-    with store.reading() as connection:
-        for start in range(0, len(entity_ids), 500):
-            some = table.c.entity_id.in_(entity_ids[start : start + 500])
-            for entity_id, what, number, at_ms in connection.execute(query.where(some)):
-                counts.setdefault(entity_id, {})[what] = int(number)
-                last[entity_id] = max(last.get(entity_id, at_ms), at_ms)
-    return {entity_id: Since(told, last[entity_id]) for entity_id, told in counts.items()}
-
-
-def density(
-    store: Store, from_ms: int, to_ms: int, buckets: int, host_ids: frozenset[int] | None = None
-) -> list[int]:
-    """How many changes there were in `buckets` equal stretches between two times."""
-    width = max(1, (to_ms - from_ms) // buckets)
-    table = schema.change
-    bucket = ((table.c.at_ms - from_ms) / width).cast(sa.Integer)
-    query = (
-        sa.select(bucket, sa.func.count())
-        .where(table.c.at_ms >= from_ms, table.c.at_ms < from_ms + width * buckets)
-        .where(table.c.replaced_ms.is_(None), *_in_scope(host_ids), _not_twice(host_ids))
-        .group_by(bucket)
-    )
-    with store.reading() as connection:
-        found = {number: int(count) for number, count in connection.execute(query)}
-    return [found.get(number, 0) for number in range(buckets)]
 
 
 def definitions(store: Store, change: Change) -> tuple[Definition | None, Definition | None]:
@@ -242,9 +194,7 @@ def _conditions(connection: sa.Connection, wanted: Wanted) -> Iterator[sa.Column
         if words:
             yield column.in_(words)
     if wanted.key:
-        # What is inside of it has its key in front: the volumes of a pool.
-        inside = table.c.key.between(f"{wanted.key}/", f"{wanted.key}0")
-        yield sa.or_(table.c.key == wanted.key, inside)
+        yield table.c.entity_id.in_(_entities(connection, wanted.key, asked))
     if wanted.entity_id is not None:
         yield table.c.entity_id == wanted.entity_id
     else:
@@ -255,6 +205,19 @@ def _conditions(connection: sa.Connection, wanted: Wanted) -> Iterator[sa.Column
         yield table.c.at_ms <= wanted.until_ms
     for word in wanted.text.split():
         yield _holds(word)
+
+
+def _entities(
+    connection: sa.Connection, key: str, host_ids: frozenset[int] | None
+) -> Sequence[int]:
+    """What has that key, and what is inside of it and has it in front: the volumes of a pool."""
+    entity = schema.entity
+    query = sa.select(entity.c.id).where(
+        sa.or_(entity.c.key == key, entity.c.key.between(f"{key}/", f"{key}0"))
+    )
+    if host_ids is not None:
+        query = query.where(entity.c.host_id.in_(host_ids))
+    return connection.scalars(query).all()
 
 
 def _whats(wanted: Wanted) -> tuple[str, ...]:
@@ -279,14 +242,15 @@ def _over(at: sa.ColumnElement[int], as_of_ms: int) -> sa.ColumnElement[bool]:
     is called it was.)
     """
     scan = schema.scan
-    goes_on = sa.exists().where(scan.c.at_ms == at, scan.c.at_ms + scan.c.took_ms > as_of_ms)
+    end = scan.c.at_ms + scan.c.took_ms + STORED_WITHIN_MS
+    goes_on = sa.exists().where(scan.c.at_ms == at, end > as_of_ms)
     return sa.or_(at <= as_of_ms - _LONGEST_SCAN_MS, at == as_of_ms, sa.not_(goes_on))
 
 
 def _in_scope(host_ids: frozenset[int] | None) -> Iterator[sa.ColumnElement[bool]]:
     if host_ids is not None:
-        column = schema.change.c.host_id
-        yield sa.or_(column.in_(host_ids), column.is_(None))
+        # No bare column, so that the order of time is what is walked; 0: npvirt itself.
+        yield sa.func.coalesce(schema.change.c.host_id, 0).in_({0, *host_ids})
 
 
 def _not_twice(host_ids: frozenset[int] | None) -> sa.ColumnElement[bool]:
@@ -328,3 +292,40 @@ def _change(row: Any, host_ids: frozenset[int] | None) -> Change:
         row.name, row.what, row.part, old, new, row.old_revision_id, row.new_revision_id,
         row.xml_revision_id, peer,
     )  # fmt: skip
+
+
+class _Counts:
+    """Counts of one store, kept for as long as no change is told: pages ask again and again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Wanted, tuple[int, Mapping[str, int]]] = OrderedDict()
+
+    def counts(self, store: Store, wanted: Wanted) -> Mapping[str, int]:
+        table = schema.change
+        with store.reading() as connection:
+            last_id = connection.scalar(sa.select(sa.func.max(table.c.id))) or 0
+            with self._lock:
+                known = self._known.get(wanted)
+                if known is not None and known[0] == last_id:
+                    self._known.move_to_end(wanted)
+                    return known[1]
+            conditions = _conditions(connection, wanted)
+            query = sa.select(table.c.what, sa.func.count()).where(*conditions)
+            rows = connection.execute(query.group_by(table.c.what))
+            found = {what: int(number) for what, number in rows}
+        with self._lock:
+            self._known[wanted] = (last_id, found)
+            while len(self._known) > _KEPT_COUNTS:
+                self._known.popitem(last=False)
+        return found
+
+
+_KEPT_COUNTS = 64
+_stores_lock = threading.Lock()
+_stores: WeakKeyDictionary[Store, _Counts] = WeakKeyDictionary()
+
+
+def _counts_of(store: Store) -> _Counts:
+    with _stores_lock:
+        return _stores.setdefault(store, _Counts())

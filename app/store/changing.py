@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from app.clock import rfc3339
 from app.inventory import Definition, Fact, KindName, Pool, Scan
 from app.store import schema
-from app.store.differences import Difference, differences
+from app.store.differences import Difference, differences, saved_differences
 from app.store.moves import note_moves
 
 # How long a domain's definition may have been read before, at most: app/virt/read sees to it.
@@ -81,25 +81,37 @@ def told(
     definitions = {turn.key: turn for turn in turns if turn.kind == "definition"}
     pools_gone = {turn.key for turn in turns if turn.kind == "pool" and turn.new is None}
     rows: list[Row] = []
-    explained: set[str] = set()
+    # What a domain tells itself of what its definition says, by its key.
+    explained: dict[str, list[Difference]] = {}
     for turn in turns:
         if turn.kind == "definition" or _goes_along(turn, pools_gone):
             continue
         for one in _told_of(turn, turns):
             xml = definitions.get(turn.key) if one.field in DEFINED else None
             if xml is not None and xml.old is not None:
-                explained.add(turn.key)
+                explained.setdefault(turn.key, []).append(one)
             row = _row(turn, one, host_id, at_ms, after(turn, one.field))
             row.xml_revision_id = None if xml is None or xml.old is None else xml.new_id
             rows.append(row)
     for key, turn in definitions.items():
-        if key not in explained and _rewritten(turn.old, turn.new):
-            one = Difference("definition-changed", "definition")
-            row = _row(turn, one, host_id, at_ms, after(turn, one.field))
+        for one in _told_of_definition(turn, explained.get(key, ())):
+            row = _row(turn, one, host_id, at_ms, after(turn, "definition"))
             row.kind, row.xml_revision_id = "domain", turn.new_id
             row.old_revision_id = row.new_revision_id = None
             rows.append(row)
     return rows
+
+
+def _told_of_definition(turn: Turn, explained: Sequence[Difference]) -> list[Difference]:
+    """What a definition tells beyond what its domain does."""
+    old, new = turn.old, turn.new
+    if not isinstance(old, Definition) or not isinstance(new, Definition):
+        return []
+    own = {(f"saved-{one.what}", one.old, one.new) for one in explained}
+    saved = [one for one in saved_differences(old, new) if (one.what, one.old, one.new) not in own]
+    if saved or explained or not _rewritten(old, new):
+        return saved
+    return [Difference("definition-changed", "definition")]
 
 
 def _goes_along(turn: Turn, pools_gone: set[str]) -> bool:
@@ -123,10 +135,8 @@ def _row(turn: Turn, one: Difference, host_id: int, at_ms: int, after_ms: int | 
     )  # fmt: skip
 
 
-def _rewritten(old: Fact | None, new: Fact | None) -> bool:
+def _rewritten(old: Definition, new: Definition) -> bool:
     """Whether somebody changed a definition: not that the domain started, stopped or was seen."""
-    if not isinstance(old, Definition) or not isinstance(new, Definition):
-        return False
     if old.inactive_xml is not None and new.inactive_xml is not None:
         if old.inactive_xml != new.inactive_xml:
             return True

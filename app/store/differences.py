@@ -4,12 +4,14 @@ Pure. Unknown is no value: what becomes known, or stops being known, is no chang
 comes and goes by itself: leases, guests' addresses, ports of a display, ports of a bridge.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from app.inventory import (
+    Definition,
     Disk,
     Domain,
     Fact,
@@ -207,6 +209,44 @@ def _snapshots(old: Domain, new: Domain) -> Iterator[Difference]:
 
 def _current(snapshots: tuple[Snapshot, ...]) -> str | None:
     return next((one.name for one in snapshots if one.current), None)
+
+
+# --- definitions ---------------------------------------------------------------------------
+
+_KIB = 1024
+# As libvirt writes them, which escapes what looks so in texts.
+_SAVED: tuple[tuple[str, re.Pattern[str], int], ...] = (
+    ("saved-max-memory", re.compile(r"^  <memory unit='KiB'>(\d{1,18})</memory>$", re.M), _KIB),
+    ("saved-memory", re.compile(r"^  <currentMemory unit='KiB'>(\d{1,18})<", re.M), _KIB),
+    ("saved-max-vcpus", re.compile(r"^  <vcpu[^>\n]*>(\d{1,9})</vcpu>$", re.M), 1),
+    ("saved-vcpus", re.compile(r"^  <vcpu[^>\n]* current='(\d{1,9})'", re.M), 1),
+)
+
+
+def saved_differences(old: Definition, new: Definition) -> list[Difference]:
+    """What changed of the size that a running domain has when it is next started; the domain
+    itself does not tell that.
+    """
+    was, now = old.inactive_xml, new.inactive_xml
+    if new.live_xml is None or was is None or now is None or was == now:
+        return []
+    found = {}
+    for what, pattern, unit in _SAVED:
+        before, after = _found(pattern, was, unit), _found(pattern, now, unit)
+        if before != after:
+            found[what] = Difference(what, "inactive_xml", None, before, after)
+    for what in ("memory", "vcpus"):
+        value, most = found.get(f"saved-{what}"), found.get(f"saved-max-{what}")
+        if value is None or most is None:
+            continue
+        if (value.old, value.new) == (most.old, most.new):
+            del found[f"saved-max-{what}"]
+    return list(found.values())
+
+
+def _found(pattern: re.Pattern[str], text: str, unit: int) -> str | None:
+    match = pattern.search(text)
+    return None if match is None else str(int(match[1]) * unit)
 
 
 # --- hosts, storage, networks --------------------------------------------------------------

@@ -17,7 +17,7 @@ from app.store.archive import ArchivedDay, days_at, failures_between
 
 MISSED_TICKS = 3
 # How long it may take until a look that is over is stored, however many others wait to be.
-_STORED_WITHIN_MS = 500
+STORED_WITHIN_MS = 500
 # The last good look, and the one before it.
 _GOOD = 2
 
@@ -116,7 +116,7 @@ def _with_archived(rows: _Times, day: ArchivedDay, at_ms: int) -> _Times:
 def _is_over(day: ArchivedDay, position: int, at_ms: int) -> bool:
     began_ms: int = day.times_ms[position]
     ended_ms: int = began_ms + day.column("took_ms")[position]
-    return ended_ms + _STORED_WITHIN_MS <= at_ms or began_ms == at_ms
+    return ended_ms + STORED_WITHIN_MS <= at_ms or began_ms == at_ms
 
 
 def _latest(one: int | None, other: int | None) -> int | None:
@@ -190,7 +190,7 @@ def _near(before_ms: int | None, ok: Any) -> int | None:
 def over_at(at_ms: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
     """The condition that a scan that began before `at_ms` was over then, or began right then."""
     scan = schema.scan
-    over = scan.c.at_ms + scan.c.took_ms + _STORED_WITHIN_MS <= at_ms
+    over = scan.c.at_ms + scan.c.took_ms + STORED_WITHIN_MS <= at_ms
     return sa.or_(over, scan.c.at_ms == at_ms)
 
 

@@ -44,23 +44,20 @@ def _halves(connection: sa.Connection, row: Any) -> tuple[Any, Any] | None:
     table = schema.change
     mine = connection.execute(
         sa.select(table).where(
-            table.c.key == row.key,
+            table.c.entity_id == row.entity_id,
             table.c.at_ms == row.at_ms,
-            table.c.host_id == row.host_id,
-            table.c.kind == "domain",
             table.c.what == row.what,
             table.c.replaced_ms.is_(None),
         )
     ).first()
-    if mine is None:
+    twins = _twins(connection, row)
+    if mine is None or not twins:
         return None
     away = row.what in _AWAY
     others = connection.execute(
         sa.select(table).where(
-            table.c.key == row.key,
+            table.c.entity_id.in_(twins),
             table.c.at_ms.between(row.at_ms - _BOTH_MS, row.at_ms + _BOTH_MS),
-            table.c.host_id != row.host_id,
-            table.c.kind == "domain",
             table.c.what.in_(_HERE if away else _AWAY),
             table.c.replaced_ms.is_(None),
         )
@@ -68,6 +65,18 @@ def _halves(connection: sa.Connection, row: Any) -> tuple[Any, Any] | None:
     pairs = [(mine, other) if away else (other, mine) for other in others if _is_half(other)]
     fitting = [pair for pair in pairs if _fits(*pair)]
     return min(fitting, key=lambda pair: abs(pair[0].at_ms - pair[1].at_ms), default=None)
+
+
+def _twins(connection: sa.Connection, row: Any) -> Sequence[int]:
+    """The same domain on other hosts."""
+    host, entity = schema.host, schema.entity
+    # With the hosts by name, the index by host, kind and key serves.
+    hosts = sa.select(host.c.id).where(host.c.id != row.host_id)
+    return connection.scalars(
+        sa.select(entity.c.id).where(
+            entity.c.host_id.in_(hosts), entity.c.kind == "domain", entity.c.key == row.key
+        )
+    ).all()
 
 
 def _fits(away: Any, here: Any) -> bool:

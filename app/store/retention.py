@@ -16,6 +16,7 @@ from app.store import keyframes, schema, tiers
 from app.store.archive import archive, day_id
 from app.store.engine import Store
 from app.store.slices import Sliced
+from app.store.walking import untold
 
 # How long one transaction may take: a scan that is ready waits as long.
 _BUSY_S = 0.04
@@ -66,7 +67,9 @@ class Retention(Sliced):
         # A clock that runs ahead while nothing is scanned must not make everything old.
         now_ms = min(now_ms, newest_ms)
         yield from self._samples(now_ms - self._lengths.recent_ms)
-        yield from self._scans((now_ms - self._lengths.minutes_ms) // tiers.DAY_MS)
+        # Older changes are told by walking over the scans one by one.
+        if not untold(self._store):
+            yield from self._scans((now_ms - self._lengths.minutes_ms) // tiers.DAY_MS)
         for tier in tiers.TIERS:
             yield from self._chunks(tier, (now_ms - self._lengths.of(tier)) // tiers.DAY_MS)
         yield from self._keyframes((now_ms - self._lengths.hours_ms) // tiers.DAY_MS)

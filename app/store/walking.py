@@ -39,9 +39,8 @@ _ORDER = tuple(KIND_BY_NAME)
 def tell_older(store: Store, within_s: float = 0.05) -> bool:
     """Tell the changes of some more scans, for about `within_s`; False when nothing is left."""
     until_s = clock.monotonic_s() + within_s
-    with store.reading() as connection:
-        if connection.execute(sa.select(schema.change_walk).limit(1)).first() is None:
-            return False
+    if not untold(store):
+        return False
     with store.writing() as connection:
         scans = _scans(connection)
         if scans:
@@ -49,6 +48,12 @@ def tell_older(store: Store, within_s: float = 0.05) -> bool:
         else:
             connection.execute(sa.delete(schema.change_walk))
     return bool(scans)
+
+
+def untold(store: Store) -> bool:
+    """Whether there are changes left to tell."""
+    with store.reading() as connection:
+        return connection.execute(sa.select(schema.change_walk).limit(1)).first() is not None
 
 
 def _scans(connection: sa.Connection) -> Sequence[Any]:

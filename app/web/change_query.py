@@ -12,7 +12,7 @@ from app.errors import InvalidField
 from app.store.changes import Wanted
 from app.web.change_words import GROUPS, KINDS, WHATS
 from app.web.listing import Kind, Query, read_query
-from app.web.moment import Moment, typed_moment
+from app.web.moment import Moment, moment, typed_moment
 from app.web.when import Zone
 
 # The parameters that all lists have: host, q, page, per_page.
@@ -136,6 +136,9 @@ def _time(name: str, text: str, zone: Zone, now_ms: int) -> int | None:
     if not text:
         return None
     try:
+        # Scripts may give epoch seconds, as for `at`.
+        if text.isdigit() and text.isascii():
+            return moment({"at": text}, now_ms).at_ms
         return typed_moment(text, zone, now_ms).at_ms
     except InvalidField as error:
         raise InvalidField(name, error.sentence) from None

@@ -25,6 +25,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[str]]] = {
     "moves": ("Moved", frozenset(("moved", "moved-away"))),
     "size": ("Size", frozenset((
         "memory", "max-memory", "vcpus", "max-vcpus", "resized", "cpus", "cpus-online",
+        "saved-memory", "saved-max-memory", "saved-vcpus", "saved-max-vcpus",
     ))),
     "devices": ("Devices", frozenset((
         "disk-added", "disk-removed", "disk-changed", "nic-added", "nic-removed", "nic-changed",
@@ -53,7 +54,8 @@ NOUNS: Mapping[str, str] = {
     "interface": "interface", "npvirt": "",
 }  # fmt: skip
 
-_SIZES = frozenset(("memory", "max-memory", "resized"))
+_SIZES = frozenset(("memory", "max-memory", "resized", "saved-memory", "saved-max-memory"))
+_NEXT_START = "in the saved definition; takes effect at the next start"
 # what -> icon, class of its colour
 _LOOKS: Mapping[str, tuple[str, str]] = {
     "created": ("plus", ""), "deleted": ("trash", ""), "added": ("plus", ""),
@@ -87,7 +89,9 @@ _PLAIN: Mapping[str, str] = {
 # What changes from a value to another, and how the value is called.
 _VALUES: Mapping[str, str] = {
     "renamed": "renamed", "memory": "memory", "max-memory": "maximum memory", "vcpus": "vCPU",
-    "max-vcpus": "maximum vCPU", "resized": "size", "cpus": "CPUs", "cpus-online": "CPUs online",
+    "max-vcpus": "maximum vCPU", "saved-memory": "memory", "saved-max-memory": "maximum memory",
+    "saved-vcpus": "vCPU", "saved-max-vcpus": "maximum vCPU", "resized": "size",
+    "cpus": "CPUs", "cpus-online": "CPUs online",
     "processor": "processor", "title": "title", "description": "description",
     "graphics": "console", "target": "path", "source": "source", "format": "format",
     "bridge": "bridge", "forward": "forwarding", "domain-name": "DNS domain",
@@ -192,7 +196,9 @@ def _value(change: Change) -> Phrase:
     verb = _VALUES[change.what]
     if change.what in ("title", "description"):
         return Phrase(f"{verb} changed", new or "none")
-    return Phrase(f"{verb} {_arrow(old, new, 'none')}")
+    nothing = "as many as the maximum" if change.what == "saved-vcpus" else "none"
+    more = _NEXT_START if change.what.startswith("saved-") else ""
+    return Phrase(f"{verb} {_arrow(old, new, nothing)}", more)
 
 
 def _bytes(text: str | None, scale: str | None) -> str | None:

@@ -31,11 +31,10 @@ def upgrade() -> None:
         sa.Column("replaced_ms", Wide),
         sqlite_strict=True,
     )
-    op.create_index("change_at", "change", ["at_ms"])
-    op.create_index("change_host", "change", ["host_id", "at_ms"])
-    op.create_index("change_entity", "change", ["entity_id", "at_ms"])
-    op.create_index("change_what", "change", ["what", "at_ms"])
-    op.create_index("change_key", "change", ["key", "at_ms"])
+    op.create_index("change_at", "change", ["at_ms", "host_id", "kind", "what", "replaced_ms"])
+    op.create_index("change_host", "change", ["host_id", "at_ms", "kind", "what", "replaced_ms"])
+    op.create_index("change_entity", "change", ["entity_id", "at_ms", "what", "replaced_ms"])
+    op.create_index("change_what", "change", ["what", "at_ms", "host_id", "kind", "replaced_ms"])
     op.create_table(
         "change_walk",
         sa.Column("host_id", Wide, sa.ForeignKey("host.id"), primary_key=True),
