@@ -3,7 +3,8 @@
 For sparklines, for what the VMs of a host take of it, and for the fleet. Reads only. Recent
 stretches come out of the scans at the edges of the buckets: what a counter says at two edges is
 its exact mean between them, whatever lies between; a gauge is told as it was at the end of its
-bucket. Where samples are gone the keyframes tell the mean of each hour. What was not seen is None.
+bucket. Where samples are gone the keyframes tell the mean of each hour, and the rows of the days
+that of each day where no less is asked for. What was not seen is None.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,7 +15,8 @@ from msgspec import Struct
 from app.inventory import KindName
 from app.metrics import Metric, Series, series_of
 from app.store import keyframes, schema, tiers
-from app.store.raw import CLOCK, MISSED_TICKS
+from app.store.raw import CLOCK, MISSED_TICKS, facts_of_many
+from app.store.values import Divisors
 
 Values = dict[int, list[float | None]]
 _DAY_MS = tiers.DAY_MS
@@ -24,16 +26,24 @@ _TIMES = 400
 
 
 class Buckets(Struct, frozen=True):
-    """`count` buckets of `width_ms` from `from_ms` on."""
+    """`count` buckets of `width_ms` from `from_ms` on; nothing that was seen from `until_ms` on is
+    told in them.
+    """
 
     from_ms: int
     width_ms: int
     count: int
+    until_ms: int | None = None
 
     @property
     def to_ms(self) -> int:
         """Where the last one ends."""
         return self.from_ms + self.width_ms * self.count
+
+    @property
+    def end_ms(self) -> int:
+        """Before when all lies that is told."""
+        return self.to_ms if self.until_ms is None else min(self.to_ms, self.until_ms)
 
     def nothing(self) -> list[float | None]:
         """A value for each: unknown."""
@@ -57,9 +67,23 @@ def glance(
     if not host_ids:
         return {}
     recent_ms = tiers.horizon_ms(connection, "recent")
-    if buckets.from_ms - buckets.width_ms >= recent_ms:
+    is_warm = buckets.from_ms - buckets.width_ms >= recent_ms
+    if is_warm and buckets.width_ms <= _HOUR_MS:
         return _by_samples(connection, metric, host_ids, buckets)
-    return _by_keyframes(connection, metric, host_ids, buckets)
+    sums = _Sums(buckets)
+    # The first hour of which the samples tell all.
+    warm_ms = max(buckets.from_ms, (-(-recent_ms // _HOUR_MS) + 1) * _HOUR_MS)
+    cold_ms = min(warm_ms, buckets.end_ms)
+    if cold_ms <= buckets.from_ms:
+        pass
+    elif buckets.width_ms % _DAY_MS == 0:
+        warm_ms = -(-warm_ms // _DAY_MS) * _DAY_MS
+        _add_days(connection, metric, host_ids, min(warm_ms, buckets.end_ms), sums)
+    else:
+        _add_keyframes(connection, metric, host_ids, cold_ms, sums)
+    if warm_ms < buckets.end_ms:
+        _add_samples(connection, metric, host_ids, warm_ms, buckets.end_ms, sums)
+    return sums.means()
 
 
 def edges_of(
@@ -75,7 +99,7 @@ def edges_of(
         )
         .where(table.c.host_id.in_(host_ids), table.c.ok == 1)
         .where(table.c.at_ms >= buckets.from_ms - buckets.width_ms)
-        .where(table.c.at_ms < buckets.to_ms)
+        .where(table.c.at_ms < buckets.end_ms)
         .group_by(table.c.host_id, bucket)
     )
     found: dict[int, dict[int, Edge]] = {}
@@ -112,6 +136,25 @@ def _by_samples(
                 if told is not None:
                     found.setdefault(entity_id, buckets.nothing())[place] = told
     return found
+
+
+def _add_samples(
+    connection: sa.Connection,
+    metric: Metric,
+    host_ids: Collection[int],
+    from_ms: int,
+    until_ms: int,
+    sums: "_Sums",
+) -> None:
+    """Add the hours from a full hour on: a stretch of a bucket that began anew, or was not seen
+    whole, is told by its other hours.
+    """
+    count = -(-(until_ms - from_ms) // _HOUR_MS)
+    hours = Buckets(from_ms, _HOUR_MS, count, until_ms)
+    for entity_id, values in _by_samples(connection, metric, host_ids, hours).items():
+        for hour, value in enumerate(values):
+            if value is not None:
+                sums.add(entity_id, from_ms + hour * _HOUR_MS, value, 1)
 
 
 def _rate(
@@ -184,13 +227,53 @@ def _reader(series: Series) -> Callable[[Mapping[str, int | None]], int | None]:
     return lambda row: derive(*(row.get(one) for one in inputs))
 
 
-# --- out of keyframes --------------------------------------------------------------------------
+# --- out of what is kept for long -------------------------------------------------------------
 
 
-def _by_keyframes(
-    connection: sa.Connection, metric: Metric, host_ids: Collection[int], buckets: Buckets
-) -> Values:
-    days = range(buckets.from_ms // _DAY_MS, (buckets.to_ms - 1) // _DAY_MS + 1)
+class _Sums:
+    """Means of hours and days being put together into buckets, by how long each of them is."""
+
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
+        self._sums: dict[int, tuple[list[float], list[int]]] = {}
+
+    @property
+    def from_ms(self) -> int:
+        """Where the first bucket begins."""
+        return self._buckets.from_ms
+
+    def add(self, entity_id: int, at_ms: int, value: float, hours: int) -> None:
+        """Count a mean of `hours` from `at_ms` on, where that is in a bucket."""
+        place = (at_ms - self._buckets.from_ms) // self._buckets.width_ms
+        if not 0 <= place < self._buckets.count:
+            return
+        count = self._buckets.count
+        sums = self._sums.get(entity_id)
+        if sums is None:
+            sums = self._sums[entity_id] = ([0.0] * count, [0] * count)
+        sums[0][place] += value * hours
+        sums[1][place] += hours
+
+    def means(self) -> Values:
+        """By object the mean in each bucket."""
+        return {
+            entity_id: [
+                None if not hours else total / hours
+                for total, hours in zip(totals, counts, strict=True)
+            ]
+            for entity_id, (totals, counts) in self._sums.items()
+        }
+
+
+def _add_keyframes(
+    connection: sa.Connection,
+    metric: Metric,
+    host_ids: Collection[int],
+    until_ms: int,
+    sums: _Sums,
+) -> None:
+    """Add the hours that are over by `until_ms`."""
+    days = range(sums.from_ms // _DAY_MS, (until_ms - 1) // _DAY_MS + 1)
     numbers = {
         keyframes.keyframe_id(host_id, metric.kind, day): day
         for host_id in host_ids
@@ -198,7 +281,6 @@ def _by_keyframes(
     }
     series = _series(metric)
     value_of, names = _reader(series), _columns(series, None)
-    sums: dict[int, tuple[list[float], list[int]]] = {}
     table = schema.keyframe
     ids = list(numbers)
     for start in range(0, len(ids), _TIMES):
@@ -207,41 +289,58 @@ def _by_keyframes(
         )
         for number, body in connection.execute(query):
             day = keyframes.decode_day(body, names)
-            _add_day(day, numbers[number], names, value_of, buckets, sums)
-    scale = metric.scale
-    return {
-        entity_id: [
-            None if not many else total / many * scale
-            for total, many in zip(totals, counts, strict=True)
-        ]
-        for entity_id, (totals, counts) in sums.items()
-    }
+            first_ms = numbers[number] * _DAY_MS
+            hours = min(keyframes.HOURS, (until_ms - first_ms) // _HOUR_MS)
+            for hour in range(max(0, (sums.from_ms - first_ms) // _HOUR_MS), hours):
+                _add_hour(day, hour, first_ms + hour * _HOUR_MS, value_of, metric.scale, sums)
 
 
-def _add_day(
+def _add_hour(
     day: keyframes.Day,
-    number: int,
-    names: Sequence[str],
+    hour: int,
+    at_ms: int,
     value_of: Callable[[Mapping[str, int | None]], int | None],
-    buckets: Buckets,
-    sums: dict[int, tuple[list[float], list[int]]],
+    scale: float,
+    sums: _Sums,
 ) -> None:
-    width = len(day.entity_ids)
-    for hour in range(keyframes.HOURS):
-        at_ms = number * _DAY_MS + hour * _HOUR_MS
-        place = (at_ms - buckets.from_ms) // buckets.width_ms
-        if not 0 <= place < buckets.count:
-            continue
-        for position, entity_id in enumerate(day.entity_ids):
-            row = {
-                name: (value - 1 if (value := day.values[name][hour * width + position]) else None)
-                for name in names
-                if name in day.values
-            }
-            told = value_of(row)
-            if told is not None:
-                totals, counts = sums.setdefault(
-                    entity_id, ([0.0] * buckets.count, [0] * buckets.count)
-                )
-                totals[place] += told
-                counts[place] += 1
+    first = hour * len(day.entity_ids)
+    for place, entity_id in enumerate(day.entity_ids, start=first):
+        row = {
+            name: (value - 1 if (value := values[place]) else None)
+            for name, values in day.values.items()
+        }
+        told = value_of(row)
+        if told is not None:
+            sums.add(entity_id, at_ms, told * scale, 1)
+
+
+def _add_days(
+    connection: sa.Connection,
+    metric: Metric,
+    host_ids: Collection[int],
+    until_ms: int,
+    sums: _Sums,
+) -> None:
+    """Add the days that are over by `until_ms`."""
+    table, entity = schema.dailies[metric.kind], schema.entity
+    mine = sa.select(entity.c.id).where(
+        entity.c.kind == metric.kind, entity.c.host_id.in_(host_ids)
+    )
+    mean = table.c[f"{metric.name}_avg"]
+    query = (
+        sa.select(table.c.day, table.c.entity, mean)
+        .where(table.c.day >= tiers.day_text(sums.from_ms // _DAY_MS))
+        .where(table.c.day < tiers.day_text(until_ms // _DAY_MS))
+        .where(table.c.entity.in_(mine), mean.is_not(None))
+    )
+    rows = connection.execute(query).all()
+    cpus: Mapping[int, Divisors] = {}
+    if metric.per == "cpu":
+        ids = sorted({row.entity for row in rows})
+        facts = facts_of_many(connection, metric.kind, ids, sums.from_ms, until_ms)
+        cpus = {entity_id: tiers.divisors(since) for entity_id, since in facts.items()}
+    for text, entity_id, value in rows:
+        at_ms = tiers.day_number(text) * _DAY_MS
+        many = cpus[entity_id].at(at_ms) if metric.per == "cpu" else 1
+        if many:
+            sums.add(entity_id, at_ms, value * many, keyframes.HOURS)

@@ -1,8 +1,7 @@
 """Series of many objects put together: the sums of a fleet, and what each VM takes of its host.
 
-Reads only. Recent stretches and hours come from app/store/glance, weeks from the objects' own
-tiers, years from the rows of the days. A host that was not seen is in no sum of that time; how
-many were is told beside it.
+Reads only, what app/store/glance tells of each object. A host that was not seen is in no sum of
+that time; how many were is told beside it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,17 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.inventory import KindName
 from app.metrics import METRIC_BY_NAME, Metric
 from app.store import schema, tiers
 from app.store.engine import Store
 from app.store.glance import Buckets, Values, glance
-from app.store.raw import Object
-from app.store.series import DAILY, RAW, gaps_of, interval_of, nice_width_ms, series_in_buckets
+from app.store.series import DAILY, RAW, gaps_of, interval_of, nice_width_ms
 from app.store.tiers import DAY_MS
 
 HOUR_MS = 3_600_000
-# Longer stretches are told by days, and what VMs take of a host by hours up to here.
+# Longer stretches are told by days.
 _HOURS_MS = 62 * DAY_MS
 OTHERS = ""
 
@@ -71,9 +68,11 @@ def fleet_series(
     """
     with store.reading() as connection:
         buckets, tier = _buckets(connection, list(cpus), from_ms, to_ms, points)
-        read = {name: _values(connection, name, list(cpus), buckets, tier) for name in names}
+        read = {
+            name: glance(connection, FLEET_METRICS[name], list(cpus), buckets) for name in names
+        }
         hosts = _hosts(connection, {number for values in read.values() for number in values})
-        if tier == RAW and "cpu" in read:
+        if "cpu" in read:
             read["cpu"] = _divided(read["cpu"], {n: cpus.get(hosts[n]) for n in read["cpu"]})
         lines = {
             name: _share(values, hosts, cpus, buckets)
@@ -81,14 +80,14 @@ def fleet_series(
             else _sum(values.values(), buckets)
             for name, values in read.items()
         }
-        return Together(buckets, tier, lines, _counted(read, hosts, buckets), [])
+        counted = _counted(read, hosts, buckets)
+        return Together(buckets, tier, lines, counted, _unseen(counted, buckets, from_ms))
 
 
 def stack(
     store: Store,
     host_id: int,
     name: str,
-    vcpus: Mapping[str, int | None],
     from_ms: int,
     to_ms: int,
     points: int,
@@ -96,21 +95,13 @@ def stack(
     most: int = 8,
 ) -> tuple[Together, list[Part]]:
     """What the domains of a host took of it: the `most` that took most, one by one, and all others
-    together. `cpu` is in CPUs; where only days are left, which tell shares, `vcpus` (by UUID) are
-    taken for what the domains had then. Raises StoreError for a damaged keyframe.
+    together. `cpu` is in CPUs. Raises StoreError for a damaged keyframe.
     """
     metric = METRIC_BY_NAME["domain", name]
     with store.reading() as connection:
         buckets, tier = _buckets(connection, [host_id], from_ms, to_ms, points)
-        values = (
-            _days(connection, metric, [host_id], buckets)
-            if tier == DAILY
-            else glance(connection, metric, [host_id], buckets)
-        )
+        values = glance(connection, metric, [host_id], buckets)
         keys = _keys(connection, values)
-        if tier == DAILY and name == "cpu":
-            by = {number: 1 / count for number, key in keys.items() if (count := vcpus.get(key))}
-            values = _divided(values, {number: by.get(number) for number in values})
         gaps = gaps_of(connection, host_id, from_ms, to_ms)
     ordered = sorted(values, key=lambda number: (-_total(values[number]), keys[number]))
     parts = [Part(keys[number], values[number]) for number in ordered[:most]]
@@ -135,64 +126,24 @@ def _buckets(
             tier = DAILY
             width_ms = nice_width_ms(max(width_ms, DAY_MS))
     first = from_ms // width_ms
-    return Buckets(first * width_ms, width_ms, max(1, -(-to_ms // width_ms) - first)), tier
+    return Buckets(first * width_ms, width_ms, -(-to_ms // width_ms) - first, to_ms), tier
 
 
-def _values(
-    connection: sa.Connection, name: str, host_ids: Sequence[int], buckets: Buckets, tier: str
-) -> Values:
-    metric = FLEET_METRICS[name]
-    if tier == RAW:
-        return glance(connection, metric, host_ids, buckets)
-    if tier == DAILY:
-        return _days(connection, metric, host_ids, buckets)
-    return _hours(connection, metric, host_ids, buckets)
-
-
-def _hours(
-    connection: sa.Connection, metric: Metric, host_ids: Sequence[int], buckets: Buckets
-) -> Values:
-    found: Values = {}
-    for wanted in _objects(connection, metric.kind, host_ids):
-        told = series_in_buckets(
-            connection, wanted, [metric], buckets.from_ms, buckets.to_ms, buckets.width_ms
-        )
-        if told.width_ms == buckets.width_ms:
-            found[wanted.entity_id] = told.lines[metric.name].average
+def _unseen(counted: Sequence[int], buckets: Buckets, from_ms: int) -> list[tuple[int, int]]:
+    """The stretches of buckets of which no host tells anything; none where nothing is told at
+    all. A last bucket that is not over says nothing by itself.
+    """
+    found: list[tuple[int, int]] = []
+    for place, count in enumerate(counted if any(counted) else ()):
+        begin_ms = buckets.from_ms + place * buckets.width_ms
+        end_ms = min(begin_ms + buckets.width_ms, buckets.end_ms)
+        if count:
+            continue
+        if found and found[-1][1] == begin_ms:
+            found[-1] = (found[-1][0], end_ms)
+        elif end_ms - begin_ms == buckets.width_ms:
+            found.append((max(begin_ms, from_ms), end_ms))
     return found
-
-
-def _days(
-    connection: sa.Connection, metric: Metric, host_ids: Collection[int], buckets: Buckets
-) -> Values:
-    """Out of the rows of the days, the last of which is the day before the present one."""
-    table, entity = schema.dailies[metric.kind], schema.entity
-    value = table.c[f"{metric.name}_avg"]
-    query = (
-        sa.select(table.c.day, table.c.entity, value)
-        .join(entity, entity.c.id == table.c.entity)
-        .where(entity.c.host_id.in_(host_ids), value.is_not(None))
-        .where(table.c.day >= tiers.day_text(buckets.from_ms // DAY_MS))
-        .where(table.c.day < tiers.day_text(-(-buckets.to_ms // DAY_MS)))
-    )
-    sums: dict[int, tuple[list[float], list[int]]] = {}
-    for day, entity_id, average in connection.execute(query):
-        place = (tiers.day_number(day) * DAY_MS - buckets.from_ms) // buckets.width_ms
-        totals, counts = sums.setdefault(entity_id, ([0.0] * buckets.count, [0] * buckets.count))
-        totals[place] += average
-        counts[place] += 1
-    return {
-        entity_id: [t / n if n else None for t, n in zip(totals, counts, strict=True)]
-        for entity_id, (totals, counts) in sums.items()
-    }
-
-
-def _objects(connection: sa.Connection, kind: KindName, host_ids: Sequence[int]) -> list[Object]:
-    table = schema.entity
-    query = sa.select(table.c.id, table.c.host_id).where(
-        table.c.kind == kind, table.c.host_id.in_(host_ids)
-    )
-    return [Object(row.id, row.host_id, kind) for row in connection.execute(query)]
 
 
 def _hosts(connection: sa.Connection, entity_ids: Collection[int]) -> dict[int, int]:

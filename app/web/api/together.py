@@ -63,7 +63,6 @@ def get_stack() -> Response:
         services().store,
         record.id,
         name,
-        {key: fact.vcpus for key, fact in mine.items()},
         stretch.from_ms,
         stretch.to_ms,
         stretch.points,
