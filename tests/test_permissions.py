@@ -56,6 +56,8 @@ _ADMIN_EVERYWHERE = frozenset(
 _TOLD = {
     "/api/v1/series": "?host=kvm-02&kind=host&metric=cpu",
     "/api/v1/series/stack": "?host=kvm-02&metric=cpu",
+    "/series": "?host=kvm-02&kind=host",
+    "/ui/series": "?host=kvm-02&kind=host",
 }
 _RANK = {"nobody": 0, "viewer": 1, "operator": 2, "limited": 3, "admin": 3}
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")

@@ -30,6 +30,7 @@ from app.web import (
     networks,
     oidc,
     overview,
+    series_page,
     signin,
     storage,
     travel,
@@ -65,7 +66,8 @@ def register(app: Flask) -> None:
     register_errors(app)
     modules = (
         overview, hosts, host_forms, domains, storage, networks, signin, oidc, accounts, actions,
-        acting, audit_page, changes_page, help_page, travel, compare_page, api,
+        acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
+        api,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)

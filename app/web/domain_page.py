@@ -14,6 +14,8 @@ from app.store.history import Fleet, definition
 from app.store.usage import volume_of
 from app.web.action_buttons import head, menu
 from app.web.change_rows import object_panel
+from app.web.chart_panel import Subject, panel
+from app.web.charts import DOMAIN_MORE, domain_charts
 from app.web.definitions import differences
 from app.web.figures import percent, size, size_of, warning
 from app.web.finding import find_domain
@@ -122,6 +124,13 @@ def build_domain(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]
         "sentence": host.status.sentence or "",
         "seen_at": zone.when(seen.at_ms, fleet.as_of_ms),
         "changed": zone.when(seen.valid_from_ms, fleet.as_of_ms),
+        "charts": panel(
+            drawing,
+            base,
+            Subject("domain", slug, seen.key, seen_ms=seen.at_ms),
+            domain_charts(domain.vcpus),
+            DOMAIN_MORE,
+        ),
         "strip": strip(seen, fleet, leased),
         "disks": [disk_row(disk, fleet, slug) for disk in domain.disks],
         "nics": [nic_row(nic, seen, leased) for nic in domain.nics],

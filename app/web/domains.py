@@ -9,6 +9,7 @@ from app import clock
 from app.actions.registry import BY_NAME
 from app.web.acting import BULK
 from app.web.api.lists import answer_named
+from app.web.charts import PARAMETERS
 from app.web.domain_page import build_domain
 from app.web.domain_rows import domain_rows
 from app.web.finding import find_domain, look_up_domain
@@ -36,7 +37,7 @@ from app.web.words import DOMAIN_LOOKS
 blueprint = Blueprint("domains", __name__)
 
 LIST = View("domains/list.html", "domains", parameters(DOMAINS))
-ONE = View("domains/one.html", "domains")
+ONE = View("domains/one.html", "domains", PARAMETERS)
 
 # group of flags -> label, and how each of its flags is called
 _GROUPS = (
@@ -81,7 +82,8 @@ def domains() -> Response:
 def domain(slug: str, uuid: str) -> Response:
     """One domain, or its part."""
     since = object_since("domain", lambda drawing: find_domain(drawing.fleet, slug, uuid))
-    return draw(ONE, lambda drawing: build_domain(drawing, slug, uuid), since)
+    answer = draw(ONE, lambda drawing: build_domain(drawing, slug, uuid), since)
+    return placed(answer, f"/hosts/{slug}/domains/{uuid}")
 
 
 @blueprint.get("/hosts/<slug>/domains")

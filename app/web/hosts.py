@@ -10,9 +10,11 @@ from app.errors import InvalidField
 from app.services import services
 from app.store.hosts import HostRecord, edit_host, get_host, remove_host, set_enabled
 from app.web.auditing import audit
+from app.web.charts import PARAMETERS
 from app.web.comparing import objects
 from app.web.host_page import build_host, find_host
 from app.web.host_rows import host_rows
+from app.web.list_page import placed
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 from app.web.since import list_since, object_since
@@ -20,7 +22,7 @@ from app.web.since import list_since, object_since
 blueprint = Blueprint("hosts", __name__)
 
 HOSTS = View("hosts/list.html", "hosts")
-HOST = View("hosts/one.html", "hosts")
+HOST = View("hosts/one.html", "hosts", PARAMETERS | {"use"})
 
 
 @blueprint.get("/hosts")
@@ -39,7 +41,8 @@ def hosts() -> Response:
 def host(slug: str) -> Response:
     """One host, or its part."""
     since = object_since("host", lambda drawing: find_host(drawing.fleet, slug).seen)
-    return draw(HOST, lambda drawing: build_host(drawing, slug), since)
+    answer = draw(HOST, lambda drawing: build_host(drawing, slug), since)
+    return placed(answer, f"/hosts/{slug}")
 
 
 SINCE = list_since("host", lambda drawing: objects(drawing.fleet, "host"))

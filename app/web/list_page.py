@@ -16,6 +16,7 @@ from werkzeug.datastructures import MultiDict
 from app.errors import InvalidField
 from app.store.history import Fleet
 from app.web.api.answers import known_hosts
+from app.web.charts import PARAMETERS
 from app.web.kinds import MOVING_SORTS
 from app.web.listing import Kind, Query, address, read_query
 from app.web.page import Drawing
@@ -87,6 +88,9 @@ def asked(drawing: Drawing, kind: Kind[Any], path: str) -> Asked:
     """What the page of a list is asked for; raises InvalidField."""
     arguments = MultiDict(drawing.arguments)
     pinned = arguments.poplist("sorted")
+    for name in PARAMETERS:
+        # Of the charts on the same page.
+        arguments.poplist(name)
     differs = arguments.poplist("differs")
     query = read_query(arguments, kind, known_hosts(drawing.fleet))
     moves = query.sort.removeprefix("-") in MOVING_SORTS

@@ -15,6 +15,8 @@ from app.store.usage import Usage
 from app.web.action_buttons import head, menu, new_things
 from app.web.api.lists import answer_named
 from app.web.change_rows import pool_panel
+from app.web.chart_panel import Subject, panel
+from app.web.charts import PARAMETERS, POOL_CHARTS
 from app.web.figures import percent, size, size_of, warning
 from app.web.finding import find_pool
 from app.web.format import UNKNOWN, number, plural, switch
@@ -43,7 +45,11 @@ POOLS_PAGE: Kind[PoolSeen] = replace(POOLS, default_sort="-used")
 VOLUMES_PAGE: Kind[VolumeSeen] = replace(VOLUMES, default_sort="-allocation_bytes")
 
 LIST = View("storage/list.html", "storage", parameters(POOLS_PAGE))
-ONE = View("storage/one.html", "storage", parameters(VOLUMES_PAGE) - {"host", "differs"})
+ONE = View(
+    "storage/one.html",
+    "storage",
+    (parameters(VOLUMES_PAGE) | PARAMETERS) - {"host", "differs"},
+)
 
 # All rows share one scale, so that their marks line up: the bar is 160 % of a pool's size wide.
 _SCALE = 1.6
@@ -314,6 +320,12 @@ def build_pool(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]:
         "volume_count": len(mine),
         "clear": ask.href(text=""),
         "pager": pager(ask, answer.found.total),
+        "charts": panel(
+            drawing,
+            base,
+            Subject("pool", slug, seen.key, seen_ms=seen.at_ms),
+            POOL_CHARTS,
+        ),
     }
 
 

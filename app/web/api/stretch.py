@@ -15,7 +15,8 @@ from app.web.moment import moment, parse_moment
 
 DAY_MS = 86_400_000
 POINTS, MOST_POINTS = 300, 2000
-MOST_METRICS = 12
+# As many as stand on the page of a domain.
+MOST_METRICS = 24
 LONGEST_MS = 20 * 366 * DAY_MS
 
 

@@ -1,0 +1,189 @@
+"""What charts show, as a table: the same curves in fewer steps, for eyes, screen readers and
+browsers without script. The page's address takes what `/api/v1/series` takes to name an object.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response
+
+from app import clock
+from app.errors import InvalidField, NotFound
+from app.inventory import KindName
+from app.metrics import METRIC_BY_NAME, Metric, Unit
+from app.services import services
+from app.store.series import Found, find_object, series
+from app.web.chart_panel import Panel, Subject, panel
+from app.web.charts import (
+    DOMAIN_MORE,
+    HOST_CHARTS,
+    HOST_MORE,
+    PARAMETERS,
+    POOL_CHARTS,
+    Chart,
+    domain_charts,
+    read_stretch,
+)
+from app.web.figures import size
+from app.web.finding import find_domain, find_pool
+from app.web.format import UNKNOWN, megabytes
+from app.web.host_page import find_host
+from app.web.list_page import placed
+from app.web.page import Drawing, View, draw
+from app.web.permission import needs
+from app.web.when import Zone, month_day
+
+blueprint = Blueprint("series", __name__)
+
+TABLE = View("charts/table.html", "", PARAMETERS | {"kind", "host", "id", "device"})
+_POINTS = 100
+
+
+class Cell(NamedTuple):
+    """A value with what it was at least and at most, where that says more."""
+
+    text: str
+    reach: str = ""
+
+
+class Row(NamedTuple):
+    """A step, or a stretch in which nobody looked (`gap`)."""
+
+    time: str
+    cells: tuple[Cell, ...] = ()
+    gap: bool = False
+
+
+class Named(NamedTuple):
+    """The object of a table: its name, the page that it has, and its charts."""
+
+    name: str
+    address: str
+    charts: tuple[Chart, ...]
+
+
+@blueprint.get("/series")
+@blueprint.get("/ui/series")
+@needs("viewer")
+def series_table() -> Response:
+    """The table of one object's values over time, or its part."""
+    return placed(draw(TABLE, build), "/series")
+
+
+def build(drawing: Drawing) -> Mapping[str, object]:
+    """The context of charts/table.html; raises InvalidField, NotFound, StoreError."""
+    asked = drawing.arguments
+    subject = Subject(
+        asked.get("kind", ""), asked.get("host", ""), asked.get("id", ""), asked.get("device", "")
+    )
+    named = _named(drawing, subject)
+    metrics = [
+        METRIC_BY_NAME[subject.kind, line.metric] for chart in named.charts for line in chart.lines
+    ]
+    charts = panel(drawing, "/series", subject, named.charts, carried=subject.pairs)
+    found = _read(drawing, subject, metrics)
+    rows = list(_rows(found, metrics, drawing.zone))
+    return {
+        "title": f"Values of {named.name}",
+        "named": named,
+        "charts": charts,
+        "heads": [(chart.title, len(chart.lines)) for chart in named.charts],
+        "lines": [line.label for chart in named.charts for line in chart.lines],
+        "rows": rows,
+        "step": _span(found.width_ms // 1000),
+        "csv": _csv(charts, subject, metrics, drawing),
+    }
+
+
+def _named(drawing: Drawing, subject: Subject) -> Named:
+    fleet, slug = drawing.fleet, subject.host
+    if subject.kind == "host":
+        return Named(find_host(fleet, slug).slug, f"/hosts/{slug}", (*HOST_CHARTS, *HOST_MORE))
+    if subject.kind == "domain":
+        domain = find_domain(fleet, slug, subject.id)
+        charts = (*domain_charts(domain.fact.vcpus), *DOMAIN_MORE)
+        return Named(domain.fact.name, f"/hosts/{slug}/domains/{domain.key}", charts)
+    if subject.kind == "pool":
+        pool = find_pool(fleet, slug, subject.id)
+        return Named(pool.fact.name, f"/hosts/{slug}/pools/{pool.key}", POOL_CHARTS)
+    raise InvalidField("kind", "The kind is one of: host, domain, pool.")
+
+
+_KINDS: Mapping[str, KindName] = {"host": "host", "domain": "domain", "pool": "pool"}
+
+
+def _read(drawing: Drawing, subject: Subject, metrics: Sequence[Metric]) -> Found:
+    now_ms = clock.now_ms()
+    stretch = read_stretch(drawing.arguments, drawing.moment, drawing.zone, now_ms)
+    from_ms, to_ms = stretch.window(now_ms)
+    record = find_host(drawing.fleet, subject.host).record
+    key = "host" if subject.kind == "host" else subject.id.lower()
+    wanted = find_object(services().store, record.id, _KINDS[subject.kind], key)
+    if wanted is None:
+        raise NotFound(f"{subject.host} has not been measured yet.")
+    return series(services().store, wanted, metrics, from_ms, to_ms, _POINTS)
+
+
+def _rows(found: Found, metrics: Sequence[Metric], zone: Zone) -> list[Row]:
+    """The steps in the order of time; a stretch without scans is one row."""
+    rows: list[Row] = []
+    gaps = list(found.gaps)
+    for place, start_ms in enumerate(found.starts_ms):
+        while gaps and gaps[0][0] <= start_ms:
+            begin_ms, end_ms = gaps.pop(0)
+            rows.append(Row(f"{_time(begin_ms, zone)} – {_time(end_ms, zone)}", gap=True))
+        if any(begin_ms <= start_ms < end_ms for begin_ms, end_ms in found.gaps):
+            continue
+        cells = tuple(_cell(found, metric, place) for metric in metrics)
+        rows.append(Row(_time(start_ms, zone), cells))
+    for begin_ms, end_ms in gaps:
+        rows.append(Row(f"{_time(begin_ms, zone)} – {_time(end_ms, zone)}", gap=True))
+    return rows
+
+
+def _cell(found: Found, metric: Metric, place: int) -> Cell:
+    line = found.lines[metric.name]
+    average, least, greatest = line.average[place], line.least[place], line.greatest[place]
+    text = _FORMATS[metric.unit]
+    if average is None:
+        return Cell(UNKNOWN)
+    if least is None or greatest is None or text(least) == text(greatest):
+        return Cell(text(average))
+    return Cell(text(average), f"{text(least)} – {text(greatest)}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+_FORMATS: Mapping[Unit, Callable[[float], str]] = {
+    "ratio": lambda value: f"{100 * value:.1f} %",
+    "bytes": lambda value: size(round(value)),
+    "bytes/s": lambda value: f"{megabytes(value)} MB/s",
+    "1/s": lambda value: f"{_number(value)} /s",
+    "count": _number,
+}
+
+
+def _time(at_ms: int, zone: Zone) -> str:
+    at = zone.local(at_ms)
+    return f"{month_day(at)} {at.year}, {at:%H:%M}"
+
+
+def _span(seconds: int) -> str:
+    for width, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= width and seconds % width == 0:
+            return f"{seconds // width} {unit}"
+    return f"{seconds} s"
+
+
+def _csv(charts: Panel, subject: Subject, metrics: Sequence[Metric], drawing: Drawing) -> str:
+    """Where the same is as CSV, in the steps of the charts."""
+    now_ms = clock.now_ms()
+    stretch = read_stretch(drawing.arguments, drawing.moment, drawing.zone, now_ms)
+    from_ms, to_ms = stretch.window(drawing.fleet.as_of_ms or now_ms)
+    pairs = [*subject.pairs, *(("metric", metric.name) for metric in metrics)]
+    pairs += [("from", str(from_ms // 1000)), ("to", str(to_ms // 1000))]
+    pairs += [("points", str(charts.points)), ("format", "csv")]
+    return f"/api/v1/series?{urlencode(pairs)}{drawing.moment.also}"

@@ -1,0 +1,71 @@
+"""Made-up answers of the series API, for looking at charts in a browser: what is drawn from an
+answer does not depend on how the store made it.
+"""
+
+import json
+import math
+import time
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Page, Route
+
+STEPS = (60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
+
+
+def answer(address: str) -> dict[str, object]:
+    """What `/api/v1/series` answers for `address`: waves, with a gap in the middle third."""
+    asked = parse_qs(urlsplit(address).query)
+    begin, end = int(asked["from"][0]), int(asked["to"][0])
+    points = int(asked["points"][0])
+    step = next((one for one in STEPS if one * points >= end - begin), STEPS[-1])
+    times = list(range(begin // step * step, end, step))
+    third = (end - begin) // 12
+    gap = (begin + 6 * third, begin + 7 * third)
+    series = []
+    for place, metric in enumerate(asked["metric"]):
+        size = 0.5 if metric.startswith("cpu") else 16e6 if "_" in metric else 20
+        if "memory" in metric:
+            size = 12 * 2**30
+        values: list[float | None] = [
+            None
+            if gap[0] <= at < gap[1]
+            else size * (1 + 0.6 * math.sin(at / 7000 + place)) / (1 + place)
+            for at in times
+        ]
+        low = [None if one is None else one * 0.8 for one in values]
+        high = [None if one is None else one * 1.2 for one in values]
+        series.append(
+            {"metric": metric, "label": metric, "unit": "", "avg": values, "min": low, "max": high}
+        )
+    return {
+        "t": times, "from": begin, "to": end, "step_seconds": step, "tier": "1m",
+        "gaps": [list(gap)], "as_of": None, "series": series,
+        **{name: series[0][name] for name in ("avg", "min", "max")},
+    }  # fmt: skip
+
+
+def answers(page: Page) -> list[str]:
+    """Have `page` be answered with made-up series; the addresses that it asked for."""
+    asked: list[str] = []
+
+    def fulfil(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(
+            status=200, body=json.dumps(answer(route.request.url)), content_type="application/json"
+        )
+
+    page.route("**/api/v1/series?*", fulfil)
+    return asked
+
+
+def settled(page: Page) -> None:
+    """Wait until every visible panel is drawn."""
+    page.wait_for_function(
+        "[...document.querySelectorAll('[data-charts]')].every(one => 'drawn' in one.dataset)"
+    )
+    page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 30)))")
+
+
+def now_s() -> int:
+    """The present."""
+    return int(time.time())

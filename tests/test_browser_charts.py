@@ -1,0 +1,295 @@
+"""Charts in a real browser: drawn, hatched, one cursor, zoomed, kept by a refresh, of a moment."""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from msgspec.structs import replace
+from playwright.sync_api import Browser, Page, expect
+
+from app.clock import now_ms, rfc3339
+from app.store.hosts import get_host
+from app.store.record import Recorder
+from tests.browser_support import Watched, watched
+from tests.chart_support import answers, settled
+from tests.web_support import INTERVAL_MS, Web, a_scan
+
+DOMAIN = "/hosts/kvm-01/domains/00000001-0000-4000-8000-000000000002"
+POOL = "/hosts/kvm-01/pools/00000001-0000-4000-9000-000000000001"
+
+
+@pytest.fixture
+def seen(chromium: Browser, web: Web) -> Iterator[Watched]:
+    with watched(chromium, web.app) as made:
+        yield made
+        assert made.errors == []
+
+
+@pytest.fixture
+def asked(seen: Watched) -> list[str]:
+    """What the page asked the series API for, which answers with made-up waves."""
+    return answers(seen.page)
+
+
+def rescan(web: Web, slug: str = "kvm-01", **changes: object) -> None:
+    record = get_host(web.store, slug)
+    Recorder(web.store, record, INTERVAL_MS).record(replace(a_scan(record, now_ms()), **changes))
+
+
+def window(address: str) -> tuple[int, int]:
+    query = parse_qs(urlsplit(address).query)
+    return int(query["from"][0]), int(query["to"][0])
+
+
+def coloured(page: Page, chart: str = "cpu") -> int:
+    """How many pixels of a chart's canvas are of a strong colour, which no axis or grid is."""
+    return int(
+        page.evaluate(
+            """name => {
+              const canvas = document.querySelector(`#chart-${name} canvas`);
+              const { width, height } = canvas;
+              const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+              let found = 0;
+              for (let at = 0; at < data.length; at += 4) {
+                const [low, , high] = [data[at], data[at + 1], data[at + 2]].sort((a, b) => a - b);
+                if (data[at + 3] > 200 && high - low > 60) found += 1;
+              }
+              return found;
+            }""",
+            chart,
+        )
+    )
+
+
+def over(page: Page, chart: str) -> tuple[float, float, float]:
+    """Where a chart's plot is: left, width, the middle of its height."""
+    page.locator(f"#chart-{chart}").scroll_into_view_if_needed()
+    box = page.locator(f"#chart-{chart} .u-over").bounding_box()
+    assert box is not None
+    return box["x"], box["width"], box["y"] + box["height"] / 2
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_every_page_with_charts_draws_them_within_the_policy(
+    chromium: Browser, web: Web, width: int, dark: bool
+) -> None:
+    with watched(chromium, web.app, width=width, dark=dark) as seen:
+        answers(seen.page)
+        for address, chart in (
+            (DOMAIN, "cpu"), ("/hosts/kvm-01", "memory"), (POOL, "space"),
+        ):  # fmt: skip
+            page = seen.go(address)
+            settled(page)
+            assert coloured(page, chart) > 200, address
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+            assert seen.errors == [], address
+
+
+def test_a_stretch_without_scans_is_hatched_and_breaks_the_curve(
+    seen: Watched, asked: list[str]
+) -> None:
+    page = seen.go(DOMAIN)
+    settled(page)
+    for chart in ("cpu", "memory", "disk", "network"):
+        gap = page.locator(f"#chart-{chart} .gap")
+        expect(gap).to_have_count(1)
+        left, width, _ = over(page, chart)
+        box = gap.bounding_box()
+        assert box is not None
+        # chart_support leaves the seventh twelfth out.
+        assert abs((box["x"] - left) / width - 6 / 12) < 0.02
+        assert abs(box["width"] / width - 1 / 12) < 0.02
+        assert "gradient" in gap.evaluate("one => getComputedStyle(one).backgroundImage")
+    expect(page.locator("#chart-cpu .no-scans")).to_be_visible()
+    label = page.locator("#chart-cpu .plot").get_attribute("aria-label") or ""
+    assert label.startswith("CPU, Last 24 hours: now ")
+    assert "peak 80 % at " in label
+    assert "no scans " in label
+
+
+def test_one_cursor_for_all_charts_with_the_values_in_their_legends(
+    seen: Watched, asked: list[str]
+) -> None:
+    page = seen.go(DOMAIN)
+    settled(page)
+    other = page.locator("#chart-network [data-metric=net_rx_bytes] b")
+    newest = other.inner_text()
+    left, width, y = over(page, "cpu")
+    page.mouse.move(left + 0.25 * width, y)
+    expect(page.locator("#chart-cpu .tip")).to_be_visible()
+    first = other.inner_text()
+    assert first != newest
+    page.mouse.move(left + 0.4 * width, y)
+    page.wait_for_timeout(50)
+    assert other.inner_text() not in (first, newest)
+    expect(page.locator("#chart-network .tip")).to_be_hidden()
+    # In the gap there is no value, and none is made up.
+    page.mouse.move(left + 6.5 / 12 * width, y)
+    expect(other).to_have_text("–")
+    page.mouse.move(left + 0.4 * width, y + 600)
+    expect(other).to_have_text(newest)
+
+
+def test_the_cursor_is_moved_by_keys(seen: Watched, asked: list[str]) -> None:
+    page = seen.go(DOMAIN)
+    settled(page)
+    page.locator("#chart-cpu .plot").focus()
+    page.keyboard.press("Home")
+    time = page.locator("#chart-cpu .tip time")
+    expect(time).to_be_visible()
+    before = time.inner_text()
+    page.keyboard.press("ArrowRight")
+    expect(time).not_to_have_text(before)
+    other = page.locator("#chart-disk [data-metric=disk_read_bytes] b").inner_text()
+    page.keyboard.press("PageDown")
+    expect(page.locator("#chart-disk [data-metric=disk_read_bytes] b")).not_to_have_text(other)
+    asked.clear()
+    page.keyboard.press("+")
+    page.wait_for_timeout(200)
+    assert len(asked) == 1
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(200)
+    assert window(asked[-1])[1] - window(asked[-1])[0] == 86_400
+
+
+def test_a_drag_zooms_all_charts_into_finer_points(seen: Watched, asked: list[str]) -> None:
+    page = seen.go(DOMAIN)
+    settled(page)
+    whole = window(asked[-1])
+    asked.clear()
+    left, width, y = over(page, "disk")
+    page.mouse.move(left + 0.25 * width, y)
+    page.mouse.down()
+    page.mouse.move(left + 0.4 * width, y, steps=5)
+    page.mouse.up()
+    reset = page.locator("#charts-reset")
+    expect(reset).to_be_visible()
+    assert len(asked) == 1
+    begin, end = window(asked[0])
+    assert abs((begin - whole[0]) / 86_400 - 0.25) < 0.01
+    assert abs((end - whole[0]) / 86_400 - 0.4) < 0.01
+    expect(page.locator("#charts-said")).not_to_contain_text("every 5 min")
+    expect(page.locator("#chart-cpu .gap")).to_have_count(1)
+    reset.click()
+    expect(reset).to_be_hidden()
+    assert window(asked[-1])[1] - window(asked[-1])[0] == 86_400
+    page.mouse.move(left + 0.25 * width, y)
+    page.mouse.down()
+    page.mouse.move(left + 0.4 * width, y, steps=5)
+    page.mouse.up()
+    expect(reset).to_be_visible()
+    page.mouse.dblclick(left + 0.5 * width, y)
+    expect(reset).to_be_hidden()
+
+
+def test_a_range_is_chosen_without_leaving_the_page(seen: Watched, asked: list[str]) -> None:
+    page = seen.go(DOMAIN)
+    settled(page)
+    page.evaluate("window.kept = document.querySelector('#chart-cpu canvas')")
+    page.locator("#range-7d").click()
+    expect(page.locator("#charts h2")).to_have_text("Last 7 days")
+    expect(page.locator("#range-7d")).to_have_attribute("aria-current", "true")
+    page.wait_for_timeout(200)
+    assert window(asked[-1])[1] - window(asked[-1])[0] == 604_800
+    assert page.url.endswith(f"{DOMAIN}?range=7d")
+    assert page.evaluate("kept === document.querySelector('#chart-cpu canvas')")
+    page.reload()
+    expect(page.locator("#charts h2")).to_have_text("Last 7 days")
+
+
+def test_a_refresh_keeps_the_charts_and_brings_new_values(
+    web: Web, seen: Watched, asked: list[str]
+) -> None:
+    page = seen.go(DOMAIN)
+    settled(page)
+    page.evaluate("window.kept = document.querySelector('#chart-cpu canvas')")
+    asked.clear()
+    seen.refresh()
+    assert asked == []
+    rescan(web)
+    seen.refresh()
+    page.wait_for_timeout(200)
+    assert len(asked) == 1
+    assert page.evaluate("kept === document.querySelector('#chart-cpu canvas')")
+    assert coloured(page) > 200
+    expect(page.locator("#charts-said")).not_to_be_empty()
+
+
+def test_charts_of_a_moment_end_there_and_stay(web: Web, seen: Watched, asked: list[str]) -> None:
+    at_ms = now_ms() - 30_000
+    page = seen.go(f"{DOMAIN}?at={rfc3339(at_ms)}")
+    settled(page)
+    assert window(asked[-1]) == (at_ms // 1000 - 86_400, at_ms // 1000)
+    assert parse_qs(urlsplit(asked[-1]).query)["at"] == [rfc3339(at_ms)]
+    asked.clear()
+    rescan(web)
+    page.evaluate("htmx.trigger(document.body, 'refresh')")
+    page.evaluate(
+        "document.dispatchEvent(new CustomEvent('htmx:after:swap', { detail: { ctx: {} } }))"
+    )
+    page.wait_for_timeout(300)
+    assert asked == []
+    label = page.locator("#chart-cpu .plot").get_attribute("aria-label") or ""
+    assert "at the end" in label
+    assert "now" not in label
+
+
+def test_what_is_folded_away_is_asked_for_when_it_is_opened(
+    seen: Watched, asked: list[str]
+) -> None:
+    page = seen.go(DOMAIN)
+    settled(page)
+    assert "metric=net_rx_drops" not in asked[-1]
+    page.locator("#charts-more > summary").click()
+    page.wait_for_timeout(300)
+    assert "metric=net_rx_drops" in asked[-1]
+    assert coloured(page, "drops") > 200
+
+
+def test_another_theme_draws_anew_in_its_colours(seen: Watched, asked: list[str]) -> None:
+    page = seen.go(DOMAIN)
+    settled(page)
+    line = "getComputedStyle(document.querySelector('#chart-cpu .legend i')).color"
+    before = page.evaluate(line)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_timeout(100)
+    assert page.evaluate(line) != before
+    assert coloured(page) > 200
+
+
+def test_a_trouble_is_said_and_leaves_what_was_drawn(web: Web, seen: Watched) -> None:
+    page = seen.page
+    answers(page)
+    seen.go(DOMAIN)
+    settled(page)
+    page.unroute("**/api/v1/series?*")
+    page.route("**/api/v1/series?*", lambda route: route.abort())
+    rescan(web)
+    seen.refresh()
+    expect(page.locator("#charts-said")).to_contain_text("did not answer")
+    assert coloured(page) > 200
+    assert seen.errors
+    seen.errors.clear()
+
+
+def test_on_the_day_when_clocks_go_back_no_hour_is_there_twice(chromium: Browser, web: Web) -> None:
+    """25 October 2026 in Berlin has 25 hours; its labels are each there once, in order."""
+    web.app.extensions["npvirt-pages"].zone = type(web.app.extensions["npvirt-pages"].zone)(
+        "Europe/Berlin"
+    )
+    with watched(chromium, web.app) as seen:
+        page = seen.page
+        asked = answers(page)
+        page.add_init_script(
+            "window.texts = []; const old = CanvasRenderingContext2D.prototype.fillText;"
+            "CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {"
+            " texts.push(text); return old.call(this, text, ...rest); };"
+        )
+        seen.go(f"{DOMAIN}?from=2025-10-26+01:00&to=2025-10-26+04:00")
+        settled(page)
+        texts = page.evaluate("texts.filter(text => /^[0-9]{2}:[0-9]{2}$/.test(text))")
+        assert set(texts) == {"02:00", "03:00"}
+        assert texts.count("02:00") == texts.count("03:00")
+        begin, end = window(asked[-1])
+        assert end - begin == 4 * 3600
+        assert seen.errors == []

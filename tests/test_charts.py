@@ -1,0 +1,200 @@
+"""Charts as the server says them: the stretch of time, bad input, marks, the table, sparklines."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.clock import now_ms
+from app.errors import InvalidField
+from app.metrics import METRIC_BY_NAME
+from app.web.charts import (
+    DOMAIN_MORE,
+    HOST_CHARTS,
+    HOST_MORE,
+    POOL_CHARTS,
+    RANGES,
+    domain_charts,
+    offsets,
+    read_stretch,
+    title,
+)
+from app.web.moment import LIVE, Moment
+from app.web.sparks import HEIGHT, WIDTH, spark
+from app.web.when import Zone
+from tests.web_support import Web
+
+BERLIN = Zone("Europe/Berlin")
+# 2026-05-12 14:07 in Berlin.
+NOW_MS = 1_778_587_620_000
+HOUR_MS = 3_600_000
+
+
+def test_every_chart_shows_metrics_that_are_declared_in_its_unit() -> None:
+    for kind, charts in (
+        ("domain", (*domain_charts(2), *DOMAIN_MORE)),
+        ("host", (*HOST_CHARTS, *HOST_MORE)),
+        ("pool", POOL_CHARTS),
+    ):
+        for chart in charts:
+            for line in chart.lines:
+                assert METRIC_BY_NAME[kind, line.metric].unit == chart.unit, (kind, line)
+
+
+@pytest.mark.parametrize("name", list(RANGES))
+def test_a_named_range_of_the_present_names_no_time(name: str) -> None:
+    stretch = read_stretch({"range": name}, LIVE, BERLIN, NOW_MS)
+    assert (stretch.from_ms, stretch.to_ms) == (None, None)
+    assert stretch.window(NOW_MS) == (NOW_MS - RANGES[name].seconds * 1000, NOW_MS)
+    assert title(stretch, LIVE, BERLIN) == f"Last {RANGES[name].label}"
+
+
+def test_without_a_word_it_is_the_last_24_hours() -> None:
+    assert read_stretch({}, LIVE, BERLIN, NOW_MS).seconds == 86_400
+
+
+def test_at_a_past_moment_a_range_ends_there() -> None:
+    at = Moment(NOW_MS - 48 * HOUR_MS)
+    stretch = read_stretch({"range": "6h"}, at, BERLIN, NOW_MS)
+    assert stretch.to_ms == at.at_ms
+    assert stretch.from_ms == NOW_MS - 54 * HOUR_MS
+    assert title(stretch, at, BERLIN) == "6 hours until 10 May 2026, 14:07"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ("2026-05-11 21:05", "2026-05-12 03:10"),
+        ("2026-05-11T19:05Z", "2026-05-12T01:10:00Z"),
+        ("1778526300", "1778548200"),
+    ],
+)
+def test_a_free_range_is_typed_in_the_page_s_zone_or_given_exactly(begin: str, end: str) -> None:
+    stretch = read_stretch({"from": begin, "to": end}, LIVE, BERLIN, NOW_MS)
+    assert stretch.range is None
+    assert stretch.window(0) == (1_778_526_300_000, 1_778_548_200_000)
+    assert title(stretch, LIVE, BERLIN) == "11 May 2026, 21:05 – 12 May 2026, 03:10"
+
+
+def test_a_free_range_ends_at_the_moment_shown_at_the_latest() -> None:
+    at = Moment(1_778_540_000_000)
+    asked = {"from": "2026-05-11 21:05", "to": "2026-05-12 03:10"}
+    assert read_stretch(asked, at, BERLIN, NOW_MS).to_ms == at.at_ms
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"range": "25h"}, "range"),
+        ({"range": ""}, "range"),
+        ({"range": "6h", "from": "2026-05-11 21:05", "to": "2026-05-12"}, "range"),
+        ({"from": "2026-05-11 21:05"}, "to"),
+        ({"to": "2026-05-11 21:05"}, "from"),
+        ({"from": "yesterday", "to": "2026-05-12"}, "from"),
+        ({"from": "2026-05-12 03:10", "to": "2026-05-11 21:05"}, "from"),
+        ({"from": "2026-05-12 03:10", "to": "2026-05-12 03:10"}, "from"),
+        ({"from": "2026-05-11", "to": "2031-01-01"}, "to"),
+        ({"from": "1778526300", "to": "9999999999"}, "to"),
+        ({"from": "1980-01-01", "to": "2026-05-12"}, "from"),
+        ({"from": "2026-05-11", "to": "-1"}, "to"),
+    ],
+)
+def test_a_bad_range_is_refused_by_name(arguments: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        read_stretch(arguments, LIVE, BERLIN, NOW_MS)
+    assert refused.value.field == field
+
+
+def test_the_browser_is_told_when_the_zone_s_offset_turns() -> None:
+    year = read_stretch({"range": "1y"}, LIVE, BERLIN, NOW_MS)
+    # Winter time began on 26 October 2025 at 01:00 UTC, summer time on 29 March 2026.
+    assert offsets(year, NOW_MS, BERLIN) == "0:120 1761440400:60 1774746000:120"
+    assert offsets(read_stretch({}, LIVE, BERLIN, NOW_MS), NOW_MS, BERLIN) == "0:120"
+    assert offsets(year, NOW_MS, Zone("UTC")) == "0:0"
+
+
+@given(st.lists(st.none() | st.floats(0, 5), min_size=0, max_size=60))
+def test_a_sparkline_stays_in_its_picture_and_hides_no_hole(values: list[float | None]) -> None:
+    drawn = spark(values)
+    known = [value for value in values if value is not None]
+    if not known or len(values) < 2:
+        assert drawn == ("", "", "")
+        return
+    assert set(drawn.line + drawn.area + drawn.gap) <= set("MLHVhz0123456789. -")
+    assert bool(drawn.gap) == (None in values)
+    inner = drawn.line.removeprefix("M-2 ").replace("V23H-2z", "").replace("h1", "")
+    for point in inner.replace("M", "L").split("L")[1:]:
+        x, y = map(float, point.split())
+        assert 0 <= x <= WIDTH + 2
+        assert 0 <= y <= HEIGHT
+    holes = sum(a is not None and b is None for a, b in pairwise([0.0, *values]))
+    assert drawn.gap.count("M") == holes
+
+
+DOMAIN = "kind=domain&host=kvm-01&id=00000001-0000-4000-8000-000000000001"
+
+
+def test_a_page_holds_the_very_panel_that_its_refresh_returns(web: Web) -> None:
+    for page in (
+        "/hosts/kvm-01",
+        "/hosts/kvm-01/domains/00000001-0000-4000-8000-000000000001",
+        "/hosts/kvm-01/pools/00000001-0000-4000-9000-000000000001",
+    ):
+        for query in ("", "?range=7d", "?from=2026-05-01+09:30&to=2026-05-02"):
+            part = web.text(f"/ui{page}{query}")
+            assert 'data-charts data-subject="kind=' in part
+            assert part in web.text(page + query)
+            web.text(f"{page}?range=8d", 422)
+            web.text(f"/ui{page}?from=2026-05-01", 422)
+
+
+def test_the_ranges_are_links_that_keep_the_moment(web: Web) -> None:
+    page = "/hosts/kvm-01/domains/00000001-0000-4000-8000-000000000001"
+    text = web.text(page)
+    for name in RANGES:
+        assert f'href="{page}?range={name}"' in text
+    at_ms = now_ms() - 30_000
+    past = web.text(f"{page}?range=6h&at={at_ms / 1000:.3f}")
+    assert f"{page}?range=7d&amp;at=" in past
+    assert f'data-to="{at_ms // 1000}"' in past
+
+
+def test_the_values_stand_in_a_table_that_needs_no_script(web: Web) -> None:
+    panel = web.text("/hosts/kvm-01/domains/00000001-0000-4000-8000-000000000001")
+    assert f'href="/series?{DOMAIN.replace("&", "&amp;")}"' in panel
+    text = web.text(f"/series?{DOMAIN}&range=1h")
+    assert "<td" in text
+    assert "no scans" in text
+    assert web.text(f"/ui/series?{DOMAIN}&range=1h") in text
+    assert "2 GiB" in text
+
+
+def test_the_table_leads_to_the_same_as_csv(web: Web) -> None:
+    text = web.text(f"/series?{DOMAIN}&range=1h")
+    address = text.split('class="btn" href="/api/v1/series?')[1].split('"')[0]
+    answer = web.client.get(f"/api/v1/series?{address.replace('&amp;', '&')}")
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/csv"
+    assert answer.text.startswith("time,cpu_avg,cpu_min,cpu_max,memory_used_bytes_avg")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("kind=network&host=kvm-01&id=x", 422),
+        ("host=kvm-01", 422),
+        (f"{DOMAIN}&range=2h", 422),
+        (f"{DOMAIN}&colour=red", 422),
+        ("kind=domain&host=kvm-01&id=00000001-0000-4000-8000-00000000ffff", 404),
+        ("kind=host&host=nowhere", 404),
+    ],
+)
+def test_a_table_of_nothing_says_so(web: Web, query: str, status: int) -> None:
+    web.text(f"/series?{query}", status)
+
+
+def test_no_table_shows_a_host_out_of_scope(web: Web) -> None:
+    web.sign_in("limited", "viewer", ["kvm-02"])
+    web.text(f"/series?{DOMAIN}", 404)
+    assert web.text("/series?kind=host&host=kvm-02&range=1h")
