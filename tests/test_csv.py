@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.csv import cell, harmless, objects_to_csv
 from app.inventory import Disk, Graphics
-from app.web.csv import cell, harmless, objects_to_csv
 
 
 def item(**values: Any) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from app import clock
 from app.clock import rfc3339
+from app.csv import to_csv
 from app.errors import InvalidField
 from app.services import services
 from app.store.audit import OUTCOMES, Record, Wanted, records
-from app.web.csv import to_csv
 from app.web.identity import may, principal
 from app.web.moment import Moment, moment
 from app.web.page import form_page, pages

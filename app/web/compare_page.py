@@ -13,11 +13,11 @@ from flask import Blueprint, Response, redirect, request
 
 from app import clock
 from app.clock import rfc3339
+from app.csv import to_csv
 from app.errors import InvalidField
 from app.inventory import KindName
 from app.web.api.answers import check_parameters
 from app.web.comparing import KINDS, WHATS, Comparison, Fate, What, compare
-from app.web.csv import to_csv
 from app.web.fates import in_words, values
 from app.web.moment import LIVE, Moment, moment, typed_moment
 from app.web.page import Drawing, View, draw, form_page, pages

@@ -6,20 +6,17 @@ Pure: is handed the time. No `at` means now, and only then does a page refresh i
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from app.clock import rfc3339
 from app.errors import InvalidField
+from app.moments import RFC3339, parse_moment
 from app.web.when import Zone
 
-# A plus sign in a query string arrives as a space.
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+ -]\d\d:\d\d)")
-_EPOCH = re.compile(r"\d{1,11}(\.\d{1,3})?")
 _TYPED = re.compile(
     r"(?:(\d{4})-(\d\d?)-(\d\d?))?(?:(?(1)[ T]+)(\d\d?):(\d\d)(?::(\d\d))?)?", re.ASCII
 )
 _HOW_TYPED = "Write date and time as 2026-05-01 09:30, the date alone, or the time alone."
-_HOW = "Give the moment as RFC 3339 with a zone, such as 2026-05-01T09:30Z, or as epoch seconds."
 
 
 @dataclass(frozen=True)
@@ -67,19 +64,6 @@ def moment(arguments: Mapping[str, str], now_ms: int) -> Moment:
     return Moment(at_ms)
 
 
-def parse_moment(name: str, text: str) -> int:
-    """The milliseconds that the parameter `name` spells; raises InvalidField naming it."""
-    if _EPOCH.fullmatch(text):
-        return round(float(text) * 1000)
-    if not _RFC3339.fullmatch(text):
-        raise InvalidField(name, _HOW)
-    try:
-        at = datetime.fromisoformat(text.replace(" ", "+"))
-        return round(at.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise InvalidField(name, _HOW) from None
-
-
 def typed_moment(text: str, zone: Zone, now_ms: int) -> Moment:
     """The moment that a person typed: date and time of `zone` ("2026-05-01 09:30"), a date alone
     (its beginning), a time alone (when clocks last showed it), or what `at` takes.
@@ -87,7 +71,7 @@ def typed_moment(text: str, zone: Zone, now_ms: int) -> Moment:
     Raises InvalidField naming `time`.
     """
     text = text.strip()
-    at_ms = parse_moment("time", text) if _RFC3339.fullmatch(text) else _typed(text, zone, now_ms)
+    at_ms = parse_moment("time", text) if RFC3339.fullmatch(text) else _typed(text, zone, now_ms)
     if at_ms > now_ms:
         raise InvalidField("time", "This lies in the future; nothing has been seen there yet.")
     if at_ms < 0:

@@ -10,10 +10,10 @@ from flask import Response, request
 from msgspec.structs import replace
 
 from app import clock
+from app.csv import objects_to_csv, to_csv
 from app.errors import InvalidField
 from app.store.history import Fleet
 from app.web.api.items import Item, time_or_none
-from app.web.csv import objects_to_csv, to_csv
 from app.web.kept import Rendered
 from app.web.listing import Kind, Query, read_query
 from app.web.moment import moment

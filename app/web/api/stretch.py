@@ -9,9 +9,10 @@ from flask import Response, request
 
 from app import clock
 from app.clock import rfc3339
+from app.csv import to_csv
 from app.errors import InvalidField
-from app.web.csv import to_csv
-from app.web.moment import moment, parse_moment
+from app.moments import parse_moment
+from app.web.moment import moment
 
 DAY_MS = 86_400_000
 POINTS, MOST_POINTS = 300, 2000
