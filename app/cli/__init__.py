@@ -26,7 +26,9 @@ _COMMANDS: Mapping[str, str] = {
     "session": "app.cli.user:session",
     "token": "app.cli.token:token",
     "scan": "app.cli.scan:scan",
+    "export": "app.cli.export:export",
     "backup": "app.cli.store:backup",
+    "restore": "app.cli.store:restore",
     "db": "app.cli.store:database",
     "doctor": "app.cli.doctor:doctor",
 }

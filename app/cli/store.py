@@ -1,10 +1,16 @@
-"""`npvirt backup` and `npvirt db upgrade`: the store's file as a whole."""
+"""`npvirt backup`, `restore` and `db upgrade`: the store's file as a whole."""
 
 from pathlib import Path
 
 import click
 
-from app.cli.common import opened_store
+from app.cli.common import audited, opened_store
+from app.clock import now_ms, rfc3339
+from app.collect.leadership import Leadership
+from app.errors import Conflict
+from app.settings import load
+from app.store.engine import store_path
+from app.store.restoring import discard, examine, put_in_place
 
 
 @click.command()
@@ -14,6 +20,36 @@ def backup(file: Path) -> None:
     with opened_store() as (_, store):
         store.backup(file)
     click.echo(f"Copied the store to {file}.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore(file: Path, yes: bool) -> None:
+    """Put the backup FILE in the place of the store; the present store is kept beside it.
+
+    npvirt must not run meanwhile.
+    """
+    settings = load()
+    path = store_path(settings)
+    leadership = Leadership(settings.data)
+    if not leadership.acquire():
+        raise Conflict("npvirt runs on this data directory; stop it before you restore.")
+    try:
+        found, building = examine(file, path)
+        try:
+            last = "never" if found.last_scan_at_ms is None else rfc3339(found.last_scan_at_ms)
+            click.echo(f"{file}: {found.hosts} host(s), last scan {last}, schema {found.schema}.")
+            if not yes:
+                click.confirm(f"Put it in the place of {path}?", abort=True)
+            aside = put_in_place(building, path, now_ms())
+        finally:
+            discard(building)
+    finally:
+        leadership.release()
+    with opened_store() as (_, store):
+        audited(store, "restore", "store", file.name)
+    click.echo(f"Restored {path}." + (f" What was there is now {aside}." if aside else ""))
 
 
 @click.group()

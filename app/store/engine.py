@@ -68,8 +68,8 @@ class Store:
         with _translated(path):
             if not path.exists():
                 _create(path)
-            _refuse_foreign(path)
-            _upgrade(path)
+            refuse_foreign(path)
+            upgrade(path)
             return cls(path)
 
     @contextmanager
@@ -112,7 +112,7 @@ class Store:
         if target.exists():
             raise StoreError(f"{target} exists already; npvirt does not overwrite it.")
         with _translated(target):
-            _copy(self.path, target)
+            copy_file(self.path, target)
 
     def close(self) -> None:
         """Close every connection."""
@@ -171,19 +171,20 @@ def _create(path: Path) -> None:
         with sqlite3.connect(building) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()
-        _sync(building)
+        sync(building)
         # A link, unlike a rename, leaves a store alone that somebody else made meanwhile.
         try:
             os.link(building, path)
         except FileExistsError:
             return
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         for leftover in (building, *path.parent.glob(f"{building.name}-*")):
             leftover.unlink(missing_ok=True)
 
 
-def _refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path) -> None:
+    """Raise StoreError for a file that is no store of npvirt's."""
     with path.open("rb") as file:
         header = file.read(100)
     if not header:
@@ -196,7 +197,10 @@ def _refuse_foreign(path: Path) -> None:
         raise StoreError(f"{path} is not a store of npvirt; it is left as it is.")
 
 
-def _upgrade(path: Path) -> None:
+def upgrade(path: Path, *, keep: bool = True) -> None:
+    """Bring the file's schema up to date, a copy of it kept beside it; raises StoreError for one
+    that another npvirt made.
+    """
     connection = sqlite3.connect(path)
     try:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -209,9 +213,9 @@ def _upgrade(path: Path) -> None:
         raise StoreError(
             f"{path} has schema {found}, made by another npvirt; this one knows {REVISION}."
         )
-    keep = path.with_name(f"{path.name}.before-{REVISION}")
-    if not keep.exists():
-        _copy(path, keep)
+    before = path.with_name(f"{path.name}.before-{REVISION}")
+    if keep and not before.exists():
+        copy_file(path, before)
     _migrate(path)
 
 
@@ -232,23 +236,28 @@ def _migrate(path: Path, to: str = "head") -> None:
         engine.dispose()
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a store, as one moment of it, while others may write; raises sqlite3.Error."""
     building = target.with_name(f".{target.name}.new-{os.getpid()}")
     building.unlink(missing_ok=True)
     descriptor = os.open(building, os.O_CREAT | os.O_RDWR, 0o600)
     os.close(descriptor)
-    reading, writing = sqlite3.connect(source), sqlite3.connect(building)
     try:
-        reading.backup(writing)
+        reading, writing = sqlite3.connect(source), sqlite3.connect(building)
+        try:
+            reading.backup(writing)
+        finally:
+            reading.close()
+            writing.close()
+        sync(building)
+        building.rename(target)
     finally:
-        reading.close()
-        writing.close()
-    _sync(building)
-    building.rename(target)
-    _sync(target.parent)
+        building.unlink(missing_ok=True)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file or a directory on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
