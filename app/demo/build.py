@@ -27,8 +27,6 @@ from app.store.tiers import DAY_MS, TENS
 Say = Callable[[str], None]
 
 _TOGETHER = 400
-# How often the hosts were scanned before the days of which every minute is kept, in minutes.
-_SELDOM = 10
 
 
 def build(store: Store, plan: Plan, keep: Keep | None = None, say: Say = lambda _: None) -> World:
@@ -87,7 +85,7 @@ def _register(store: Store, world: World) -> dict[str, HostRecord]:
 
 def _play(store: Store, played: Play, records: Mapping[str, HostRecord], keep: Keep) -> int:
     often = (today(played.plan).begin - keep.minute_days) * DAY
-    diary = _Diary(store, records, often)
+    diary = _Diary(store, records, often, keep.seldom)
     count = 0
     told = played.run()
     going = True
@@ -109,17 +107,20 @@ def _play(store: Store, played: Play, records: Mapping[str, HostRecord], keep: K
 class _Diary:
     """Records looks, each after the ordinary scan before it."""
 
-    def __init__(self, store: Store, records: Mapping[str, HostRecord], often: int) -> None:
+    def __init__(
+        self, store: Store, records: Mapping[str, HostRecord], often: int, seldom: int
+    ) -> None:
         self._store = store
         self._records = records
         self._often = often
+        self._seldom = seldom
         self._recorders: dict[tuple[str, int], Recorder] = {}
         self._last: dict[str, int] = {}
 
     def look(self, filler: Filling, one: Look) -> None:
         """Record a look."""
         record = self._records[one.slug]
-        interval_ms = _interval_ms(one.minute, self._often)
+        interval_ms = MINUTE_MS * (1 if one.minute >= self._often else self._seldom)
         key = (one.slug, interval_ms)
         if key not in self._recorders:
             self._recorders[key] = Recorder(self._store, record, interval_ms)
@@ -130,10 +131,6 @@ class _Diary:
             filler.went_on(recorder, record.id, tick, interval_ms)
         filler.record(recorder, one.scan)
         self._last[one.slug] = one.minute
-
-
-def _interval_ms(minute: int, often: int) -> int:
-    return MINUTE_MS if minute >= often else _SELDOM * MINUTE_MS
 
 
 def _done(act: Act, records: Mapping[str, HostRecord]) -> Done:
@@ -156,17 +153,19 @@ def _scans(store: Store, world: World, records: Mapping[str, HostRecord], keep: 
         record = records[slug]
         with filling(store) as filler:
             known = filler.scan_times(record.id)
-            for number, ticks in groupby(_ticks(host, often), lambda t: t.at_ms // DAY_MS):
+            for number, ticks in groupby(
+                _ticks(host, often, keep.seldom), lambda t: t.at_ms // DAY_MS
+            ):
                 if number >= raw:
                     new = [tick for tick in ticks if tick.at_ms not in known]
                     filler.ticks(record.id, new, MINUTE_MS)
                 else:
-                    interval_ms = _interval_ms(number * DAY, often)
+                    interval_ms = MINUTE_MS * (1 if number * DAY >= often else keep.seldom)
                     filler.archive(record.id, number, ticks, interval_ms)
             filler.were_measured(record.id, raw * DAY_MS)
 
 
-def _ticks(host: HostWorld, often: int) -> Iterator[Tick]:
+def _ticks(host: HostWorld, often: int, seldom: int) -> Iterator[Tick]:
     plan = host.plan
     silences = iter(host.silences)
     gap = next(silences, None)
@@ -174,7 +173,7 @@ def _ticks(host: HostWorld, often: int) -> Iterator[Tick]:
         while gap is not None and gap.end is not None and gap.end <= minute:
             gap = next(silences, None)
         silent = gap is not None and gap.begin <= minute
-        if minute < often and minute % _SELDOM:
+        if minute < often and minute % seldom:
             continue
         if silent and gap is not None:
             if gap.problem is not None:

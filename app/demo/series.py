@@ -85,7 +85,7 @@ def domain_part(
     cover = _cover(begin, end, width, first, last)
     fresh = part.fresh and begin == part.begin
     counted = [cover[0] - 1, *cover[1:]] if fresh else cover
-    make = _Maker(cover, counted, width, (machine.spec.name, span.begin, i))
+    make = _Maker(cover, counted, span, (machine.spec.name, span.begin, i))
     run, load, spec = part.run, LOADS[machine.spec.role.load], machine.spec
     scale = 0 if run.paused else made.grown
     micros = int(run.vcpus * load.cpu * _TAMED * 60e6 * width) * scale // ONE
@@ -154,7 +154,7 @@ def host_part(
     cover = _cover(begin, end, width, first, last)
     fresh = part.fresh and begin == part.begin
     counted = [cover[0] - 1, *cover[1:]] if fresh else cover
-    make = _Maker(cover, counted, width, (key, span.begin, i), exact=True)
+    make = _Maker(cover, counted, span, (key, span.begin, i), exact=True)
     luck = piece(noise("steady", width, 0.25), j - i, "host", key, span.begin)
     tick = 10**7
     user = [v * 15 // 16 // tick * tick for v in sums.cpu[i:j]]
@@ -207,13 +207,14 @@ class _Maker:
     """Makes the columns of one part; weights are shared by all that have the same."""
 
     def __init__(
-        self, cover: list[int], counted: list[int], width: int, key: tuple[object, ...], *,
+        self, cover: list[int], counted: list[int], span: Span, key: tuple[object, ...], *,
         exact: bool = False,
     ) -> None:  # fmt: skip
         self._cover = cover
         self._exact = exact
         self._counted = counted
-        self._width = width
+        self._width = width = span.width
+        self._fine = span.fine
         self._weight = [MINUTE_MS * c for c in counted]
         self._count = len(cover)
         self._key = key
@@ -240,7 +241,7 @@ class _Maker:
         rates = [v * per // w if w else 0 for v, w in zip(values, self._weight, strict=True)]
         below, above = self._tables()
         # In steps of a sixteenth of the mean, which compress well.
-        step = max(1, sum(rates) // len(rates) >> 4)
+        step = 1 if self._fine else max(1, sum(rates) // len(rates) >> 4)
         low = [r - (r * b >> 12) // step * step for r, b in zip(rates, below, strict=True)]
         high = [r + (r * a >> 12) // step * step for r, a in zip(rates, above, strict=True)]
         if most is not None:
@@ -261,6 +262,7 @@ class _Maker:
         below, above = self._tables()
         total = [v * c for v, c in zip(values, self._cover, strict=True)]
         step = max(1, sum(values) // len(values) >> 9 & -_PAGE)
+        step = min(step, _PAGE) if self._fine else step
         low = [v - (v * b >> 17) // step * step for v, b in zip(values, below, strict=True)]
         high = [v + (v * a >> 17) // step * step for v, a in zip(values, above, strict=True)]
         return Column("gauge", self._cover, total, low, high)

@@ -18,11 +18,14 @@ _SHORT = 3
 
 
 class Span(Struct, frozen=True):
-    """Whole days from `begin` on and before `end` (since 1970), in buckets of `width` minutes."""
+    """Whole days from `begin` on and before `end` (since 1970), in buckets of `width` minutes.
+    `fine`: what is lowest and highest in a bucket is told to the last digit, as real ones are.
+    """
 
     begin: int
     end: int
     width: int
+    fine: bool = False
 
     @property
     def first(self) -> int:
@@ -36,11 +39,15 @@ class Span(Struct, frozen=True):
 
 
 class Keep(Struct, frozen=True):
-    """How many days are kept raw, by the minute and by ten minutes."""
+    """How many days are kept raw, by the minute and by ten minutes (by default as in the
+    settings); how many minutes apart the scans before those were; `fine` as in Span.
+    """
 
     raw_days: int = 2
     minute_days: int = 14
     ten_days: int = 90
+    seldom: int = 10
+    fine: bool = False
 
 
 class Part(Struct, frozen=True):
@@ -62,9 +69,9 @@ def spans(plan: Plan, keep: Keep) -> list[Span]:
     tens = max(first, (today - keep.ten_days) // TENS.span_days * TENS.span_days)
     tens = min(tens, minutes)
     return [
-        *_cut(first, tens, HOURS.span_days, 60),
-        *_cut(tens, minutes, TENS.span_days, 10),
-        *_cut(minutes, today, 1, 1),
+        *_cut(first, tens, HOURS.span_days, 60, keep.fine),
+        *_cut(tens, minutes, TENS.span_days, 10, keep.fine),
+        *_cut(minutes, today, 1, 1, keep.fine),
     ]
 
 
@@ -74,10 +81,10 @@ def today(plan: Plan) -> Span:
     return Span(day, day + 1, 1)
 
 
-def _cut(begin: int, end: int, size: int, width: int) -> Iterator[Span]:
+def _cut(begin: int, end: int, size: int, width: int, fine: bool) -> Iterator[Span]:
     while begin < end:
         border = min(end, (begin // size + 1) * size)
-        yield Span(begin, border, width)
+        yield Span(begin, border, width, fine)
         begin = border
 
 

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("store", "tiers", "page", "process", "scan", "acts")
+NAMES = ("store", "tiers", "page", "process", "scan", "acts", "demo", "years")
 
 
 def main(names: list[str]) -> int:
