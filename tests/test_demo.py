@@ -2,7 +2,10 @@
 planted facts, says what it is on every page, and reaches no host.
 """
 
+import os
 import sqlite3
+import subprocess
+import urllib.request
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +17,7 @@ from app.actions.registry import ACTIONS
 from app.clock import now_ms
 from app.demo.collector import DemoCollector
 from app.demo.measure import Task, measure
+from app.demo.place import complete, ensure
 from app.demo.plan import DAY, Plan
 from app.demo.planted import GIB, planted
 from app.demo.play import Look, Play, offset_ms
@@ -21,11 +25,14 @@ from app.demo.spans import today
 from app.errors import Conflict, NotFound
 from app.store import audit, schema, tiers
 from app.store.credentials import resolve
-from app.store.demonstration import is_demonstration
+from app.store.demonstration import is_demonstration, read_mark
+from app.store.engine import Store
 from app.store.history import fleet
 from app.store.raw import Object, facts_of_many, samples_of_many
 from app.store.rollup import Rolled, merge
 from app.virt.session import Session
+from app.web.demonstration import demonstration_link
+from tests.bench.process import NPVIRT, free_port
 from tests.demo_support import KEEP, demo_web, make_demo, small_plan
 from tests.web_support import Web
 
@@ -351,8 +358,6 @@ def test_a_demonstration_opens_no_connection(demo: Web, monkeypatch: pytest.Monk
 
 
 def test_the_link_signs_in_and_another_does_not(demo: Web) -> None:
-    from app.web.demonstration import demonstration_link
-
     demo.sign_out()
     assert demo.client.get("/").status_code == 303
     assert demo.client.get("/demo/guess").status_code == 404
@@ -368,8 +373,6 @@ def test_an_ordinary_panel_has_no_such_link(web: Web) -> None:
 
 
 def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
-    from app.demo.place import ensure
-
     (tmp_path / "npvirt.sqlite").write_bytes(b"precious")
     with pytest.raises(Conflict, match="leaves it alone"):
         ensure(tmp_path, small_plan(), lambda _: None, fresh=True)
@@ -377,8 +380,6 @@ def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> 
 
 
 def test_a_second_start_finds_it_as_it_is(tmp_path: Path) -> None:
-    from app.demo.place import ensure
-
     data = tmp_path / "demo"
     plan = Plan(END_MS, hosts=1, domains=3, days=3)
     said: list[str] = []
@@ -401,3 +402,72 @@ def test_a_made_store_can_be_served_by_the_application(tmp_path: Path) -> None:
     made = demo_web(tmp_path / "var", plan)
     assert "Demonstration" in made.text("/")
     made.store.close()
+
+
+def _npvirt(data: Path, **settings: str) -> dict[str, str]:
+    return {**os.environ, "NPVIRT_DATA": str(data), "NPVIRT_BIND": "127.0.0.1:1", **settings}
+
+
+def test_the_command_makes_it_serves_it_and_ends(tmp_path: Path) -> None:
+    bind = f"127.0.0.1:{free_port()}"
+    command = [*NPVIRT, "demo", "--days", "3", "--domains", "20", "--hosts", "2"]
+    with subprocess.Popen(
+        command, env=_npvirt(tmp_path / "var", NPVIRT_BIND=bind), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            link = next(line for line in process.stdout if "/demo/" in line).split()[-1]
+            opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            with opener.open(link, timeout=30) as answer:
+                page = answer.read().decode()
+            assert answer.url == f"http://{bind}/"
+            assert "Demonstration: a made-up fleet" in page
+            assert "kvm-02" in page
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+    assert is_demonstration(tmp_path / "var" / "demo")
+    assert not (tmp_path / "var" / "npvirt.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("NPVIRT_BIND", "0.0.0.0:8040", "on loopback alone"),
+        ("NPVIRT_DATABASE_URL", "sqlite:////srv/npvirt.sqlite", "has its own"),
+    ],
+)
+def test_the_command_refuses_what_would_mix_with_the_real_thing(
+    tmp_path: Path, name: str, value: str, why: str
+) -> None:
+    environ = _npvirt(tmp_path, NPVIRT_INSECURE_HTTP="1", **{name: value})
+    done = subprocess.run([*NPVIRT, "demo"], env=environ, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert why in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_the_older_past_is_added_beside_and_may_be_broken_off(tmp_path: Path) -> None:
+    data = tmp_path / "demo"
+    plan = Plan(END_MS, hosts=1, domains=3, days=60)
+    ensure(data, plan, lambda _: None)
+
+    def days() -> int:
+        with sqlite3.connect(data / "npvirt.sqlite") as connection:
+            return int(
+                connection.execute("SELECT count(DISTINCT day) FROM daily_host").fetchone()[0]
+            )
+
+    recent = days()
+    turns = iter((True, True, False))
+    complete(data, lambda: next(turns))
+    assert read_mark(data) is not None
+    assert not read_mark(data).whole  # type: ignore[union-attr]  # it is there
+    complete(data, lambda: True)
+    assert read_mark(data).whole  # type: ignore[union-attr]
+    assert days() > recent + 50
+    store = Store.open(data / "npvirt.sqlite")
+    page = fleet(store, END_MS - 40 * 86_400_000)
+    assert any(one.sample is not None and one.sample.memory_rss_bytes for one in page.domains)
+    assert all(view.status.known for view in page.hosts)
+    store.close()
