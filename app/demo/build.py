@@ -7,7 +7,7 @@ the last days; that is enough to show. The older measurements may come later, be
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from itertools import groupby
+from itertools import chain, groupby
 from multiprocessing import get_context
 
 from app import clock
@@ -169,12 +169,12 @@ def _ticks(host: HostWorld, often: int, seldom: int) -> Iterator[Tick]:
     plan = host.plan
     silences = iter(host.silences)
     gap = next(silences, None)
-    for minute in range(plan.begin, plan.end + 1):
+    first = -(-plan.begin // seldom) * seldom
+    early, late = range(first, often, seldom), range(max(often, plan.begin), plan.end + 1)
+    for minute in chain(early, late):
         while gap is not None and gap.end is not None and gap.end <= minute:
             gap = next(silences, None)
         silent = gap is not None and gap.begin <= minute
-        if minute < often and minute % seldom:
-            continue
         if silent and gap is not None:
             if gap.problem is not None:
                 failed = (gap.problem, gap.sentence or "")

@@ -5,6 +5,7 @@ first look afterwards.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 
 from msgspec import Struct
@@ -40,6 +41,7 @@ class Act(Struct):
     who: str
 
 
+@cache
 def offset_ms(slug: str) -> int:
     """When in a minute a host is scanned."""
     return number(0, "offset", slug) % 9_000

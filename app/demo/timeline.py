@@ -144,7 +144,7 @@ class _Teller:
         """Off over the weekend, some weeks."""
         for day in range(begin // DAY, self.plan.end // DAY):
             weekday = (day + 3) % 7
-            if weekday == 4 and luck.random() < 0.4:
+            if weekday == 4 and luck.random() < 0.16:
                 self.tell(day * DAY + luck.randint(16 * HOUR, 19 * HOUR), "stop", spec.name)
             elif weekday == 0:
                 who = luck.choice((*USERS, None, None))
@@ -154,9 +154,9 @@ class _Teller:
         """Stopped and started with the work there is, more often of late."""
         minute = begin
         while minute < self.plan.end - 3 * HOUR:
-            recent = self.plan.end - minute < 14 * DAY
+            recent = self.plan.end - minute < 5 * DAY
             minute += (
-                luck.randint(3 * HOUR, 22 * HOUR) if recent else luck.randint(4 * DAY, 16 * DAY)
+                luck.randint(3 * HOUR, 22 * HOUR) if recent else luck.randint(6 * DAY, 30 * DAY)
             )
             self.tell(minute, "stop", spec.name, who=luck.choice((*USERS, *[None] * 12)))
             minute += luck.randint(20, 9 * HOUR)
@@ -169,7 +169,7 @@ class _Teller:
         """Used for some days, then left alone."""
         minute = begin
         while True:
-            minute += luck.randint(2 * DAY, 18 * DAY)
+            minute += luck.randint(3 * DAY, 36 * DAY)
             if minute > self.plan.end - 2 * HOUR:
                 return
             verb = luck.choice(("stop", "stop", "stop", "save", "pause"))

@@ -4,6 +4,8 @@ Pure. A verb changes the machines of a host and notes that it looks different no
 the scan. When domains were active is written down, for what is measured of them.
 """
 
+from functools import cache
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -211,7 +213,12 @@ class HostWorld:
 
 def took_ms(slug: str, minute: int) -> int:
     """How long the scan of that minute took."""
-    return 90 + number(0, slug) % 160 + minute * 7919 % 61
+    return _usual_ms(slug) + minute * 7919 % 61
+
+
+@cache
+def _usual_ms(slug: str) -> int:
+    return 90 + number(0, slug) % 160
 
 
 class World:
