@@ -233,6 +233,45 @@ class DomainSample(Struct, frozen=True, gc=False):
     net_tx_errors: int | None = None
 
 
+# Whose statistics tell what a device did: its own; those of its whole domain, because no other
+# device of its sort has done anything since the domain was started; or nobody's: it did nothing.
+Share = Literal["own", "whole", "nothing"]
+
+
+class Device(Struct, frozen=True, gc=False):
+    """A disk or a NIC of a running domain that has several; `name` is "disk:vda" or "nic:" and a
+    MAC address, `run` the domain's id, which is another one each time that it is started.
+    """
+
+    domain_uuid: str
+    name: str
+    share: Share
+    run: int | None = None
+
+
+class DeviceSample(Struct, frozen=True, gc=False):
+    """What one disk or NIC counted, spelled as of the whole domain."""
+
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
+    disk_read_requests: int | None = None
+    disk_write_requests: int | None = None
+    net_rx_bytes: int | None = None
+    net_tx_bytes: int | None = None
+    net_rx_packets: int | None = None
+    net_tx_packets: int | None = None
+    net_rx_drops: int | None = None
+    net_tx_drops: int | None = None
+    net_rx_errors: int | None = None
+    net_tx_errors: int | None = None
+
+
+def device_names(domain: Domain) -> tuple[str, ...]:
+    """The names of a domain's disks and NICs, as addresses have them."""
+    disks = (f"disk:{disk.target}" for disk in domain.disks)
+    return (*disks, *(f"nic:{nic.mac}" for nic in domain.nics))
+
+
 class Definition(Struct, frozen=True, gc=False):
     """A domain's XML as libvirt gives it without secrets; `live_xml` is None while inactive,
     `inactive_xml` None for a transient domain.
@@ -346,9 +385,11 @@ class Interface(Struct, frozen=True, gc=False):
 
 # --- kinds and metrics ---------------------------------------------------------------------
 
-KindName = Literal["host", "domain", "definition", "pool", "volume", "network", "interface"]
-Fact = Host | Domain | Definition | Pool | Volume | Network | Interface
-Sample = HostSample | DomainSample | PoolSample | VolumeSample
+KindName = Literal[
+    "host", "domain", "definition", "pool", "volume", "network", "interface", "device"
+]
+Fact = Host | Domain | Definition | Pool | Volume | Network | Interface | Device
+Sample = HostSample | DomainSample | PoolSample | VolumeSample | DeviceSample
 
 
 class Kind(Struct, frozen=True, gc=False):
@@ -368,6 +409,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("volume", "volumes", Volume, VolumeSample),
     Kind("network", "networks", Network),
     Kind("interface", "interfaces", Interface),
+    Kind("device", "devices", Device, DeviceSample),
 )
 KIND_BY_NAME: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
 
@@ -390,7 +432,8 @@ class Scan(Struct, frozen=True, gc=False):
     there is complete, and what is absent from it is gone. `volumes` is complete for each pool
     that is a key in it. `definitions` holds only those read anew. `volume_samples` may be
     partial; `volumes_measured` says that every listed volume was measured in this scan.
-    `domain_samples` is complete for the active domains, or None.
+    `domain_samples` is complete for the active domains, or None. `devices` are those of domains
+    with several of a sort, by domain and name; `device_samples` has those that count on their own.
     """
 
     at_ms: int
@@ -416,3 +459,5 @@ class Scan(Struct, frozen=True, gc=False):
     volumes_measured: bool = False
     networks: Mapping[str, Network] | None = None
     interfaces: Mapping[str, Interface] | None = None
+    devices: Mapping[str, Device] | None = None
+    device_samples: Mapping[str, DeviceSample] | None = None

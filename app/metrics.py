@@ -155,6 +155,23 @@ def _plain(kind: KindName, unit: Unit, *named: tuple[str, str]) -> tuple[Metric,
     return tuple(Metric(kind, name, label, unit, name) for name, label in named)
 
 
+def _traffic(kind: KindName) -> tuple[Metric, ...]:
+    """What disks and NICs do, of a domain or of one of them."""
+    return (
+        *_plain(
+            kind, "bytes/s", ("disk_read_bytes", "Disk read"), ("disk_write_bytes", "Disk written"),
+            ("net_rx_bytes", "Network received"), ("net_tx_bytes", "Network sent"),
+        ),
+        *_plain(
+            kind, "1/s", ("disk_read_requests", "Disk reads"),
+            ("disk_write_requests", "Disk writes"),
+            ("net_rx_packets", "Packets received"), ("net_tx_packets", "Packets sent"),
+            ("net_rx_drops", "Received packets dropped"), ("net_tx_drops", "Sent packets dropped"),
+            ("net_rx_errors", "Errors in receiving"), ("net_tx_errors", "Errors in sending"),
+        ),
+    )  # fmt: skip
+
+
 _NS = 1e-9
 
 METRICS: tuple[Metric, ...] = (
@@ -180,17 +197,7 @@ METRICS: tuple[Metric, ...] = (
         ("memory_unused_bytes", "Memory that the guest leaves unused"),
         ("memory_rss_bytes", "Memory of the host that QEMU holds"),
     ),
-    *_plain(
-        "domain", "bytes/s", ("disk_read_bytes", "Disk read"), ("disk_write_bytes", "Disk written"),
-        ("net_rx_bytes", "Network received"), ("net_tx_bytes", "Network sent"),
-    ),
-    *_plain(
-        "domain", "1/s", ("disk_read_requests", "Disk reads"),
-        ("disk_write_requests", "Disk writes"),
-        ("net_rx_packets", "Packets received"), ("net_tx_packets", "Packets sent"),
-        ("net_rx_drops", "Received packets dropped"), ("net_tx_drops", "Sent packets dropped"),
-        ("net_rx_errors", "Errors in receiving"), ("net_tx_errors", "Errors in sending"),
-    ),
+    *_traffic("domain"),
     *_plain(
         "pool", "bytes", ("capacity_bytes", "Capacity"), ("allocation_bytes", "Allocated"),
         ("available_bytes", "Available"),
@@ -198,6 +205,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     *_plain("pool", "count", ("volume_count", "Volumes")),
     *_plain("volume", "bytes", ("allocation_bytes", "Allocated")),
+    *_traffic("device"),
 )  # fmt: skip
 
 METRIC_BY_NAME: Mapping[tuple[str, str], Metric] = {

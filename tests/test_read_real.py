@@ -13,7 +13,7 @@ import pytest
 
 from app.connection import Connection, Endpoint
 from app.errors import VirtError
-from app.inventory import Guest, Scan
+from app.inventory import Guest, Scan, device_names
 from app.virt.read import Reader
 from app.virt.session import Session
 from tests.lab.dmidecode import dmidecode_text
@@ -269,6 +269,42 @@ def test_a_running_domain_is_measured_and_shows_its_port(host: LabHost) -> None:
     assert definition.inactive_xml is None
     assert definition.live_xml is not None
     assert "s3cret" not in definition.live_xml
+
+
+def test_devices_of_a_domain_with_several_are_told_one_by_one(host: LabHost) -> None:
+    images = "/var/lib/libvirt/images"
+    host.run(f"truncate -s 2M {images}/one.raw {images}/two.raw")
+    disk = (
+        "<disk type='file' device='disk'><source file='{images}/{name}.raw'/>"
+        "<target dev='{target}' bus='virtio'/></disk>"
+    )
+    disks = "".join(
+        disk.format(images=images, name=name, target=target)
+        for name, target in (("one", "vda"), ("two", "vdb"))
+    )
+    with admin(host) as connection:
+        domain = connection.createXML(_TINY.format(name="wide", devices=disks + _NIC + _NIC))
+        try:
+            with opened(host) as session:
+                scan = Reader(open_writable=None).scan(session, at_ms=1, uri="qemu:///system")
+        finally:
+            domain.destroy()
+            host.run(f"rm {images}/one.raw {images}/two.raw")
+    assert scan.domains is not None
+    assert scan.domain_samples is not None
+    assert scan.devices is not None
+    assert scan.device_samples is not None
+    (fact,), (sample,) = scan.domains.values(), scan.domain_samples.values()
+    assert {device.name for device in scan.devices.values()} == set(device_names(fact))
+    assert {device.run for device in scan.devices.values()} == {fact.id}
+    own = [key for key, device in scan.devices.items() if device.share == "own"]
+    assert sorted(scan.device_samples) == sorted(own)
+    read = [scan.device_samples[key].disk_read_bytes for key in own if "/disk:" in key]
+    if read:
+        assert sum(value or 0 for value in read) == sample.disk_read_bytes
+    received = [scan.device_samples[key].net_rx_bytes for key in own if "/nic:" in key]
+    if received:
+        assert sum(value or 0 for value in received) == sample.net_rx_bytes
 
 
 def test_a_channel_without_an_agent_is_disconnected_and_delays_nothing(host: LabHost) -> None:

@@ -57,6 +57,7 @@ def test_what_the_driver_lacks_is_unknown_and_neither_missing_nor_zero(tmp_path:
     assert scan.host_sample.memory_free_bytes is None
     assert scan.networks is not None
     assert [network.leases for network in scan.networks.values()] == [None]
+    assert (scan.devices, scan.device_samples) == ({}, {})
     assert scan.missing == ()
 
 

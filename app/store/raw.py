@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app.errors import StoreError
-from app.inventory import KIND_BY_NAME, Domain, Fact, Host, KindName
+from app.inventory import KIND_BY_NAME, Device, Domain, Fact, Host, KindName
 from app.metrics import Series, series_of
 from app.store import schema
 from app.store.rollup import Samples, usable_intervals
@@ -178,7 +178,9 @@ def _elapsed(
     restarts = _restarts(facts)
     unbroken = None not in clocks and not any(map(gt, clocks, clocks[1:]))  # type: ignore[arg-type]
     if restarts or not unbroken:
-        return usable_intervals(times, _longest(intervals), restarts, clocks)
+        # What has no clock of its own is told by its domain's restarts alone.
+        ticks = clocks or [None] * len(times)
+        return usable_intervals(times, _longest(intervals), restarts, ticks)
     key = (times, intervals)
     found = known.get(key)
     if found is None:
@@ -198,14 +200,18 @@ def _values(series: Series, columns: Mapping[str, Sequence[int | None]]) -> Sequ
 
 
 def _restarts(facts: Sequence[Since]) -> list[int]:
-    """When a domain began to run anew: libvirt gives it another id then."""
+    """When a domain, or that of a device, began to run anew: libvirt gives it another id then."""
     return [
         later.from_ms
         for earlier, later in pairwise(facts)
-        if isinstance(earlier.fact, Domain)
-        and isinstance(later.fact, Domain)
-        and earlier.fact.id != later.fact.id
+        if _run(earlier.fact) != _run(later.fact)
     ]
+
+
+def _run(fact: Fact) -> int | None:
+    if isinstance(fact, Domain):
+        return fact.id
+    return fact.run if isinstance(fact, Device) else None
 
 
 def _sample_before(connection: sa.Connection, host_id: int, from_ms: int) -> int | None:

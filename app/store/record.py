@@ -24,6 +24,8 @@ from app.store.hosts import HostRecord
 
 HOST_KEY = "host"
 _LARGEST = 2**63 - 1
+# A device comes and goes with its domain, of which it is told.
+_UNTOLD: frozenset[KindName] = frozenset(("device",))
 
 
 class Recorded(Struct, frozen=True):
@@ -185,6 +187,8 @@ class Recorder:
         turns = []
         listed: dict[str, bool] = {"definition": False}
         for kind, key, fact in changes.seen:
+            if kind in _UNTOLD:
+                continue
             before = self._open[kind].get(key)
             turn = Turn(kind, key, self._name(kind, fact), new=fact)
             if before is not None:
@@ -198,7 +202,7 @@ class Recorder:
             turns.append(turn)
         for kind, key in changes.gone:
             before = self._open[kind][key]
-            if not isinstance(before.fact, bytes):
+            if kind not in _UNTOLD and not isinstance(before.fact, bytes):
                 name = self._name(kind, before.fact)
                 turns.append(Turn(kind, key, name, before.fact, old_id=before.revision_id))
         return turns
@@ -336,7 +340,7 @@ class Recorder:
                 next_at_ms=scan.next_at_ms,
                 listed=listed,
                 sampled=sampled,
-                changes=len(changes.seen) + len(changes.gone),
+                changes=sum(kind not in _UNTOLD for kind, *_ in (*changes.seen, *changes.gone)),
             )
         )
         return int(result.lastrowid)
@@ -366,6 +370,8 @@ def _lists(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Fact]]]:
         yield "network", scan.networks
     if scan.interfaces is not None:
         yield "interface", scan.interfaces
+    if scan.devices is not None:
+        yield "device", scan.devices
 
 
 def _samples(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Sample]]]:
@@ -373,6 +379,8 @@ def _samples(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Sample]]]:
         yield "host", {HOST_KEY: scan.host_sample}
     if scan.domain_samples is not None:
         yield "domain", scan.domain_samples
+    if scan.device_samples is not None:
+        yield "device", scan.device_samples
     if scan.pool_samples is not None:
         yield "pool", scan.pool_samples
     if scan.volume_samples:

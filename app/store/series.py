@@ -77,7 +77,19 @@ def series(
     points (and one more at the edge). Raises StoreError for a damaged chunk.
     """
     with store.reading() as connection:
-        return _Reading(connection, wanted, metrics, from_ms, to_ms).read(points)
+        return series_within(connection, wanted, metrics, from_ms, to_ms, points)
+
+
+def series_within(
+    connection: sa.Connection,
+    wanted: Object,
+    metrics: Sequence[Metric],
+    from_ms: int,
+    to_ms: int,
+    points: int,
+) -> Found:
+    """The same within a read transaction."""
+    return _Reading(connection, wanted, metrics, from_ms, to_ms).read(points)
 
 
 def series_in_buckets(

@@ -33,7 +33,8 @@ from app.store.changing import (
 from app.store.engine import Store
 
 _SCANS = 200
-_ORDER = tuple(KIND_BY_NAME)
+# Devices come and go with their domains.
+_ORDER = tuple(kind for kind in KIND_BY_NAME if kind != "device")
 
 
 def tell_older(store: Store, within_s: float = 0.05) -> bool:
@@ -251,13 +252,11 @@ def _turns(
     query = (
         sa.select(revision, entity.c.key)
         .join(entity, entity.c.id == revision.c.entity_id)
-        .where(entity.c.host_id == host_id)
+        .where(entity.c.host_id == host_id, revision.c.kind.in_(_ORDER))
         .order_by(revision.c.id)
     )
     begun = connection.execute(query.where(revision.c.valid_from_ms.between(from_ms, to_ms))).all()
-    over = connection.execute(
-        query.where(revision.c.kind.in_(_ORDER), revision.c.valid_to_ms.between(from_ms, to_ms))
-    ).all()
+    over = connection.execute(query.where(revision.c.valid_to_ms.between(from_ms, to_ms))).all()
     ended = {(row.entity_id, row.valid_to_ms): row for row in over}
     found: dict[int, list[_Turned]] = {}
     for row in begun:

@@ -13,6 +13,7 @@ from msgspec import structs
 from app import clock
 from app.inventory import Domain, DomainSample, Host, HostSample, Interface, Network, Scan
 from app.virt.read.agent import AgentWatch
+from app.virt.read.devices import DeviceReader
 from app.virt.read.domains import DomainReader
 from app.virt.read.host import HostReader
 from app.virt.read.interfaces import InterfaceReader
@@ -63,6 +64,7 @@ class Reader:
         self._list = ListReader()
         self._stats = StatsReader()
         self._domains = DomainReader()
+        self._devices = DeviceReader()
         self._storage = StorageReader()
         self._networks = NetworkReader()
         self._interfaces = InterfaceReader()
@@ -134,6 +136,7 @@ class Reader:
             read = self._domains.read(look, listed, flags, shapes, answers, places)
         self._wake(look, parts.storage)
         domains = None if read is None else read.domains
+        devices = self._devices.read(measured, domains)
         return Scan(
             at_ms=look.at_ms,
             took_ms=0,
@@ -150,6 +153,8 @@ class Reader:
             volumes_measured=parts.storage.volumes_measured,
             networks=parts.networks,
             interfaces=parts.interfaces,
+            devices=None if devices is None else devices.facts,
+            device_samples=None if devices is None else devices.samples,
         )
 
     def _measure(self, look: Look, listed: list[Listed] | None) -> Measured | None:

@@ -5,14 +5,14 @@ keys (libvirt's test driver) or not at all are asked domain by domain. A domain 
 (NOWAIT) or has just gone has an empty sample.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Literal
 
 import libvirt
 from msgspec import Struct, structs
 
 from app.errors import VirtError
-from app.inventory import DomainSample
+from app.inventory import DeviceSample, DomainSample
 from app.virt.read.look import SIDE_BY_SIDE, Look, each
 from app.virt.xml.values import MAX_INTEGER
 
@@ -58,11 +58,24 @@ class Shape(Struct, frozen=True):
         return Shape(*(new if new is not None else old for new, old in pairs))
 
 
+class Part(Struct, frozen=True):
+    """What one disk or NIC counted; `target` is its name within the domain, or on the host."""
+
+    sort: Literal["disk", "nic"]
+    target: str
+    sample: DeviceSample
+
+
 class Measured(Struct, frozen=True):
-    """The samples and shapes by domain UUID; `samples` has every domain that was asked for."""
+    """The samples and shapes by domain UUID; `samples` has every domain that was asked for.
+    `parts` are the devices of domains with several of a sort, `silent` domains that told nothing
+    of theirs this time.
+    """
 
     samples: Mapping[str, DomainSample]
     shapes: Mapping[str, Shape]
+    parts: Mapping[str, tuple[Part, ...]] = {}
+    silent: Collection[str] = ()
 
 
 class StatsReader:
@@ -89,7 +102,13 @@ class StatsReader:
         if beyond:
             look.beyond(PART, beyond)
         samples = {uuid: sample_of(records[uuid]) if uuid in records else empty for uuid in active}
-        return Measured(samples, {uuid: shape_of(record) for uuid, record in records.items()})
+        parts = {uuid: tuple(parts_of(record)) for uuid, record in records.items()}
+        return Measured(
+            samples,
+            {uuid: shape_of(record) for uuid, record in records.items()},
+            {uuid: some for uuid, some in parts.items() if some},
+            {uuid for uuid in active if is_silent(records.get(uuid, {}), parts.get(uuid, ()))},
+        )
 
     def _records(
         self, look: Look, active: Mapping[str, libvirt.virDomain]
@@ -216,6 +235,40 @@ def sample_of(record: Record) -> DomainSample:
         net_rx_errors=_total(record, "net", "rx.errs"),
         net_tx_errors=_total(record, "net", "tx.errs"),
     )
+
+
+def parts_of(record: Record) -> Iterator[Part]:
+    """The disks and the NICs of one record, of each where there are several."""
+    for index in _several(record, "block"):
+        yield Part("disk", str(record.get(f"block.{index}.name", "")), DeviceSample(
+            disk_read_bytes=_counter(record, f"block.{index}.rd.bytes"),
+            disk_write_bytes=_counter(record, f"block.{index}.wr.bytes"),
+            disk_read_requests=_counter(record, f"block.{index}.rd.reqs"),
+            disk_write_requests=_counter(record, f"block.{index}.wr.reqs"),
+        ))  # fmt: skip
+    for index in _several(record, "net"):
+        yield Part("nic", str(record.get(f"net.{index}.name", "")), DeviceSample(
+            net_rx_bytes=_counter(record, f"net.{index}.rx.bytes"),
+            net_tx_bytes=_counter(record, f"net.{index}.tx.bytes"),
+            net_rx_packets=_counter(record, f"net.{index}.rx.pkts"),
+            net_tx_packets=_counter(record, f"net.{index}.tx.pkts"),
+            net_rx_drops=_counter(record, f"net.{index}.rx.drop"),
+            net_tx_drops=_counter(record, f"net.{index}.tx.drop"),
+            net_rx_errors=_counter(record, f"net.{index}.rx.errs"),
+            net_tx_errors=_counter(record, f"net.{index}.tx.errs"),
+        ))  # fmt: skip
+
+
+def is_silent(record: Record, parts: Collection[Part]) -> bool:
+    """Whether a record says nothing of the disks, as that of a domain does that is busy."""
+    disks = [part.sample for part in parts if part.sort == "disk"]
+    nothing = DeviceSample()
+    return "block.count" not in record or (bool(disks) and all(one == nothing for one in disks))
+
+
+def _several(record: Record, group: str) -> range:
+    count = record.get(f"{group}.count")
+    return range(count) if isinstance(count, int) and 1 < count <= _MAX_DEVICES else range(0)
 
 
 def _counter(record: Record, key: str) -> int | None:

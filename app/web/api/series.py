@@ -9,9 +9,10 @@ from typing import Any, cast
 from flask import Response, request
 
 from app.errors import InvalidField, NotFound
-from app.inventory import KindName
+from app.inventory import KindName, device_names
 from app.metrics import METRIC_BY_NAME, METRICS, Metric
 from app.services import services
+from app.store.devices import device_series, is_known_device
 from app.store.raw import Object
 from app.store.series import Found, find_object, series
 from app.store.values import Line
@@ -46,12 +47,44 @@ def get_series() -> Response:
     if request.args.get("kind") == "fleet":
         return respond(fleet_answer(stretch))
     kind, key = _object_asked(request.args)
+    if "device" in request.args:
+        return _device(kind, key, stretch)
     metrics = read_metrics(request.args.getlist("metric"), kind)
     wanted = _find(one("host"), kind, key, stretch)
     found = series(
         services().store, wanted, metrics, stretch.from_ms, stretch.to_ms, stretch.points
     )
     return respond(answer(found, metrics, stretch))
+
+
+def _device(kind: KindName, uuid: str, stretch: Stretch) -> Response:
+    """A disk or a NIC of a domain."""
+    if kind != "domain":
+        raise InvalidField("device", "Only VMs have devices: disk:… and nic:….")
+    name = one("device")
+    metrics = _of_device(read_metrics(request.args.getlist("metric"), "device"), name)
+    slug = one("host")
+    wanted = _find(slug, "domain", uuid, stretch)
+    store, key = services().store, f"{uuid}/{name}"
+    moments = dict.fromkeys((stretch.at_ms, stretch.to_ms, stretch.from_ms))
+    there = (seen_fleet(at_ms).domain(slug, uuid) for at_ms in moments)
+    if not any(
+        seen is not None and name in device_names(seen.fact) for seen in there
+    ) and not is_known_device(store, wanted, key):
+        raise NotFound(f"This VM has no device {name[:60]}.")
+    found = device_series(
+        store, wanted, key, metrics, stretch.from_ms, stretch.to_ms, stretch.points
+    )
+    return respond(answer(found, metrics, stretch))
+
+
+def _of_device(metrics: list[Metric], name: str) -> list[Metric]:
+    prefix = {"disk": "disk_", "nic": "net_"}.get(name.split(":", 1)[0])
+    if prefix is None:
+        raise InvalidField("device", "A device is disk: and its target, or nic: and its address.")
+    if not all(metric.name.startswith(prefix) for metric in metrics):
+        raise InvalidField("metric", f"What is measured of that device begins with {prefix}.")
+    return metrics
 
 
 def read_metrics(names: Sequence[str], kind: KindName) -> list[Metric]:
