@@ -152,7 +152,8 @@ _UNIT_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 _LONGEST_S = 100 * _UNIT_S["y"]
 
 
-def _duration_s(text: str) -> int:
+def duration_s(text: str) -> int:
+    """Seconds of a length such as "48h"; raises ValueError with what is wrong."""
     found = _DURATION.fullmatch(text)
     if not found:
         raise ValueError("must be a number of hours, days, weeks or years: 48h, 14d, 6w or 2y")
@@ -305,35 +306,35 @@ SETTINGS: tuple[Setting, ...] = (
         "keep_recent_s",
         "48h",
         "how long every scan's measurements are kept as they are",
-        _duration_s,
+        duration_s,
     ),
     Setting(
         "NPVIRT_KEEP_1M",
         "keep_1m_s",
         "14d",
         "how long measurements are kept by the minute, and every scan",
-        _duration_s,
+        duration_s,
     ),
     Setting(
         "NPVIRT_KEEP_10M",
         "keep_10m_s",
         "90d",
         "how long measurements are kept by ten minutes",
-        _duration_s,
+        duration_s,
     ),
     Setting(
         "NPVIRT_KEEP_1H",
         "keep_1h_s",
         "730d",
         "how long measurements are kept by the hour",
-        _duration_s,
+        duration_s,
     ),
     Setting(
         "NPVIRT_KEEP_DAILY",
         "keep_daily_s",
         "10y",
         "how long measurements are kept by the day",
-        _duration_s,
+        duration_s,
     ),
     Setting(
         "NPVIRT_KEEP_AUDIT",

@@ -37,6 +37,7 @@ _VIEWER = frozenset(
      "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
      "/interfaces", "/jobs", "/logout", "/networks", "/overview", "/pools", "/ribbon", "/series",
+     "/store",
      "/series/stack", "/volumes")
 )  # fmt: skip
 _OPERATOR_ROUTES = frozenset(

@@ -9,6 +9,7 @@ here as well.
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from operator import add
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,12 +21,14 @@ from app.store.codec import Vector, deflated, inflated, pack, unpack
 
 DAY_MS = 86_400_000
 _VERSION = 1
+# No number of a scan is that small.
+_NONE = -(1 << 50)
 _TEXTS = ("problem", "sentence", "detail", "missing")
 _NUMBERS = (
     "at_ms", "took_ms", "ok", "rpc_count", "clock_stepped", "interval_ms", "next_at_ms", "listed",
     "sampled", "changes",
 )  # fmt: skip
-# Told by how much later than the scan itself they are.
+# Told by how much later than the scan's end they are.
 _SINCE = ("next_at_ms",)
 
 
@@ -76,12 +79,13 @@ class ArchivedDay:
         """The values of a column of numbers."""
         if name not in self._columns:
             values: list[int | None] = [
-                value - 1 if value else None for value in unpack(self._day.numbers[name])
+                None if value == _NONE else value for value in unpack(self._day.numbers[name])
             ]
             if name in _SINCE:
+                ends = map(add, self.times_ms, self.column("took_ms"))
                 values = [
-                    None if value is None else value + at_ms
-                    for value, at_ms in zip(values, self.times_ms, strict=True)
+                    None if value is None else value + end_ms
+                    for value, end_ms in zip(values, ends, strict=True)
                 ]
             self._columns[name] = values
         return self._columns[name]
@@ -108,10 +112,10 @@ def encode(rows: Sequence[Any]) -> bytes:
         values = [getattr(row, name) for row in rows]
         if name in _SINCE:
             values = [
-                None if value is None else max(0, value - row.at_ms)
+                None if value is None else value - row.at_ms - row.took_ms
                 for value, row in zip(values, rows, strict=True)
             ]
-        numbers[name] = pack([0 if value is None else value + 1 for value in values])
+        numbers[name] = pack([_NONE if value is None else value for value in values])
     texts = {}
     for name in _TEXTS:
         found = [getattr(row, name) for row in rows]
@@ -250,18 +254,19 @@ def looked_at(
     longest_ms: int,
     host_ids: Collection[int] | None,
 ) -> Iterator[tuple[int, int]]:
-    """Stretches of archived looks at any of the hosts between two times: within each, no two looks
-    are further apart than `longest_ms`.
+    """Stretches of archived looks at any of the hosts after a time and up to another: within each,
+    no two looks are further apart than `longest_ms`.
     """
     table = schema.scan_day
-    query = sa.select(table).where(table.c.until_ms >= from_ms, table.c.from_ms <= to_ms)
+    query = sa.select(table).where(table.c.until_ms > from_ms, table.c.from_ms <= to_ms)
     if host_ids is not None:
         query = query.where(table.c.id.op(">>")(32).in_(host_ids))
     for row in connection.execute(query):
         if row.widest_ms <= longest_ms:
             yield row.from_ms, row.until_ms
             continue
-        yield from ((at_ms, at_ms) for at_ms in ArchivedDay(row.body).times_ms)
+        times = ArchivedDay(row.body).times_ms
+        yield from ((at_ms, at_ms) for at_ms in times if from_ms < at_ms <= to_ms)
 
 
 def archived_days(connection: sa.Connection) -> Mapping[int, int]:

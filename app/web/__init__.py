@@ -33,6 +33,7 @@ from app.web import (
     series_page,
     signin,
     storage,
+    store_page,
     travel,
 )
 from app.web.auditing import audit_refusal
@@ -67,7 +68,7 @@ def register(app: Flask) -> None:
     modules = (
         overview, hosts, host_forms, domains, storage, networks, signin, oidc, accounts, actions,
         acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
-        api,
+        store_page, api,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)
