@@ -187,6 +187,7 @@ def test_without_script_the_past_is_there_as_well(chromium: Browser, travelled: 
         page.locator("main button").click()
         page.wait_for_url(re.compile(r"/domains\?q=app&at=2026-05-01T00:00:00Z"))
         page.goto(f"{seen.base}/domains?at={before(travelled)}")
+        page.locator("#tell-since").click()
         expect(page.locator(".plain-since")).to_contain_text("Deleted")
         page.locator("#previous-change").click()
         page.wait_for_url(re.compile("at="))

@@ -169,7 +169,9 @@ def placed(response: Response, asked_path: str) -> Response:
     """Have the browser show the page's own address where its filters asked for the part."""
     part = request.path.startswith("/ui/") and not request.path.startswith("/ui/since/")
     if part and request.headers.get("HX-Request") == "true" and "have" not in request.args:
-        pairs = [(k, v) for k, v in request.args.items(multi=True) if v and k != "sorted"]
+        pairs = [
+            (k, v) for k, v in request.args.items(multi=True) if v and k not in ("sorted", "since")
+        ]
         shown = parse_qsl(urlsplit(request.headers.get("HX-Current-URL", "")).query)
         pairs += [(k, v) for k, v in shown if k == "span"][:1]
         response.headers["HX-Replace-Url"] = _join(asked_path, pairs)

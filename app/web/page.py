@@ -122,7 +122,8 @@ def draw(view: View, build: Build, since: Since | None = None) -> Response:
     address = page_address(request.path)
     here = _address(address, drawing.arguments)
     if request.path.startswith("/ui/since/"):
-        return Response(_since("travel/since.html", since, drawing, here), mimetype="text/html")
+        told = _since("travel/since.html", since, drawing, here)
+        return Response(told, mimetype="text/html")
     query = _query(drawing.arguments, drawing.moment)
     part = pages().kept.get(
         (address, query, reader()),
@@ -131,8 +132,7 @@ def draw(view: View, build: Build, since: Since | None = None) -> Response:
     )
     if request.path.startswith("/ui/"):
         return part_response(part)
-    more = _since("travel/plain_since.html", since, drawing, here) if drawing.moment.past else ""
-    return _frame_response(view.nav, part, drawing, here, more.encode())
+    return _frame_response(view.nav, part, drawing, here, _plain_since(since, drawing, here))
 
 
 def _drawing(view: View) -> Drawing:
@@ -147,14 +147,31 @@ def _drawing(view: View) -> Drawing:
     return Drawing(fleet, at, arguments, pages().zone, principal().role, differs)
 
 
-def _since(template: str, since: Since | None, drawing: Drawing, here: str) -> str:
+def _plain_since(since: Since | None, drawing: Drawing, here: str) -> bytes:
+    """For readers without script: what became of it, or (it takes its time) a link that tells."""
+    if since is None or drawing.live:
+        return b""
+    if "since" in request.args:
+        return _since("travel/plain_since.html", since, drawing, here)
+    more = urlencode({"at": drawing.moment.text, "since": "1"})
+    link = f"{here}{'&' if '?' in here else '?'}{more}"
+    return render_template("travel/since_link.html", link=link).encode()
+
+
+def _since(template: str, since: Since | None, drawing: Drawing, here: str) -> bytes:
+    """What became of what the page shows; kept for as long as the present stays the same."""
     if drawing.live:
         raise InvalidField("at", "What became of it can be told of a past moment alone.")
     if since is None:
-        return ""
-    context = since(drawing)
+        return b""
     joined = f"{here}{'&' if '?' in here else '?'}"
-    return render_template(template, **{"moment": drawing.moment, "here": joined, **context})
+
+    def make() -> Rendered:
+        context = {"moment": drawing.moment, "here": joined, **since(drawing)}
+        return Rendered(render_template(template, **context).encode(), "")
+
+    key = (template, here, drawing.moment.text, reader())
+    return pages().kept.get(key, seen_fleet(None), make).body
 
 
 def page_address(path: str) -> str:
@@ -248,7 +265,7 @@ def _arguments(view: View) -> MultiDict[str, str]:
     for name, value in request.args.items(multi=True):
         if name in view.parameters:
             arguments.add(name, value)
-        elif name not in ("at", "have", "span"):
+        elif name not in ("at", "have", "span", "since"):
             raise InvalidField(name[:40], f"This page takes no parameter “{name[:40]}”.")
     return arguments
 

@@ -89,8 +89,11 @@ def draw_ribbon(
     span = asked.span or _fitting(at_ms, now_ms)
     start_ms, end_ms = window(span, at_ms, now_ms)
     longest_ms = max(span.ms // (2 * BUCKETS), _MISSED * asked.interval_ms)
-    fresh = (now_ms if asked.at.past else fleet.as_of_ms or 0) // _FRESH_MS
-    found = _density(store, start_ms, end_ms, longest_ms, now_ms // _FRESH_MS, scope, fresh)
+    # The longer the buckets, the less does a new look show in one.
+    fresh_ms = max(_FRESH_MS, span.bucket_ms // 40)
+    fresh = (now_ms if asked.at.past else fleet.as_of_ms or 0) // fresh_ms
+    until_ms = now_ms // fresh_ms * fresh_ms
+    found = _density(store, start_ms, end_ms, longest_ms, until_ms, scope, fresh)
     knob_ms = now_ms if at_ms is None else at_ms
     before = step(store, knob_ms, "previous", scope)
     after = None if at_ms is None else step(store, at_ms, "next", scope)
@@ -155,13 +158,13 @@ def _density(
     start_ms: int,
     end_ms: int,
     longest_ms: int,
-    until: int,
+    until_ms: int,
     scope: frozenset[int] | None,
     _fresh: int,
 ) -> Density:
     """A few seconds more or less show in no bar."""
     return density(
-        store, start_ms, end_ms, BUCKETS, longest_ms=longest_ms, until_ms=until * _FRESH_MS,
+        store, start_ms, end_ms, BUCKETS, longest_ms=longest_ms, until_ms=until_ms,
         host_ids=scope,
     )  # fmt: skip
 

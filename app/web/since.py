@@ -6,6 +6,7 @@ is counted and compared is what the reader may see.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from app import clock
@@ -14,7 +15,7 @@ from app.inventory import KindName
 from app.services import services
 from app.store.became import Told, became, deleted_by
 from app.store.history import Fleet, Seen
-from app.web.comparing import Fate, compare, fates_of, objects
+from app.web.comparing import Comparison, Fate, compare, fates_of, objects
 from app.web.fates import Since, since, summed_up
 from app.web.identity import principal
 from app.web.page import Drawing
@@ -34,6 +35,19 @@ class Cell(NamedTuple):
     id: str
     name: str
     since: Since
+
+
+class _Is:
+    """A fleet as a key: equal to itself alone."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Is) and other.fleet is self.fleet
+
+    def __hash__(self) -> int:
+        return id(self.fleet)
 
 
 def list_since(
@@ -101,7 +115,7 @@ _NOTHING: Mapping[str, Told] = {}
 
 def _summary(kind: KindName, drawing: Drawing, now: Fleet) -> Mapping[str, object]:
     then = seen_fleet(drawing.moment.at_ms)
-    found = compare(then, now)
+    found = _compared(then, now)
     new = found.count(kind, "created", "watched")
     differs = sum(fate.differs for fate in found.fates[kind]) - new
     unknown = sum(not fate.differs for fate in found.fates[kind])
@@ -112,6 +126,16 @@ def _summary(kind: KindName, drawing: Drawing, now: Fleet) -> Mapping[str, objec
         "only": with_ if only else "",
         "compare": f"/compare?at={drawing.moment.text}&with={with_}",
     }
+
+
+@lru_cache(maxsize=4)
+def _kept(then: _Is, now: _Is) -> Comparison:
+    return compare(then.fleet, now.fleet)
+
+
+def _compared(then: Fleet, now: Fleet) -> Comparison:
+    """Several partials of a moment compare the same two fleets."""
+    return _kept(_Is(then), _Is(now))
 
 
 def _row(kind: KindName, seen: Seen[Any, Any]) -> str:

@@ -61,5 +61,5 @@ def present_of(shown: str) -> str:
     """The address of the present of the page that a browser shows: without its moment."""
     parts = urlsplit(shown)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
-    left = [(name, value) for name, value in pairs if name not in ("at", "span", "sorted")]
+    left = [(name, value) for name, value in pairs if name not in ("at", "span", "sorted", "since")]
     return local_path(f"{parts.path or '/'}?{urlencode(left)}".removesuffix("?"))

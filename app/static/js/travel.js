@@ -11,7 +11,7 @@ const isPast = () => document.body.classList.contains('past');
 function presentPage() {
   const said = new URL(ribbon().dataset.here, location.origin);
   const page = new URL(said.pathname === location.pathname ? location.href : said.href);
-  for (const name of ['at', 'span', 'sorted', 'have']) page.searchParams.delete(name);
+  for (const name of ['at', 'span', 'sorted', 'have', 'since']) page.searchParams.delete(name);
   page.hash = '';
   return page;
 }
