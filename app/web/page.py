@@ -8,10 +8,8 @@ Asks libvirt nothing.
 """
 
 import hashlib
-import re
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import cast
 from urllib.parse import urlencode
 
@@ -26,65 +24,32 @@ from flask import (
 )
 from flask_wtf.csrf import generate_csrf
 from markupsafe import escape
-from werkzeug.datastructures import MultiDict
 
 from app import clock
-from app.access import ROLES, Role
 from app.errors import InvalidField
 from app.services import services
 from app.store.history import Fleet
-from app.web.comparing import differing
+from app.web.drawing import (
+    Build,
+    Drawing,
+    Since,
+    View,
+    address_of,
+    page_address,
+    part_address,
+    query_of,
+    read_drawing,
+)
 from app.web.identity import may, maybe_principal, principal
 from app.web.kept import Kept, Rendered
-from app.web.moment import LIVE, Moment, moment
-from app.web.ribbon import SPANS, Asked, check_span, draw_ribbon
+from app.web.moment import LIVE, Moment
+from app.web.ribbon import SPANS, Asked, draw_ribbon
 from app.web.scope import reader, seen_fleet
 from app.web.when import Zone
 
+__all__ = ["Build", "Drawing", "Since", "View", "page_address", "part_address"]
+
 _KEY = "npvirt-pages"
-
-
-@dataclass(frozen=True)
-class View:
-    """What a page is made of: the template of its part, the item of the navigation, and the
-    query parameters that it takes besides `at`.
-    """
-
-    part: str
-    nav: str
-    parameters: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a page is drawn from. `arguments` are the view's own query parameters."""
-
-    fleet: Fleet
-    moment: Moment
-    arguments: MultiDict[str, str]
-    zone: Zone
-    role: Role
-    # A second moment: shown is only what is otherwise then.
-    differs: Moment | None = None
-
-    @property
-    def live(self) -> bool:
-        """Whether this is the present, so that buttons may stand on the page."""
-        return not self.moment.past
-
-    @property
-    def acts(self) -> bool:
-        """Whether actions stand on the page."""
-        return self.live and self.may("operator")
-
-    def may(self, role: Role) -> bool:
-        """Whether who looks at it has that role."""
-        return ROLES.index(self.role) >= ROLES.index(role)
-
-
-Build = Callable[[Drawing], Mapping[str, object]]
-# The context of travel/since.html: what became of what a past page shows.
-Since = Callable[[Drawing], Mapping[str, object]]
 
 
 class Pages:
@@ -118,13 +83,13 @@ def draw(view: View, build: Build, since: Since | None = None) -> Response:
     it (`have=`); under `/ui/since` with what became of it since. Raises InvalidField for a bad or
     unknown parameter.
     """
-    drawing = _drawing(view)
+    drawing = read_drawing(view, pages().zone)
     address = page_address(request.path)
-    here = _address(address, drawing.arguments)
+    here = address_of(address, drawing.arguments)
     if request.path.startswith("/ui/since/"):
         told = _since("travel/since.html", since, drawing, here)
         return Response(told, mimetype="text/html")
-    query = _query(drawing.arguments, drawing.moment)
+    query = query_of(drawing.arguments, drawing.moment)
     part = pages().kept.get(
         (address, query, reader()),
         drawing.fleet,
@@ -135,26 +100,13 @@ def draw(view: View, build: Build, since: Since | None = None) -> Response:
     return _frame_response(view.nav, part, drawing, here, _plain_since(since, drawing, here))
 
 
-def _drawing(view: View) -> Drawing:
-    arguments = _arguments(view)
-    at = moment(request.args, clock.now_ms())
-    fleet, differs = seen_fleet(at.at_ms), None
-    if "differs" in arguments:
-        differs = moment({"at": arguments["differs"]}, clock.now_ms())
-        if not at.past:
-            raise InvalidField("differs", "This narrows a past moment; give it as “at”.")
-        fleet = differing(fleet, seen_fleet(differs.at_ms))
-    return Drawing(fleet, at, arguments, pages().zone, principal().role, differs)
-
-
 def _plain_since(since: Since | None, drawing: Drawing, here: str) -> bytes:
     """For readers without script: what became of it, or (it takes its time) a link that tells."""
     if since is None or drawing.live:
         return b""
     if "since" in request.args:
         return _since("travel/plain_since.html", since, drawing, here)
-    more = urlencode({"at": drawing.moment.text, "since": "1"})
-    link = f"{here}{'&' if '?' in here else '?'}{more}"
+    link = f"{drawing.moment.of(here)}&since=1"
     return render_template("travel/since_link.html", link=link).encode()
 
 
@@ -172,17 +124,6 @@ def _since(template: str, since: Since | None, drawing: Drawing, here: str) -> b
 
     key = (template, here, drawing.moment.text, reader())
     return pages().kept.get(key, seen_fleet(None), make).body
-
-
-def page_address(path: str) -> str:
-    """The address of the page whose part, or which itself, is at `path`."""
-    address = re.sub("^/ui(/since)?(?=/)", "", path)
-    return "/" if address == "/overview" else address
-
-
-def part_address(address: str) -> str:
-    """Where the part of the page at `address` is."""
-    return "/ui/overview" if address == "/" else f"/ui{address}"
 
 
 def form_page(
@@ -257,29 +198,6 @@ def placed_ribbon(band: Rendered, address: str) -> bytes:
 def render_part(template: str, **context: object) -> str:
     """A fragment for one request that belongs to no view (the answer to a form)."""
     return render_template(template, moment=LIVE, may=may, **context)
-
-
-def _arguments(view: View) -> MultiDict[str, str]:
-    arguments: MultiDict[str, str] = MultiDict()
-    check_span(request.args.get("span"))
-    for name, value in request.args.items(multi=True):
-        if name in view.parameters:
-            arguments.add(name, value)
-        elif name not in ("at", "have", "span", "since"):
-            raise InvalidField(name[:40], f"This page takes no parameter “{name[:40]}”.")
-    return arguments
-
-
-def _address(address: str, arguments: MultiDict[str, str]) -> str:
-    """Where the present of a page is."""
-    return f"{address}?{urlencode(tuple(arguments.items(multi=True)))}".removesuffix("?")
-
-
-def _query(arguments: MultiDict[str, str], at: Moment) -> str:
-    pairs = list(arguments.items(multi=True))
-    if at.past:
-        pairs.append(("at", at.text))
-    return urlencode(pairs)
 
 
 _HAVE = "have-0000000000000000"
