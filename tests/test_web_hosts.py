@@ -35,6 +35,7 @@ from app.web.overview import (
     pool_rows,
     storage_total,
 )
+from app.web.sparks import NO_SPARK
 from app.web.when import Zone
 from tests.web_support import GIB, HOSTILE, INTERVAL_MS, Web, a_scan, host_facts, host_sample
 
@@ -142,7 +143,7 @@ def test_a_silent_host_shows_since_when_and_what_was_last_known(web: Web) -> Non
 
 
 def test_hosts_stand_in_the_order_of_their_names(web: Web) -> None:
-    rows = host_rows(fleet(web.store, None), UTC, None)
+    rows = host_rows(fleet(web.store, None), UTC, None, lambda view: NO_SPARK)
     assert [row.slug for row in rows] == ["kvm-01", "kvm-02", "kvm-03"]
     assert [row.condition for row in rows] == ["ok", "partial", "unknown"]
     assert (rows[0].cpu, rows[0].memory_text, rows[0].vms) == (25, "8 / 16 GiB", "1/3")

@@ -7,7 +7,7 @@ piece of text in a template would be paid hundreds of times. What follows from a
 alone is kept for as long as these stay the very same object, which they do between scans.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.inventory import Domain
@@ -18,6 +18,7 @@ from app.web.figures import percent, size, size_of
 from app.web.format import both_ways, number, port, quiet_reason
 from app.web.kinds import DomainSeen
 from app.web.rates import domain_rates
+from app.web.sparks import Spark
 from app.web.when import When, Zone
 from app.web.words import DOMAIN_LOOKS
 
@@ -59,6 +60,9 @@ class DomainRow(NamedTuple):
     act_label: str
     act_icon: str
     act_asks: bool
+    spark: str
+    spark_area: str
+    spark_gap: str
 
 
 class _Still(NamedTuple):
@@ -77,12 +81,16 @@ class _Still(NamedTuple):
 _still_kept: dict[tuple[str, str], _Still] = {}
 
 
-def domain_rows(seen: Sequence[DomainSeen], fleet: Fleet, zone: Zone) -> list[DomainRow]:
-    """The rows of some domains of a fleet."""
+def domain_rows(
+    seen: Sequence[DomainSeen], fleet: Fleet, zone: Zone, draw: Callable[[DomainSeen], Spark]
+) -> list[DomainRow]:
+    """The rows of some domains of a fleet; `draw` makes a domain's sparkline."""
     since = {
         view.slug: zone.maybe(view.status.unknown_since_ms, fleet.as_of_ms) for view in fleet.hosts
     }
-    rows = [_known(one) if one.known else _unknown(one, since) for one in seen]
+    rows = [
+        _known(one, draw(one)) if one.known else _unknown(one, since, draw(one)) for one in seen
+    ]
     if fleet.shutdowns:
         for place, one in enumerate(seen):
             asked_ms = fleet.shutdowns.get((one.host, one.key))
@@ -135,7 +143,7 @@ def _act(state: str) -> tuple[str, str, str, str, bool]:
     return (state, action.name, action.label, action.icon, action.asks)
 
 
-def _known(seen: DomainSeen) -> DomainRow:
+def _known(seen: DomainSeen, drawn: Spark) -> DomainRow:
     still = _still(seen)
     state, act, label, icon, asks = still.act
     rates = domain_rates(seen)
@@ -151,16 +159,16 @@ def _known(seen: DomainSeen) -> DomainRow:
         both_ways(rates.disk_read, rates.disk_write), both_ways(rates.net_rx, rates.net_tx),
         *still.console,
         f"{still.below} · CPU {cpu} %" if cpu else still.below,
-        state, act, label, icon, asks,
+        state, act, label, icon, asks, *drawn,
     )  # fmt: skip
 
 
-def _unknown(seen: DomainSeen, since: Mapping[str, When | None]) -> DomainRow:
+def _unknown(seen: DomainSeen, since: Mapping[str, When | None], drawn: Spark) -> DomainRow:
     still = _still(seen)
     when = since.get(seen.host)
     return DomainRow(
         *still.names, False, "unk", "unk", "Unknown", f"since {when.short}" if when else "",
         still.vcpus, "?", "", f"? / {still.size}", "?", "–", "–", "", "",
         f"{still.below} · was {still.look[2].lower()}",
-        seen.fact.state, "", "", "", False,
+        seen.fact.state, "", "", "", False, *drawn,
     )  # fmt: skip

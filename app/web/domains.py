@@ -32,6 +32,7 @@ from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 from app.web.scope import seen_fleet
 from app.web.since import list_since, object_since
+from app.web.spark_rows import Sparks
 from app.web.words import DOMAIN_LOOKS
 
 blueprint = Blueprint("domains", __name__)
@@ -56,6 +57,7 @@ _COLUMNS = (
     ("Host", "p2", "host", ""),
     ("vCPU", "num p2", "vcpus", ""),
     ("Memory used / assigned", "p2", "memory", ""),
+    ("CPU, 24 h", "p4", "", ""),
     ("CPU", "p3", "cpu", ""),
     ("Disk r / w", "num p4", "disk", "MB/s"),
     ("Net rx / tx", "num p4", "net", "MB/s"),
@@ -134,7 +136,7 @@ def build_list(drawing: Drawing) -> dict[str, object]:
         "silent": listed(silent, 2),
         "silent_count": len(silent),
         "columns": columns(ask, _COLUMNS if drawing.live else _PAST_COLUMNS),
-        "rows": domain_rows(found.items, seen, drawing.zone),
+        "rows": domain_rows(found.items, seen, drawing.zone, Sparks(seen).domain),
         "total": found.total,
         "total_everywhere": len(seen.domains),
         "has_hosts": bool(seen.hosts),

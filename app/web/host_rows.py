@@ -1,5 +1,6 @@
 """Hosts as rows of a table: what the overview and the list of hosts share. Pure."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.connection import Connection
@@ -7,6 +8,7 @@ from app.inventory import Host, HostSample
 from app.metrics import host_memory_used_bytes
 from app.store.history import Fleet, HostView
 from app.web.figures import host_cpu_share, percent, size_of, warning
+from app.web.sparks import Spark
 from app.web.when import When, Zone
 
 # A domain that is blocked has work but waits for it.
@@ -36,6 +38,7 @@ class HostRow:
     scanned: When | None
     sentence: str
     last_known: str
+    spark: Spark
 
 
 def condition(host: HostView) -> str:
@@ -53,16 +56,24 @@ def via(connection: Connection) -> str:
     return _VIA[connection.transport]
 
 
-def host_rows(fleet: Fleet, zone: Zone, page_ms: int | None) -> list[HostRow]:
-    """Every host of the fleet, in the order of their names."""
+def host_rows(
+    fleet: Fleet, zone: Zone, page_ms: int | None, draw: Callable[[HostView], Spark]
+) -> list[HostRow]:
+    """Every host of the fleet, in the order of their names; `draw` makes a host's sparkline."""
     counts = domain_counts(fleet)
     hosts = sorted(fleet.hosts, key=lambda view: view.slug)
-    return [_row(host, counts.get(host.slug, (0, 0)), zone, page_ms) for host in hosts]
+    return [_row(host, counts.get(host.slug, (0, 0)), zone, page_ms, draw(host)) for host in hosts]
 
 
 def facts_of(host: HostView) -> Host | None:
     """The host's facts as last seen."""
     return host.seen.fact if host.seen else None
+
+
+def cpus_of_host(host: HostView) -> int | None:
+    """How many CPUs the host has, as far as it tells."""
+    facts = facts_of(host)
+    return (facts.cpus_online or facts.cpus) if facts else None
 
 
 def samples_of(host: HostView) -> tuple[HostSample | None, HostSample | None]:
@@ -76,7 +87,9 @@ def cpu_percent(host: HostView) -> int | None:
     return None if share is None else round(100 * share)
 
 
-def _row(host: HostView, domains: tuple[int, int], zone: Zone, page_ms: int | None) -> HostRow:
+def _row(
+    host: HostView, domains: tuple[int, int], zone: Zone, page_ms: int | None, drawn: Spark
+) -> HostRow:
     sample, _ = samples_of(host)
     facts = facts_of(host)
     total = sample.memory_total_bytes if sample else None
@@ -99,6 +112,7 @@ def _row(host: HostView, domains: tuple[int, int], zone: Zone, page_ms: int | No
         scanned=zone.maybe(host.status.last_ok_at_ms, page_ms),
         sentence=host.status.sentence or "",
         last_known=_last_known(cpu, text),
+        spark=drawn,
     )
 
 

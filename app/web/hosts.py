@@ -18,6 +18,7 @@ from app.web.list_page import placed
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 from app.web.since import list_since, object_since
+from app.web.spark_rows import Sparks
 
 blueprint = Blueprint("hosts", __name__)
 
@@ -51,7 +52,7 @@ SINCE = list_since("host", lambda drawing: objects(drawing.fleet, "host"))
 def build_list(drawing: Drawing) -> dict[str, object]:
     """The context of hosts/list.html."""
     fleet = drawing.fleet
-    rows = host_rows(fleet, drawing.zone, fleet.as_of_ms)
+    rows = host_rows(fleet, drawing.zone, fleet.as_of_ms, Sparks(fleet).host)
     return {
         "title": "Hosts",
         "rows": rows,

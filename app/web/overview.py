@@ -14,6 +14,8 @@ from app.metrics import host_memory_used_bytes
 from app.store.history import Fleet, HostView, Seen
 from app.web.attention import attention
 from app.web.change_rows import fleet_panel
+from app.web.chart_panel import Subject, panel
+from app.web.charts import FLEET_CHARTS, PARAMETERS
 from app.web.figures import (
     Part,
     capacity,
@@ -24,13 +26,15 @@ from app.web.figures import (
     warning,
 )
 from app.web.host_rows import RUNNING, condition, cpu_percent, facts_of, host_rows, samples_of
+from app.web.list_page import placed
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 from app.web.since import list_since
+from app.web.spark_rows import Sparks
 
 blueprint = Blueprint("overview", __name__)
 
-OVERVIEW = View("overview/part.html", "overview")
+OVERVIEW = View("overview/part.html", "overview", PARAMETERS)
 _POOLS_SHOWN = 8
 
 
@@ -65,7 +69,7 @@ class PoolRow:
 @needs("viewer")
 def overview() -> Response:
     """The overview, or its part."""
-    return draw(OVERVIEW, build, SINCE)
+    return placed(draw(OVERVIEW, build, SINCE), "/")
 
 
 SINCE = list_since("domain", lambda drawing: (), "/domains")
@@ -85,7 +89,8 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         "memory": memory_total(fleet),
         "storage": storage_total(fleet),
         "attention": attention(fleet, zone),
-        "rows": host_rows(fleet, zone, page_ms),
+        "charts": panel(drawing, "/", Subject("fleet", seen_ms=page_ms), FLEET_CHARTS),
+        "rows": host_rows(fleet, zone, page_ms, Sparks(fleet).host),
         "pools": pool_rows(fleet),
         "what_changed": fleet_panel(drawing),
     }

@@ -35,6 +35,8 @@ from app.web.listing import Kind
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 from app.web.since import list_since, object_since
+from app.web.spark_rows import Sparks
+from app.web.sparks import NO_SPARK, Spark
 from app.web.when import When, Zone
 from app.web.words import POOL_LOOKS
 
@@ -59,6 +61,7 @@ _COLUMNS = (
     ("State", "", "state", ""),
     ("Type", "p3", "type", ""),
     ("Used", "", "used", ""),
+    ("24 h", "p4", "", ""),
     ("Allocated / size", "num p2", "allocation_bytes", ""),
     ("Promised", "num p3", "", ""),
     ("Free", "num p3", "available_bytes", ""),
@@ -105,6 +108,7 @@ class PoolRow(NamedTuple):
     free: str
     autostart: str
     title: str
+    spark: Spark
 
 
 class VolumeRow(NamedTuple):
@@ -165,6 +169,7 @@ def build_list(drawing: Drawing) -> Mapping[str, object]:
     answer = plain_list(seen.pools, POOLS_PAGE, ask.query, basis)
     since = _since(seen, drawing.zone)
     words = {state: look.word for state, look in POOL_LOOKS.items()}
+    draw = Sparks(seen)
     href = ask.exported().replace("/pools", "/api/v1/pools", 1)
     return {
         "title": "Storage",
@@ -173,7 +178,7 @@ def build_list(drawing: Drawing) -> Mapping[str, object]:
         "hosts": host_choices(seen, ask.query.host),
         "states": state_choices(words, ask.query.state),
         "columns": columns(ask, _COLUMNS if drawing.live else _PAST_COLUMNS),
-        "rows": [pool_row(one, since, drawing.zone) for one in answer.found.items],
+        "rows": [pool_row(one, since, drawing.zone, draw.pool(one)) for one in answer.found.items],
         "total": answer.found.total,
         "total_everywhere": len(seen.pools),
         "has_hosts": bool(seen.hosts),
@@ -221,7 +226,9 @@ def _summary(seen: Fleet) -> str:
     return " · ".join(parts)
 
 
-def pool_row(seen: PoolSeen, since: Mapping[str, When | None], zone: Zone) -> PoolRow:
+def pool_row(
+    seen: PoolSeen, since: Mapping[str, When | None], zone: Zone, drawn: Spark = NO_SPARK
+) -> PoolRow:
     """One row of the table of pools."""
     pool = seen.fact
     when = since.get(seen.host)
@@ -248,6 +255,7 @@ def pool_row(seen: PoolSeen, since: Mapping[str, When | None], zone: Zone) -> Po
         size(sample.available_bytes),
         switch(pool.autostart),
         f"values from {refreshed.clock}" if refreshed else "",
+        drawn,
     )  # fmt: skip
 
 
