@@ -7,7 +7,7 @@ import math
 import time
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Route, expect
 
 STEPS = (60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
 
@@ -54,15 +54,28 @@ def answers(page: Page) -> list[str]:
             status=200, body=json.dumps(answer(route.request.url)), content_type="application/json"
         )
 
+    def stacked(route: Route) -> None:
+        asked.append(route.request.url)
+        body = json.dumps(stack_answer(route.request.url))
+        route.fulfill(status=200, body=body, content_type="application/json")
+
     page.route("**/api/v1/series?*", fulfil)
+    page.route("**/api/v1/series/stack?*", stacked)
     return asked
+
+
+def stack_answer(address: str) -> dict[str, object]:
+    """What `/api/v1/series/stack` answers: two VMs and the others."""
+    told = answer(address)
+    first = told["series"][0]  # type: ignore[index]  # a list, see above
+    parts = (("web-1", "11"), ("<b>db</b>", "22"), ("others", "others"))
+    series = [{**first, "label": label, "key": key} for label, key in parts]
+    return {**told, "series": series}
 
 
 def settled(page: Page) -> None:
     """Wait until every visible panel is drawn."""
-    page.wait_for_function(
-        "[...document.querySelectorAll('[data-charts]')].every(one => 'drawn' in one.dataset)"
-    )
+    expect(page.locator("[data-charts]:not([data-drawn])")).to_have_count(0)
     page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 30)))")
 
 

@@ -77,6 +77,7 @@ def test_every_page_with_charts_draws_them_within_the_policy(
         answers(seen.page)
         for address, chart in (
             (DOMAIN, "cpu"), ("/hosts/kvm-01", "memory"), (POOL, "space"),
+            ("/", "memory"),
         ):  # fmt: skip
             page = seen.go(address)
             settled(page)
@@ -293,3 +294,64 @@ def test_on_the_day_when_clocks_go_back_no_hour_is_there_twice(chromium: Browser
         begin, end = window(asked[-1])
         assert end - begin == 4 * 3600
         assert seen.errors == []
+
+
+def test_what_happened_is_marked_and_explained_below(
+    web: Web, seen: Watched, asked: list[str]
+) -> None:
+    crashed = a_scan(get_host(web.store, "kvm-01"), 0).domains or {}
+    uuid = "00000001-0000-4000-8000-000000000001"
+    down = replace(crashed[uuid], state="crashed", state_reason="panicked")
+    rescan(web, domains={**crashed, uuid: down})
+    page = seen.go(f"/hosts/kvm-01/domains/{uuid}")
+    settled(page)
+    told = page.locator("#charts-marks [data-mark]")
+    expect(told).to_have_count(1)
+    expect(told).to_contain_text("crashed · guest panicked")
+    expect(told).to_have_class("bad")
+    for chart in ("cpu", "memory", "disk", "network"):
+        mark = page.locator(f"#chart-{chart} .mark")
+        expect(mark).to_have_count(1)
+        expect(mark).to_have_text("1")
+        left, width, _ = over(page, chart)
+        box = mark.bounding_box()
+        assert box is not None
+        assert (box["x"] - left) / width > 0.99
+    # What comes while one looks is marked, too.
+    rescan(web)
+    seen.refresh()
+    page.wait_for_timeout(200)
+    expect(page.locator("#chart-cpu .mark")).to_have_count(2)
+
+
+def test_who_uses_a_host_is_stacked_by_resource(seen: Watched, asked: list[str]) -> None:
+    page = seen.go("/hosts/kvm-01")
+    settled(page)
+    users = page.locator("#users-cpu")
+    expect(users.locator("[data-metric] bdi")).to_have_text(["web-1", "<b>db</b>", "others"])
+    link = users.locator("a").nth(1).get_attribute("href")
+    assert link == "/hosts/kvm-01/domains/22"
+    page.locator("#use-network").click()
+    expect(page.locator("#users-net_tx_bytes canvas")).to_be_visible()
+    expect(page.locator("#users-cpu")).to_have_count(0)
+    assert any("metric=net_rx_bytes" in url for url in asked)
+    assert page.url.endswith("/hosts/kvm-01?use=network")
+    page.locator("#range-7d").click()
+    expect(page.locator("#charts h2")).to_have_text("Last 7 days")
+    expect(page.locator("#use-network")).to_have_attribute("aria-current", "true")
+    # One cursor over both panels.
+    left, width, y = over(page, "cpu")
+    page.mouse.move(left + 0.3 * width, y)
+    expect(page.locator("#users-net_rx_bytes .u-cursor-x")).to_be_visible()
+
+
+def test_the_real_answers_are_drawn(web: Web, seen: Watched) -> None:
+    """Nothing is made up here: the store's own two scans, an hour with hardly anything in it."""
+    page = seen.go("/hosts/kvm-01?range=1h")
+    settled(page)
+    expect(page.locator("#chart-memory .now")).to_have_text("8 GiB")
+    expect(page.locator("#chart-memory .gap")).to_have_count(1)
+    assert coloured(page, "memory") > 0
+    seen.go("/?range=1h")
+    settled(page)
+    expect(page.locator("#chart-memory .now")).to_have_text("16 GiB")

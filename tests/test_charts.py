@@ -1,14 +1,20 @@
 """Charts as the server says them: the stretch of time, bad input, marks, the table, sparklines."""
 
+import re
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.clock import now_ms
+from app.connection import Connection
 from app.errors import InvalidField
 from app.metrics import METRIC_BY_NAME
+from app.store.hosts import add_host
+from app.store.record import Recorder
 from app.web.charts import (
     DOMAIN_MORE,
     HOST_CHARTS,
@@ -23,7 +29,7 @@ from app.web.charts import (
 from app.web.moment import LIVE, Moment
 from app.web.sparks import HEIGHT, WIDTH, spark
 from app.web.when import Zone
-from tests.web_support import Web
+from tests.web_support import INTERVAL_MS, Web, a_scan, host_sample
 
 BERLIN = Zone("Europe/Berlin")
 # 2026-05-12 14:07 in Berlin.
@@ -121,15 +127,37 @@ def test_a_sparkline_stays_in_its_picture_and_hides_no_hole(values: list[float |
     if not known or len(values) < 2:
         assert drawn == ("", "", "")
         return
-    assert set(drawn.line + drawn.area + drawn.gap) <= set("MLHVhz0123456789. -")
-    assert bool(drawn.gap) == (None in values)
-    inner = drawn.line.removeprefix("M-2 ").replace("V23H-2z", "").replace("h1", "")
-    for point in inner.replace("M", "L").split("L")[1:]:
-        x, y = map(float, point.split())
-        assert 0 <= x <= WIDTH + 2
+    assert set("".join(drawn)) <= set("MlhHVz0123456789 -")
+    assert bool(drawn.gap) == bool(drawn.area) == (None in values)
+    assert drawn.line.count("M") == sum(
+        a is None and b is not None for a, b in pairwise([None, *values])
+    )
+    assert drawn.gap.count("M") == sum(
+        a is not None and b is None for a, b in pairwise([0.0, *values])
+    )
+    for x, y in _places(drawn.line):
+        assert -4 <= x <= WIDTH
         assert 0 <= y <= HEIGHT
-    holes = sum(a is not None and b is None for a, b in pairwise([0.0, *values]))
-    assert drawn.gap.count("M") == holes
+
+
+def _places(path: str) -> Iterator[tuple[int, int]]:
+    """Where the relative steps of a path lead."""
+    for piece in path.split("M")[1:]:
+        start, _, steps = piece.replace("H0", "").partition("l")
+        x, y = map(int, start.replace("h1", "").split())
+        yield x, y
+        x = max(x, 0)
+        numbers = list(map(int, re.findall(r"-?[0-9]+", steps.partition("H")[0])))
+        for dx, dy in zip(numbers[::2], numbers[1::2], strict=True):
+            x, y = x + dx, y + dy
+            yield x, y
+
+
+def test_a_sparkline_is_hatched_where_nobody_looked_alone() -> None:
+    values, seen = [0.1, None, None, 0.2], [1.0, 1.0, None, 1.0]
+    assert spark(values, seen).gap.count("M") == 1
+    assert spark(values, [1.0] * 4).gap == ""
+    assert spark(values, [1.0] * 4).area != ""
 
 
 DOMAIN = "kind=domain&host=kvm-01&id=00000001-0000-4000-8000-000000000001"
@@ -197,4 +225,31 @@ def test_a_table_of_nothing_says_so(web: Web, query: str, status: int) -> None:
 def test_no_table_shows_a_host_out_of_scope(web: Web) -> None:
     web.sign_in("limited", "viewer", ["kvm-02"])
     web.text(f"/series?{DOMAIN}", 404)
+    assert "kvm-01" not in web.text("/series?kind=fleet&range=1h")
     assert web.text("/series?kind=host&host=kvm-02&range=1h")
+
+
+def test_the_fleet_has_a_table_as_well(web: Web) -> None:
+    assert 'href="/series?kind=fleet"' in web.text("/")
+    text = web.text("/series?kind=fleet&range=1h")
+    assert "all hosts have" in text
+    assert "no scans" in text
+
+
+def test_tables_draw_what_was_measured_of_the_last_day(empty_web: Web) -> None:
+    web = empty_web
+    addresses = ("/domains", "/hosts", "/", "/pools")
+    record = add_host(web.store, "kvm-02", Connection(transport="tls", host="kvm-02.test"))
+    recorder = Recorder(web.store, record, INTERVAL_MS)
+    for minutes in range(180, -1, -5):
+        busy_s = 60 * (200 - minutes)
+        scan = a_scan(record, now_ms() - minutes * 60_000)
+        cpu = {uuid: replace(one, cpu_time_ns=busy_s * 10**9)
+               for uuid, one in (scan.domain_samples or {}).items()}  # fmt: skip
+        sample = host_sample(busy_s=busy_s, idle_s=busy_s)
+        recorder.record(replace(scan, host_sample=sample, domain_samples=cpu))
+    for address in addresses:
+        text = web.text(address)
+        assert text.count('<svg class="spark') == 1, address
+        # Nobody looked before that, and it is not said that nothing was done.
+        assert '<path class="gap" d="M0 0H' in text, address

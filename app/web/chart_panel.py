@@ -1,6 +1,6 @@
-"""The panel of charts on a page: what its template says, with the marks of what happened.
+"""The panel of charts on a page: what its template says.
 
-Reads the list of changes from the store; the curves are the browser's to fetch.
+The curves are the browser's to fetch; what happened meanwhile is read from the list of changes.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from app import clock
-from app.web.charts import RANGES, Chart, offsets, read_stretch, title
+from app.web.chart_marks import Mark, marks
+from app.web.charts import RANGES, USES, Chart, offsets, read_stretch, read_use, title
 from app.web.page import Drawing
 
 
@@ -39,17 +40,6 @@ class RangeLink(NamedTuple):
     chosen: bool
 
 
-class Mark(NamedTuple):
-    """One event on the charts: its number, when, its grade ("" or "bad"), and what it says."""
-
-    number: int
-    at_s: int
-    css: str
-    time: str
-    text: str
-    who: str
-
-
 class Panel(NamedTuple):
     """The context of charts/panel.html. `begin` and `end` are epoch seconds, empty where the
     charts go on to now; `typed_from` and `typed_to` what the form of the free range begins with.
@@ -78,6 +68,32 @@ class Panel(NamedTuple):
     more_marks: int
 
 
+class Users(NamedTuple):
+    """The context of who uses a host: `links` are (resource, label, address), `charts` (metric,
+    title, unit).
+    """
+
+    host: str
+    subject: str
+    use: str
+    points: int
+    links: tuple[tuple[str, str, str], ...]
+    charts: tuple[tuple[str, str, str], ...]
+
+
+def users(drawing: Drawing, slug: str) -> Users:
+    """What the domains of a host use of it; raises InvalidField for an unknown resource."""
+    use = read_use(drawing.arguments)
+    stretch = read_stretch(drawing.arguments, drawing.moment, drawing.zone, clock.now_ms())
+    past = [("at", drawing.moment.text)] if drawing.moment.past else []
+    links = tuple(
+        (name, label, _href(f"/hosts/{slug}", [*stretch.pairs, ("use", name), *past]))
+        for name, (label, _) in USES.items()
+    )
+    subject = urlencode([("host", slug)])
+    return Users(slug, subject, use, min(stretch.points, 240), links, USES[use][1])
+
+
 def panel(
     drawing: Drawing,
     address: str,
@@ -95,7 +111,7 @@ def panel(
     stretch = read_stretch(drawing.arguments, at, zone, now_ms)
     from_ms, to_ms = stretch.window(now_ms)
     past = [("at", at.text)] if at.past else []
-    marks: tuple[Mark, ...] = ()
+    found, more_marks = marks(drawing, subject.kind, subject.host, subject.id, from_ms, to_ms)
     here = [*subject.pairs, *stretch.pairs, *past]
     return Panel(
         title=title(stretch, at, zone),
@@ -125,8 +141,8 @@ def panel(
         typed_to=f"{zone.local(to_ms):%Y-%m-%d %H:%M}" if stretch.range is None else "",
         zone=zone.name(now_ms),
         table=f"/series?{urlencode(here)}",
-        marks=marks,
-        more_marks=0,
+        marks=found,
+        more_marks=more_marks,
     )
 
 

@@ -276,6 +276,29 @@ HOST_MORE = (
     )),
 )  # fmt: skip
 
+# What of a domain is a part of which resource of its host: metric, title, unit.
+USES: Mapping[str, tuple[str, tuple[tuple[str, str, Unit], ...]]] = {
+    "cpu": ("CPU", (("cpu", "CPUs busy", "count"),)),
+    "memory": ("Memory", (("memory_rss_bytes", "Memory of the host that they hold", "bytes"),)),
+    "disk": ("Disk", (
+        ("disk_read_bytes", "Disk read", "bytes/s"),
+        ("disk_write_bytes", "Disk written", "bytes/s"),
+    )),
+    "network": ("Network", (
+        ("net_rx_bytes", "Network received", "bytes/s"),
+        ("net_tx_bytes", "Network sent", "bytes/s"),
+    )),
+}  # fmt: skip
+
+
+def read_use(arguments: Mapping[str, str]) -> str:
+    """Of which resource it is shown who uses it; raises InvalidField."""
+    use = arguments.get("use", "cpu")
+    if use not in USES:
+        raise InvalidField("use", f"The resource is one of: {', '.join(USES)}.")
+    return use
+
+
 # Of all hosts that the reader may see.
 FLEET_CHARTS = (
     Chart("cpu", "CPU", "ratio", (Line("cpu", "of all threads", "k-cpu"),)),

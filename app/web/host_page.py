@@ -13,7 +13,7 @@ from app.metrics import host_memory_used_bytes
 from app.services import services
 from app.store.history import Fleet, HostView, scans
 from app.web.change_rows import host_panel
-from app.web.chart_panel import Subject, panel
+from app.web.chart_panel import Subject, panel, users
 from app.web.charts import HOST_CHARTS, HOST_MORE
 from app.web.figures import Part, shares, size
 from app.web.hardware import hardware, memory_mismatch
@@ -125,12 +125,14 @@ def build_host(drawing: Drawing, slug: str) -> Mapping[str, object]:
         "mismatch": memory_mismatch(found.memory_bytes, facts.memory_bytes)
         if found and facts
         else "",
+        "charts_users": users(drawing, slug),
         "charts": panel(
             drawing,
             f"/hosts/{slug}",
             Subject("host", slug, seen_ms=status.last_ok_at_ms),
             HOST_CHARTS,
             HOST_MORE,
+            [("use", use)] if (use := drawing.arguments.get("use")) else [],
         ),
         "tries": tries(drawing, host, zone, page_ms),
         "checks": what_to_check(host.record.connection),

@@ -11,12 +11,15 @@ from flask import Blueprint, Response
 from app import clock
 from app.errors import InvalidField, NotFound
 from app.inventory import KindName
-from app.metrics import METRIC_BY_NAME, Metric, Unit
+from app.metrics import METRICS, Metric, Unit
 from app.services import services
 from app.store.series import Found, find_object, series
+from app.store.together import FLEET_METRICS, fleet_series
+from app.store.values import Line
 from app.web.chart_panel import Panel, Subject, panel
 from app.web.charts import (
     DOMAIN_MORE,
+    FLEET_CHARTS,
     HOST_CHARTS,
     HOST_MORE,
     PARAMETERS,
@@ -29,6 +32,7 @@ from app.web.figures import size
 from app.web.finding import find_domain, find_pool
 from app.web.format import UNKNOWN, megabytes
 from app.web.host_page import find_host
+from app.web.host_rows import cpus_of_host
 from app.web.list_page import placed
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
@@ -78,9 +82,9 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         asked.get("kind", ""), asked.get("host", ""), asked.get("id", ""), asked.get("device", "")
     )
     named = _named(drawing, subject)
-    metrics = [
-        METRIC_BY_NAME[subject.kind, line.metric] for chart in named.charts for line in chart.lines
-    ]
+    names = [line.metric for chart in named.charts for line in chart.lines]
+    known = FLEET_METRICS if subject.kind == "fleet" else metrics_of(subject.kind)
+    metrics = [known[name] for name in names]
     charts = panel(drawing, "/series", subject, named.charts, carried=subject.pairs)
     found = _read(drawing, subject, metrics)
     rows = list(_rows(found, metrics, drawing.zone))
@@ -107,7 +111,14 @@ def _named(drawing: Drawing, subject: Subject) -> Named:
     if subject.kind == "pool":
         pool = find_pool(fleet, slug, subject.id)
         return Named(pool.fact.name, f"/hosts/{slug}/pools/{pool.key}", POOL_CHARTS)
-    raise InvalidField("kind", "The kind is one of: host, domain, pool.")
+    if subject.kind == "fleet":
+        return Named("the fleet", "/", FLEET_CHARTS)
+    raise InvalidField("kind", "The kind is one of: host, domain, pool, fleet.")
+
+
+def metrics_of(kind: str) -> Mapping[str, Metric]:
+    """The declared metrics of a kind, by name."""
+    return {metric.name: metric for metric in METRICS if metric.kind == kind}
 
 
 _KINDS: Mapping[str, KindName] = {"host": "host", "domain": "domain", "pool": "pool"}
@@ -117,12 +128,40 @@ def _read(drawing: Drawing, subject: Subject, metrics: Sequence[Metric]) -> Foun
     now_ms = clock.now_ms()
     stretch = read_stretch(drawing.arguments, drawing.moment, drawing.zone, now_ms)
     from_ms, to_ms = stretch.window(now_ms)
+    if subject.kind == "fleet":
+        return _read_fleet(drawing, [metric.name for metric in metrics], from_ms, to_ms)
     record = find_host(drawing.fleet, subject.host).record
     key = "host" if subject.kind == "host" else subject.id.lower()
     wanted = find_object(services().store, record.id, _KINDS[subject.kind], key)
     if wanted is None:
         raise NotFound(f"{subject.host} has not been measured yet.")
     return series(services().store, wanted, metrics, from_ms, to_ms, _POINTS)
+
+
+def _read_fleet(drawing: Drawing, names: Sequence[str], from_ms: int, to_ms: int) -> Found:
+    """The sums over the fleet, which have no bounds; a step in which no host was seen is a gap."""
+    cpus = {view.record.id: cpus_of_host(view) for view in drawing.fleet.hosts}
+    told = fleet_series(services().store, cpus, names, from_ms, to_ms, _POINTS)
+    width_ms = told.buckets.width_ms
+    starts = [told.buckets.from_ms + place * width_ms for place in range(told.buckets.count)]
+    nothing: list[float | None] = [None] * len(starts)
+    gaps = told.gaps or [
+        (start, start + width_ms)
+        for start, count in zip(starts, told.counted, strict=True)
+        if not count
+    ]
+    lines = {name: Line(told.lines[name], nothing, nothing) for name in names}
+    return Found(from_ms, to_ms, width_ms, told.tier, starts, lines, _joined(gaps))
+
+
+def _joined(gaps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for begin_ms, end_ms in gaps:
+        if joined and joined[-1][1] == begin_ms:
+            joined[-1] = (joined[-1][0], end_ms)
+        else:
+            joined.append((begin_ms, end_ms))
+    return joined
 
 
 def _rows(found: Found, metrics: Sequence[Metric], zone: Zone) -> list[Row]:

@@ -152,12 +152,13 @@
       this.plot.addEventListener('keydown', event => this.onKey(event));
     }
 
+    get answer() { return this.own ?? this.panel.answer; }
     get unit() { return this.figure.dataset.unit; }
     get isStack() { return this.figure.dataset.form === 'stack'; }
 
     // The columns that uPlot draws, and how; what nobody measured is left out of the chart.
     columns() {
-      const { answer } = this.panel;
+      const { answer } = this;
       const found = new Map(answer.series.map(one => [one.key ?? one.metric, one]));
       const nothing = answer.t.map(() => null);
       const all = linesOf(this.figure).map(line => ({ ...line, ...(found.get(line.metric) ?? { avg: nothing, min: nothing, max: nothing }), label: line.label }));
@@ -167,7 +168,7 @@
     }
 
     build() {
-      const { answer } = this.panel;
+      const { answer } = this;
       const { lines } = this.columns();
       // A sample is of its moment, a step is drawn at its middle.
       const half = answer.t.some(at => at % answer.step_seconds) ? 0 : answer.step_seconds / 2;
@@ -210,7 +211,47 @@
       };
     }
 
+    // Who uses a host is known from the answer alone: the legend is made of it.
+    name() {
+      const legend = this.figure.querySelector('.legend');
+      const last = legend.querySelector('.no-scans');
+      legend.querySelectorAll('[data-metric]').forEach(old => old.remove());
+      this.answer.series.forEach((one, at) => {
+        const item = document.createElement('span');
+        item.dataset.metric = one.key;
+        const key = document.createElement('i');
+        key.className = `area ${one.key === 'others' ? 'k-limit' : `k-${at + 1}`}`;
+        const label = document.createElement('bdi');
+        label.textContent = one.label;
+        let name = label;
+        if (one.key !== 'others') {
+          name = document.createElement('a');
+          name.href = `/hosts/${this.panel.root.dataset.host}/domains/${one.key}${this.panel.root.dataset.at ? `?at=${encodeURIComponent(this.panel.root.dataset.at)}` : ''}`;
+          name.append(label);
+        }
+        item.append(key, name, ' ', document.createElement('b'));
+        last.before(item);
+      });
+    }
+
+    // Of whom nothing was measured there is no curve to draw.
+    nothing(isSo) {
+      this.plot.querySelector('.nothing')?.remove();
+      if (!isSo) return;
+      this.destroy();
+      const said = document.createElement('p');
+      said.className = 'nothing';
+      said.textContent = 'Nothing was measured in this time.';
+      this.plot.append(said);
+      this.plot.setAttribute('aria-label', `${this.figure.dataset.title}: nothing was measured`);
+      this.figure.querySelector('.now').textContent = '–';
+    }
+
     draw() {
+      if (this.figure.dataset.stack) this.name();
+      const hasLines = this.columns().all.length > 0;
+      this.nothing(!hasLines);
+      if (!hasLines) return;
       const { data, series, bands } = this.build();
       const shape = JSON.stringify([series.map(one => [one.stroke, one.dash, one.fill]), bands]);
       if (this.u && this.shape === shape) {
@@ -275,7 +316,7 @@
       const [from, to] = this.panel.window;
       const percent = at => 100 * (at - from) / (to - from);
       this.u.under.querySelectorAll('.gap').forEach(old => old.remove());
-      for (const [begin, end] of this.panel.answer.gaps) {
+      for (const [begin, end] of this.answer.gaps) {
         const [left, right] = [Math.max(0, percent(begin)), Math.min(100, percent(end))];
         if (right <= 0 || left >= 100 || right - left < 0.05) continue;
         const gap = document.createElement('i');
@@ -302,7 +343,8 @@
     // The values in the legend: those at the cursor, else the newest.
     say() {
       if (!this.u || !this.lines) return;
-      const { answer, offset } = this.panel;
+      const { answer } = this;
+      const { offset } = this.panel;
       const at = this.u.cursor.idx;
       const isPointed = at != null && this.u.cursor.left >= 0;
       for (const line of this.lines) {
@@ -345,7 +387,8 @@
 
     // What a screen reader is told instead of the curve.
     words(values) {
-      const { answer, offset, root } = this.panel;
+      const { answer } = this;
+      const { offset, root } = this.panel;
       const title = `${this.figure.dataset.title}, ${root.querySelector('h2').textContent}`;
       const most = values.reduce((best, value, at) => value != null && (best < 0 || value > values[best]) ? at : best, -1);
       if (most < 0) return `${title}: nothing was measured`;
@@ -420,11 +463,18 @@
       root.addEventListener('toggle', () => this.want(), true);
     }
 
+    // Whether its charts are those that stand in it now.
+    get isWhole() {
+      const now = [...this.root.querySelectorAll('[data-chart]')];
+      return now.length === this.charts.length && this.charts.every(({ figure }) => now.includes(figure));
+    }
+
     // What makes another picture necessary, whatever was measured meanwhile.
     get key() {
       const { subject, seconds, from, to, at } = this.root.dataset;
       return JSON.stringify([subject, seconds, from, to, at]);
     }
+    get isStack() { return 'stack' in this.root.dataset; }
     get isLive() { return !this.root.dataset.from; }
     get offset() { return zoneOf(this.root); }
     get endsNow() { return this.isLive && !zoom; }
@@ -436,20 +486,20 @@
       return [now - Number(seconds), now];
     }
 
-    address([from, to]) {
+    address([from, to], metrics = this.metrics()) {
       const query = new URLSearchParams(this.root.dataset.subject);
-      for (const metric of this.metrics()) query.append('metric', metric);
+      for (const metric of metrics) query.append('metric', metric);
       const width = Math.max(...this.charts.map(chart => chart.plot.clientWidth), 200);
       query.set('from', Math.floor(from));
       query.set('to', Math.ceil(to));
       query.set('points', zoom ? Math.min(360, Math.max(60, Math.round(width / 1.5))) : this.root.dataset.points);
       if (this.root.dataset.at) query.set('at', this.root.dataset.at);
-      return `/api/v1/series?${query}`;
+      return `/api/v1/series${this.isStack ? '/stack' : ''}?${query}`;
     }
 
     metrics() {
       const shown = this.charts.filter(chart => isShown(chart.figure));
-      return new Set(shown.flatMap(chart => linesOf(chart.figure).map(line => line.metric)));
+      return new Set(shown.flatMap(chart => this.isStack ? [chart.figure.dataset.stack] : linesOf(chart.figure).map(line => line.metric)));
     }
 
     // Draw what is new; ask for it unless the answer is at hand.
@@ -462,13 +512,11 @@
       this.seen = this.root.dataset.seen;
       this.fetchedMs = Date.now();
       try {
-        const response = await fetch(this.address(wanted), { signal: aborter.signal, headers: { Accept: 'application/json' } });
-        const date = Date.parse(response.headers.get('Date'));
-        if (date && Math.abs(date - Date.now() - skewMs) > 3000) skewMs = date - Date.now();
-        if (!response.ok) throw new Error(await sentenceOf(response));
-        const answer = await response.json();
+        const asked = this.isStack ? [...this.metrics()].map(metric => [metric]) : [undefined];
+        const answers = await Promise.all(asked.map(metrics => this.ask(this.address(wanted, metrics), aborter.signal)));
         if (aborter.signal.aborted || !this.root.isConnected) return;
-        this.answer = answer;
+        const answer = this.answer = answers[0];
+        if (this.isStack) asked.forEach(([metric], at) => this.charts.filter(chart => chart.figure.dataset.stack === metric).forEach(chart => { chart.own = answers[at]; }));
         this.window = zoom ?? [answer.from ?? wanted[0], answer.to ?? wanted[1]];
         this.trouble('');
         this.draw();
@@ -476,6 +524,20 @@
         if (error.name === 'AbortError') return;
         this.trouble(error instanceof TypeError ? 'npvirt did not answer; these are the values from before.' : error.message);
       }
+    }
+
+    async ask(address, signal) {
+      const response = await fetch(address, { signal, headers: { Accept: 'application/json' } });
+      const date = Date.parse(response.headers.get('Date'));
+      if (date && Math.abs(date - Date.now() - skewMs) > 3000) skewMs = date - Date.now();
+      if (!response.ok) throw new Error(await sentenceOf(response));
+      const answer = await response.json();
+      // Of the fleet it is told how many hosts were seen in each step.
+      if (answer.hosts_counted) {
+        answer.gaps = answer.hosts_counted.flatMap((count, at) => count ? [] : [[answer.t[at], Math.min(answer.t[at] + answer.step_seconds, answer.to)]]);
+        answer.gaps = answer.gaps.reduce((joined, gap) => (joined.at(-1)?.[1] === gap[0] ? (joined.at(-1)[1] = gap[1]) : joined.push(gap), joined), []);
+      }
+      return answer;
     }
 
     draw() {
@@ -540,10 +602,14 @@
   function look() {
     purge();
     for (const root of document.querySelectorAll('[data-charts]')) {
-      const panel = panels.get(root);
+      let panel = panels.get(root);
+      if (panel && !panel.isWhole) {
+        panel.destroy();
+        panels.delete(root);
+        panel = undefined;
+      }
       if (!panel) {
         panels.set(root, new Panel(root));
-        zoom = null;
         panels.get(root).want();
       } else if (panel.wantedKey !== panel.key) {
         zoom = null;
