@@ -79,7 +79,7 @@ def _changed(port: int, cookie: str, record: HostRecord, recorder: Recorder) -> 
     first: list[float] = []
     second: list[float] = []
     for number in range(CHANGES):
-        _scan(recorder, record, 10_000 + number * 37)
+        _scan(recorder, record, 110_000 + number * 37)
         for times in (first, second):
             started = time.perf_counter()
             client.get(ADDRESS)
@@ -95,7 +95,7 @@ def _drawn(web: Web, record: HostRecord, recorder: Recorder) -> Iterator[str]:
     """Processor time of the part alone, in this process, with the fleet read beforehand."""
     times = []
     for number in range(CHANGES):
-        _scan(recorder, record, 20_000 + number * 37)
+        _scan(recorder, record, 120_000 + number * 37)
         fleet(web.store, None)
         started = time.process_time()
         answer = web.client.get(f"/ui{ADDRESS}")
@@ -122,13 +122,16 @@ class _Client:
 def _fill(store: Store) -> tuple[HostRecord, Recorder]:
     record = add_host(store, "kvm-01", Connection(transport="ssh", host="kvm-01.test"))
     recorder = Recorder(store, record, KNOWN_MS)
-    for seconds in (600, 660):
+    # A day before, so that every row has its sparkline.
+    for half_hours in range(50, 0, -1):
+        _scan(recorder, record, 1800 * (51 - half_hours), 1_800_000 * half_hours)
+    for seconds in (100_000, 100_060):
         _scan(recorder, record, seconds)
     return record, recorder
 
 
-def _scan(recorder: Recorder, record: HostRecord, seconds: int) -> None:
-    scan = make_scan(0, record, now_ms(), 0, seconds)
+def _scan(recorder: Recorder, record: HostRecord, seconds: int, ago_ms: int = 0) -> None:
+    scan = make_scan(0, record, now_ms() - ago_ms, 0, seconds)
     domains: dict[str, Domain] = {}
     for place in range(DOMAINS):
         domain = make_domain(0, place)
