@@ -78,6 +78,7 @@ def test_every_page_with_charts_draws_them_within_the_policy(
         for address, chart in (
             (DOMAIN, "cpu"), ("/hosts/kvm-01", "memory"), (POOL, "space"),
             ("/", "memory"),
+            (f"{DOMAIN}/devices/disk:vda", "operations"),
         ):  # fmt: skip
             page = seen.go(address)
             settled(page)

@@ -253,3 +253,25 @@ def test_tables_draw_what_was_measured_of_the_last_day(empty_web: Web) -> None:
         assert text.count('<svg class="spark') == 1, address
         # Nobody looked before that, and it is not said that nothing was done.
         assert '<path class="gap" d="M0 0H' in text, address
+
+
+def test_a_device_has_its_own_page_with_facts_charts_and_table(web: Web) -> None:
+    base = "/hosts/kvm-01/domains/00000001-0000-4000-8000-000000000001"
+    page = f"{base}/devices/disk:vda"
+    assert f'href="{page}"' in web.text(base)
+    text = web.text(page)
+    assert web.text(f"/ui{page}") in text
+    assert "device=disk%3Avda" in text
+    assert "<dt>Target</dt><dd><bdi>vda</bdi></dd>" in text
+    item = web.client.get(f"/api/v1{page}").json
+    assert item is not None
+    assert item["device"] == "disk:vda"
+    assert item["is"]["target"] == "vda"
+    table = web.text(f"/series?{DOMAIN}&device=disk:vda&range=1h")
+    assert "Disk operations" in table
+    assert "Packets" not in table
+    for missing in ("disk:vdz", "nic:vda", "disk:", "vda"):
+        web.text(f"{base}/devices/{missing}", 404)
+        web.text(f"/series?{DOMAIN}&device={missing}", 404 if missing else 200)
+    web.sign_in("limited", "viewer", ["kvm-02"])
+    web.text(page, 404)

@@ -22,6 +22,7 @@ from app.web import (
     changes_page,
     compare_page,
     demonstration,
+    devices,
     domains,
     guard,
     help_page,
@@ -66,8 +67,8 @@ def register(app: Flask) -> None:
     _speak(app, services)
     register_errors(app)
     modules = (
-        overview, hosts, host_forms, domains, storage, networks, signin, oidc, accounts, actions,
-        acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
+        overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
+        actions, acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
         store_page, api,
     )  # fmt: skip
     if services.demo:

@@ -4,7 +4,7 @@ browsers without script. The page's address takes what `/api/v1/series` takes to
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response
 
@@ -13,21 +13,25 @@ from app.errors import InvalidField, NotFound
 from app.inventory import KindName
 from app.metrics import METRICS, Metric, Unit
 from app.services import services
+from app.store.devices import device_series
 from app.store.series import Found, find_object, series
 from app.store.together import FLEET_METRICS, fleet_series
 from app.store.values import Line
 from app.web.chart_panel import Panel, Subject, panel
 from app.web.charts import (
+    DISK_CHARTS,
     DOMAIN_MORE,
     FLEET_CHARTS,
     HOST_CHARTS,
     HOST_MORE,
+    NIC_CHARTS,
     PARAMETERS,
     POOL_CHARTS,
     Chart,
     domain_charts,
     read_stretch,
 )
+from app.web.devices import find_device
 from app.web.figures import size
 from app.web.finding import find_domain, find_pool
 from app.web.format import UNKNOWN, megabytes
@@ -83,7 +87,8 @@ def build(drawing: Drawing) -> Mapping[str, object]:
     )
     named = _named(drawing, subject)
     names = [line.metric for chart in named.charts for line in chart.lines]
-    known = FLEET_METRICS if subject.kind == "fleet" else metrics_of(subject.kind)
+    kind = "device" if subject.device else subject.kind
+    known = FLEET_METRICS if kind == "fleet" else metrics_of(kind)
     metrics = [known[name] for name in names]
     charts = panel(drawing, "/series", subject, named.charts, carried=subject.pairs)
     found = _read(drawing, subject, metrics)
@@ -106,6 +111,11 @@ def _named(drawing: Drawing, subject: Subject) -> Named:
         return Named(find_host(fleet, slug).slug, f"/hosts/{slug}", (*HOST_CHARTS, *HOST_MORE))
     if subject.kind == "domain":
         domain = find_domain(fleet, slug, subject.id)
+        if subject.device:
+            found = find_device(domain, subject.device)
+            address = f"/hosts/{slug}/domains/{domain.key}/devices/{quote(found.key)}"
+            name = f"{found.key.partition(':')[2]} of {domain.fact.name}"
+            return Named(name, address, DISK_CHARTS if found.disk else NIC_CHARTS)
         charts = (*domain_charts(domain.fact.vcpus), *DOMAIN_MORE)
         return Named(domain.fact.name, f"/hosts/{slug}/domains/{domain.key}", charts)
     if subject.kind == "pool":
@@ -135,6 +145,9 @@ def _read(drawing: Drawing, subject: Subject, metrics: Sequence[Metric]) -> Foun
     wanted = find_object(services().store, record.id, _KINDS[subject.kind], key)
     if wanted is None:
         raise NotFound(f"{subject.host} has not been measured yet.")
+    if subject.device:
+        name = f"{key}/{subject.device}"
+        return device_series(services().store, wanted, name, metrics, from_ms, to_ms, _POINTS)
     return series(services().store, wanted, metrics, from_ms, to_ms, _POINTS)
 
 
