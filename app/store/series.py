@@ -8,7 +8,8 @@ that nothing tells more than was known then.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,6 +39,10 @@ WIDTHS_MS = (
 RAW, DAILY = "raw", "1d"
 # Over a longer stretch gaps are told by the buckets of the host, not by its scans.
 _SCANS_MS = 3 * DAY_MS
+# Over a longer stretch everything is told by days: what would be left of hours is too fine to see.
+_DAYS_MS = 200 * DAY_MS
+_DAYS_AT_ONCE = 800
+_FIGURES = ("avg", "min", "max")
 
 
 class Found(Struct):
@@ -141,6 +146,8 @@ class _Reading:
             return self._samples()
         # Scans do not come to the second, so that a bucket of one interval is empty at times.
         width_ms = nice_width_ms(max(span_ms / points, 2 * self._interval_ms))
+        if span_ms > _DAYS_MS:
+            return self._days(nice_width_ms(max(width_ms, DAY_MS)))
         if not has_samples:
             width_ms = nice_width_ms(max(width_ms, tiers.MINUTE_MS))
         return self.in_buckets(width_ms)
@@ -224,26 +231,52 @@ class _Reading:
     # --- days -----------------------------------------------------------------------------
 
     def _days(self, width_ms: int) -> Found:
-        """Out of the rows of the days alone: what is older than every tier."""
-        table = schema.dailies[self._wanted.kind]
-        query = (
-            sa.select(table)
-            .where(table.c.entity == self._wanted.entity_id)
-            .where(table.c.day >= tiers.day_text(self._from_ms // DAY_MS))
-            .where(table.c.day < tiers.day_text(self._to_ms // DAY_MS))
-            .order_by(table.c.day)
-        )
-        groups: dict[int, list[Any]] = {}
-        for row in self._connection.execute(query).mappings():
-            start = tiers.day_number(row["day"]) * DAY_MS // width_ms
-            groups.setdefault(start, []).append(row)
+        """Out of the rows of the days: what is older than every tier, or long. The days after them
+        come out of the samples.
+        """
+        per_bucket: dict[int, list[Sequence[float | None]]] = {}
+        days = width_ms // DAY_MS
+        for day, *figures in (*self._rows_of_days(), *self._later_days()):
+            per_bucket.setdefault(day // days, []).append(figures)
         first = self._from_ms // width_ms
         dense = range(first, max(first, -(-self._to_ms // width_ms)))
+        nothing = [None] * (len(_FIGURES) * len(self._metrics))
+        rows = [_one_row(per_bucket.get(number, ()), nothing) for number in dense]
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in nothing]
         lines = {
-            metric.name: _line_of_days(metric.name, [groups.get(number, []) for number in dense])
-            for metric in self._metrics
+            metric.name: Line(*columns[len(_FIGURES) * place :][: len(_FIGURES)])
+            for place, metric in enumerate(self._metrics)
         }
         return self._found(width_ms, DAILY, [number * width_ms for number in dense], lines)
+
+    def _rows_of_days(self) -> Iterator[Sequence[Any]]:
+        """Day by day its number and the figures of the metrics."""
+        table = schema.dailies[self._wanted.kind]
+        columns = [table.c[f"{one.name}_{figure}"] for one in self._metrics for figure in _FIGURES]
+        # Named one by one: the rows of a day stand together, those of an object do not.
+        numbers = {
+            tiers.day_text(day): day
+            for day in range(self._from_ms // DAY_MS, self._to_ms // DAY_MS)
+        }
+        texts = list(numbers)
+        for start in range(0, len(texts), _DAYS_AT_ONCE):
+            query = sa.select(table.c.day, *columns).where(
+                table.c.day.in_(texts[start : start + _DAYS_AT_ONCE]),
+                table.c.entity == self._wanted.entity_id,
+            )
+            for text, *figures in self._connection.execute(query).all():
+                yield numbers[text], *figures
+
+    def _later_days(self) -> Iterator[Sequence[Any]]:
+        """The same of the days that are not put together yet, out of the samples."""
+        recent_ms = max(self._chunked_to_ms, self._from_ms // DAY_MS * DAY_MS)
+        rolled = self._rolled_samples(recent_ms, DAY_MS)
+        facts = facts_between(self._connection, self._wanted, recent_ms, self._to_ms)
+        cpus = tiers.divisors(facts)
+        told = [line(metric, rolled, DAY_MS, cpus) for metric in self._metrics]
+        for place, number in enumerate(rolled.starts):
+            figures = [(one.average[place], one.least[place], one.greatest[place]) for one in told]
+            yield number, *chain.from_iterable(figures)
 
     # --- gaps -----------------------------------------------------------------------------
 
@@ -312,11 +345,22 @@ def _seen_by_buckets(
     if entity_id is not None:
         width_ms, nothing = HOURS.width_ms, frozenset[str]()
         for part in tiers.read(connection, entity_id, HOURS, from_ms, until_ms, nothing):
-            starts = (number * width_ms for number in part.starts)
-            seen += [(at_ms, min(at_ms + width_ms, to_ms)) for at_ms in starts if at_ms < until_ms]
+            for first, end in _runs(part.starts):
+                if first * width_ms < until_ms:
+                    seen.append((first * width_ms, min(end * width_ms, until_ms)))
     # A host that tells no figures of its own has no hours.
     since_ms = max(from_ms, until_ms) if seen else from_ms
     return [*seen, *_seen_by_scans(connection, host_id, since_ms, to_ms)]
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Rising numbers as stretches without a hole: the first and one past the last of each."""
+    if not numbers:
+        return []
+    holes = [(now, before + 1) for before, now in pairwise(numbers) if now - before > 1]
+    firsts = [numbers[0], *(now for now, _ in holes)]
+    ends = [*(end for _, end in holes), numbers[-1] + 1]
+    return list(zip(firsts, ends, strict=True))
 
 
 def _with_breaks(times_ms: Sequence[int], interval_ms: int) -> tuple[list[int], list[int | None]]:
@@ -341,6 +385,9 @@ def _places(starts: Sequence[int], dense: Iterable[int]) -> list[int | None]:
 
 
 def _spread(told: Line, places: Sequence[int | None]) -> Line:
+    if len(places) == len(told.average) and None not in places:
+        return told
+
     def spread(values: Sequence[float | None]) -> list[float | None]:
         return [None if place is None else values[place] for place in places]
 
@@ -367,17 +414,21 @@ def _within(rolled: Rolled, first: int, end: int) -> Rolled:
     return Rolled(rolled.starts[part], columns)
 
 
-def _line_of_days(name: str, groups: Sequence[Sequence[Any]]) -> Line:
-    """A metric over groups of rows of days; each day weighs the same."""
-    average, least, greatest = list[float | None](), list[float | None](), list[float | None]()
-    for rows in groups:
-        seen = [row for row in rows if row[f"{name}_avg"] is not None]
+def _one_row(
+    rows: Sequence[Sequence[float | None]], nothing: Sequence[None]
+) -> Sequence[float | None]:
+    """The figures (mean, least and greatest of each metric) of some days; each day weighs the
+    same.
+    """
+    if len(rows) < 2:
+        return rows[0] if rows else nothing
+    found: list[float | None] = []
+    for place, column in enumerate(zip(*rows, strict=True)):
+        seen = [value for value in column if value is not None]
         if not seen:
-            average.append(None)
-            least.append(None)
-            greatest.append(None)
-            continue
-        average.append(sum(row[f"{name}_avg"] for row in seen) / len(seen))
-        least.append(min(row[f"{name}_min"] for row in seen))
-        greatest.append(max(row[f"{name}_max"] for row in seen))
-    return Line(average, least, greatest)
+            found.append(None)
+        elif place % len(_FIGURES) == 0:
+            found.append(sum(seen) / len(seen))
+        else:
+            found.append(min(seen) if place % len(_FIGURES) == 1 else max(seen))
+    return found

@@ -3,7 +3,9 @@
 import importlib
 import sys
 
-NAMES = ("store", "tiers", "page", "process", "scan", "acts", "demo", "years")
+NAMES = (
+    "store", "tiers", "series", "page", "process", "scan", "acts", "demo", "years",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> int:

@@ -34,7 +34,7 @@ _GUESTS = 12
 _ON_DISK = 1.05
 
 
-class _Guest:
+class Guest:
     """A made-up domain: mostly idle, at times busy, its memory wandering."""
 
     def __init__(self, number: int) -> None:
@@ -143,7 +143,7 @@ def _consolidated() -> dict[tiers.Tier, tuple[int, int]]:
     """Numbers and bytes of the chunks of some guests over four weeks, by tier."""
     found = dict.fromkeys(tiers.TIERS, (0, 0))
     for number in range(_GUESTS):
-        guest, jitter = _Guest(number), random.Random(number)
+        guest, jitter = Guest(number), random.Random(number)
         days = [_rolled(guest, jitter, _DAY + day) for day in range(tiers.HOURS.span_days)]
         tens = [merge([day], 10) for day in days]
         parts = {
@@ -158,7 +158,7 @@ def _consolidated() -> dict[tiers.Tier, tuple[int, int]]:
     return found
 
 
-def _rolled(guest: _Guest, jitter: random.Random, day: int) -> Rolled:
+def _rolled(guest: Guest, jitter: random.Random, day: int) -> Rolled:
     times = [day * tiers.DAY_MS + tick * _TICK_MS + jitter.randint(0, 9) for tick in range(_TICKS)]
     samples = [guest.sample() for _ in times]
     series = {}
@@ -219,7 +219,7 @@ def _fill(store: Store) -> None:
         for n in range(DOMAINS)
         for uuid in (f"00000000-0000-4000-8000-{n:012d}",)
     }
-    guests = {uuid: _Guest(n) for n, uuid in enumerate(domains)}
+    guests = {uuid: Guest(n) for n, uuid in enumerate(domains)}
     jitter = random.Random(1)
     for tick in range(-1, _TICKS):
         recorder.record(
