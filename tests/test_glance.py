@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app.inventory import Domain, DomainSample, Host, HostSample, Scan
-from app.metrics import METRIC_BY_NAME
+from app.metrics import METRIC_BY_NAME, Metric
 from app.store import sparks as sparks_module
 from app.store.compaction import Compactor
 from app.store.engine import Store
@@ -29,6 +30,7 @@ class Told:
     """Two days of three domains: one busy by half a CPU, one that began anew, one that went."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.store = Store.open(path)
         self.host = a_host(self.store, "kvm-01")
         recorder = Recorder(self.store, self.host, MINUTE_MS)
@@ -132,5 +134,26 @@ def test_sparklines_are_read_once_for_all_pages(
     later = sparks(told.store, "domain", moment + 3 * MINUTE_MS)
     assert later is not first
     assert {len(values) for values in first.values()} == {48}
-    monkeypatch.setattr(sparks_module, "_read", None)
+    monkeypatch.setattr(sparks_module, "glance", None)
     assert sparks(told.store, "domain", moment) is first
+
+
+def test_half_an_hour_later_only_the_new_half_hour_is_read(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Buckets] = []
+
+    def noted(connection: sa.Connection, metric: Metric, hosts: list[int], some: Buckets) -> Values:
+        read.append(some)
+        return glance(connection, metric, hosts, some)
+
+    monkeypatch.setattr(sparks_module, "glance", noted)
+    moment = FIRST_MS + 2 * DAY_MS - 3 * HOUR_MS
+    again = Store.open(told.path)
+    sparks(again, "domain", moment)
+    later = sparks(again, "domain", moment + HALF_HOUR_MS)
+    assert [some.count for some in read] == [48, 1]
+    again.close()
+    anew = Store.open(told.path)
+    assert sparks(anew, "domain", moment + HALF_HOUR_MS) == later
+    anew.close()

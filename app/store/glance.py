@@ -115,27 +115,63 @@ def _by_samples(
     connection: sa.Connection, metric: Metric, host_ids: Collection[int], buckets: Buckets
 ) -> Values:
     edges = edges_of(connection, host_ids, buckets)
-    series, clock = _series(metric), CLOCK.get(metric.kind)
-    value_of, names = _reader(series), _columns(series, clock)
+    series = _series(metric)
     times = sorted({edge.at_ms for mine in edges.values() for edge in mine.values()})
-    read = _read(connection, metric.kind, host_ids, times, names)
+    read = _read(connection, metric.kind, series, host_ids, times)
     found: Values = {}
     for host_id, mine in edges.items():
         for place in range(buckets.count):
             now, before = mine.get(place), mine.get(place - 1)
             if now is None:
                 continue
-            earlier = read.get((host_id, before.at_ms), {}) if before is not None else {}
-            for entity_id, row in read.get((host_id, now.at_ms), {}).items():
-                if series.type == "gauge":
-                    value = value_of(row)
-                    told = None if value is None else value * metric.scale
-                else:
-                    told = _rate(row, earlier.get(entity_id), now, before, buckets, value_of, clock)
-                    told = None if told is None else told * metric.scale
-                if told is not None:
-                    found.setdefault(entity_id, buckets.nothing())[place] = told
+            rows = read.get((host_id, now.at_ms), {})
+            told: list[tuple[int, float | None]]
+            if series.type == "gauge":
+                told = [(number, value) for number, (value, _) in rows.items()]
+            else:
+                told = _rates(rows, now, before, read.get((host_id, _at(before)), {}), buckets)
+            for entity_id, value in told:
+                if value is not None:
+                    column = found.get(entity_id)
+                    if column is None:
+                        column = found[entity_id] = buckets.nothing()
+                    column[place] = value * metric.scale
     return found
+
+
+# Of each object what a series says, and what never falls while the same thing counts.
+_Row = tuple[int | None, int | None]
+
+
+def _at(edge: Edge | None) -> int:
+    return -1 if edge is None else edge.at_ms
+
+
+def _rates(
+    rows: Mapping[int, _Row],
+    now: Edge,
+    before: Edge | None,
+    earlier: Mapping[int, _Row],
+    buckets: Buckets,
+) -> list[tuple[int, float | None]]:
+    """What counters counted a second between two edges; nothing across a restart or a gap."""
+    if before is None:
+        return []
+    elapsed_ms = now.at_ms - before.at_ms
+    if elapsed_ms > buckets.width_ms + MISSED_TICKS * now.interval_ms:
+        return []
+    found: list[tuple[int, float | None]] = []
+    for entity_id, (new, ticks) in rows.items():
+        old, ticked = earlier.get(entity_id, _NO_ROW)
+        if old is None or new is None or new < old:
+            continue
+        if ticked is not None and ticks is not None and ticks < ticked:
+            continue
+        found.append((entity_id, (new - old) * 1000 / elapsed_ms))
+    return found
+
+
+_NO_ROW: _Row = (None, None)
 
 
 def _add_samples(
@@ -157,55 +193,38 @@ def _add_samples(
                 sums.add(entity_id, from_ms + hour * _HOUR_MS, value, 1)
 
 
-def _rate(
-    row: Mapping[str, int | None],
-    earlier: Mapping[str, int | None] | None,
-    now: Edge,
-    before: Edge | None,
-    buckets: Buckets,
-    value_of: Callable[[Mapping[str, int | None]], int | None],
-    clock: str | None,
-) -> float | None:
-    """What a counter counted a second between two edges; None across a restart or a gap."""
-    if earlier is None or before is None:
-        return None
-    elapsed_ms = now.at_ms - before.at_ms
-    if elapsed_ms > buckets.width_ms + MISSED_TICKS * now.interval_ms:
-        return None
-    old, new = value_of(earlier), value_of(row)
-    if old is None or new is None or new < old:
-        return None
-    if clock is not None:
-        ticked, ticks = earlier.get(clock), row.get(clock)
-        if ticked is not None and ticks is not None and ticks < ticked:
-            return None
-    return (new - old) * 1000 / elapsed_ms
-
-
 def _read(
     connection: sa.Connection,
     kind: KindName,
+    series: Series,
     host_ids: Collection[int],
     times: Sequence[int],
-    names: Sequence[str],
-) -> dict[tuple[int, int], dict[int, Mapping[str, int | None]]]:
-    """By host and time, and then by object, the columns `names` of its sample."""
+) -> dict[tuple[int, int], dict[int, _Row]]:
+    """By host and time, and then by object, what its sample says."""
     entity, table = schema.entity, schema.samples[kind]
     mine = sa.select(entity.c.id, entity.c.host_id).where(
         entity.c.kind == kind, entity.c.host_id.in_(host_ids)
     )
     host_of = {row.id: row.host_id for row in connection.execute(mine)}
-    found: dict[tuple[int, int], dict[int, Mapping[str, int | None]]] = {}
-    columns = [table.c[name] for name in names]
+    names, of, clock = _columns(series, None), series.of, CLOCK.get(kind)
+    found: dict[tuple[int, int], dict[int, _Row]] = {}
+    columns = [table.c[name] for name in (*names, *([clock] if clock else []))]
+    end = 2 + len(names)
     for start in range(0, len(times), _TIMES):
         query = sa.select(table.c.ts, table.c.entity, *columns).where(
             table.c.ts.in_(times[start : start + _TIMES])
         )
-        for at_ms, entity_id, *values in connection.execute(query).all():
-            host_id = host_of.get(entity_id)
+        # Past SQLAlchemy's rows: there are many, and nothing in them needs translating.
+        cursor = connection.execute(query).cursor
+        assert cursor is not None
+        for row in cursor.fetchall():
+            host_id = host_of.get(row[1])
             if host_id is not None:
-                row = dict(zip(names, values, strict=True))
-                found.setdefault((host_id, at_ms), {})[entity_id] = row
+                rows = found.get((host_id, row[0]))
+                if rows is None:
+                    rows = found[(host_id, row[0])] = {}
+                value = row[2] if of is None else of(*row[2:end])
+                rows[row[1]] = (value, row[-1] if clock else None)
     return found
 
 
