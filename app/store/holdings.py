@@ -22,7 +22,7 @@ from app.store.retention import Lengths
 from app.store.rollup import Rolled
 
 DAY_MS = tiers.DAY_MS
-MEASURED: tuple[KindName, ...] = ("host", "domain", "pool", "volume")
+MEASURED: tuple[KindName, ...] = ("host", "domain", "device", "pool", "volume")
 # Names of the tiers, from the finest on.
 TIERS = ("recent", *(tier.name for tier in tiers.TIERS), "keyframes", "1d")
 _FRESH_S = 60.0
@@ -41,7 +41,7 @@ _TYPICAL: Mapping[str, float] = {
 }
 _FIGURES: Mapping[str, int] = {"recent": 1, "1m": 1, "10m": 3, "1h": 3, "keyframes": 1, "1d": 5}
 # Columns that are usually measured of an object of a kind.
-_COLUMNS: Mapping[str, int] = {"host": 10, "domain": 8, "pool": 5, "volume": 1}
+_COLUMNS: Mapping[str, int] = {"host": 10, "domain": 8, "device": 2, "pool": 5, "volume": 1}
 
 
 class Part(Struct, frozen=True):
@@ -69,6 +69,7 @@ class Holdings(Struct, frozen=True):
     file_bytes: int
     free_bytes: int
     first_ms: int | None
+    objects: Mapping[KindName, int]
     from_ms: Mapping[str, int | None]
     parts: tuple[Part, ...]
     costs: tuple[Cost, ...]
@@ -112,10 +113,14 @@ def estimate(found: Holdings, fleet: Fleet, lengths: Lengths) -> dict[str, float
         "1h": lengths.hours_ms, "keyframes": lengths.hours_ms, "1d": lengths.daily_ms,
     }  # fmt: skip
     each = {(part.tier, part.kind): part.object_day_bytes for part in found.parts}
+    # Of disks and NICs there are as many for each domain as now.
+    domains = fleet.counts.get("domain", 0)
+    devices = found.objects.get("device", 0) * domains / max(1, found.objects.get("domain", 0))
+    counts: dict[KindName, float] = {**fleet.counts, "device": devices}
     return {
         tier: sum(
             each.get((tier, kind), 0.0) * count * days[tier] / DAY_MS
-            for kind, count in fleet.counts.items()
+            for kind, count in counts.items()
         )
         for tier in TIERS
     }
@@ -158,6 +163,7 @@ class _Survey:
             self._pragma("page_count") * page,
             self._pragma("freelist_count") * page,
             self._connection.scalar(sa.select(sa.func.min(scan))),
+            {kind: len(found) for kind, found in self._objects.items()},
             self._beginnings(),
             tuple(parts),
             tuple(self._costs),
@@ -179,7 +185,9 @@ class _Survey:
             for series in series_of(kind)
             if series.name in costs
         ]
-        made += [self._keyframes(kind), self._days(kind)]
+        if kind in keyframes.KINDS_SHOWN:
+            made.append(self._keyframes(kind))
+        made.append(self._days(kind))
         return made
 
     def _samples(self, kind: KindName) -> Part:

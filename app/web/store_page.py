@@ -53,7 +53,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "1d": ("Days", "least, mean, greatest, 95 % and last, as plain rows"),
 }
 _CSS = {"recent": "rx", "1m": "cpu", "10m": "mem", "1h": "a", "keyframes": "b", "1d": "tx"}
-_KINDS = {"host": "hosts", "domain": "VMs", "pool": "pools", "volume": "volumes"}
+_KINDS = {"host": "hosts", "domain": "domains", "pool": "pools", "volume": "volumes"}
 _MOST_OBJECTS = 1_000_000
 
 
@@ -143,7 +143,7 @@ def as_json() -> Response:
             for cost in found.costs
         ],
         "estimate": {
-            "objects": {_KINDS[kind].lower(): asked.fleet.counts[kind] for kind in MEASURED},
+            "objects": {_KINDS[kind]: count for kind, count in asked.fleet.counts.items()},
             "bytes": round(sum(as_asked.values())),
         },
     }  # fmt: skip
