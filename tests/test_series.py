@@ -203,6 +203,23 @@ def test_what_is_older_than_every_chunk_is_told_by_its_days(told: Told) -> None:
     assert found.lines["memory_bytes"].average[0] == pytest.approx(sum(seen) / len(seen))
 
 
+def test_a_year_is_told_by_days_up_to_today(told: Told) -> None:
+    end_ms = FIRST_MS + DAYS * DAY_MS
+    found = told.read(end_ms - 365 * DAY_MS, end_ms, 1000)
+    assert (found.tier, found.width_ms, len(found.starts_ms)) == ("1d", DAY_MS, 365)
+    told_days = found.lines["memory_bytes"].average
+    assert set(told_days[:-DAYS]) == {None}
+    for day in range(DAYS):
+        begin_ms = FIRST_MS + day * DAY_MS
+        seen = [value for _, _, value in _seen(told, begin_ms, begin_ms + DAY_MS)]
+        assert told_days[day - DAYS] == pytest.approx(sum(seen) / len(seen))
+        busy = _busy(told, begin_ms, begin_ms + DAY_MS)
+        assert found.lines["cpu"].average[day - DAYS] == pytest.approx(busy)
+    first, away = found.gaps
+    assert first == (end_ms - 365 * DAY_MS, FIRST_MS)
+    assert abs(away[0] - AWAY_MS[0]) <= HOUR_MS
+
+
 def test_a_tier_whose_beginning_is_gone_gives_way_to_a_coarser_one(told: Told) -> None:
     with told.store.writing() as connection:
         move_horizon(connection, "recent", FIRST_MS + 2 * DAY_MS)
