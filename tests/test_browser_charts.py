@@ -323,6 +323,10 @@ def test_what_happened_is_marked_and_explained_below(
     seen.refresh()
     page.wait_for_timeout(200)
     expect(page.locator("#chart-cpu .mark")).to_have_count(2)
+    # Both are of this minute, so one badge stands for them, as bad as the worse.
+    badge = page.locator("#chart-cpu .mark b")
+    expect(badge).to_have_text("1–2")
+    expect(badge).to_have_class("bad")
 
 
 def test_who_uses_a_host_is_stacked_by_resource(seen: Watched, asked: list[str]) -> None:

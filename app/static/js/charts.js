@@ -326,17 +326,29 @@
         this.u.under.append(gap);
       }
       this.u.over.querySelectorAll('.mark').forEach(old => old.remove());
+      const width = this.u.over.clientWidth;
+      let badge = null;
       for (const told of this.panel.root.querySelectorAll('[data-mark]')) {
         const left = percent(Number(told.dataset.mark));
         if (left < 0 || left > 100) continue;
         const mark = document.createElement('span');
         mark.className = `mark ${told.className}`;
         mark.style.left = `${left}%`;
+        this.u.over.append(mark);
+        // Where badges would lie on one another, one stands for all: 1–4.
+        if (badge && (left - badge.left) * width / 100 < badge.wide) {
+          badge.wide = 22;
+          badge.number.textContent = `${badge.first}–${told.dataset.number}`;
+          badge.number.title += `\n${told.textContent.trim()}`;
+          badge.number.classList.toggle('bad', badge.number.classList.contains('bad') || told.className === 'bad');
+          continue;
+        }
         const number = document.createElement('b');
         number.textContent = told.dataset.number;
         number.title = told.textContent.trim();
+        number.className = told.className;
         mark.append(number);
-        this.u.over.append(mark);
+        badge = { number, left, first: told.dataset.number, wide: 16 };
       }
     }
 
