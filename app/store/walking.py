@@ -32,7 +32,8 @@ from app.store.changing import (
 )
 from app.store.engine import Store
 
-_SCANS = 200
+# So few that what they found is read in a moment, however much it was.
+_SCANS = 25
 # Devices come and go with their domains.
 _ORDER = tuple(kind for kind in KIND_BY_NAME if kind != "device")
 
@@ -43,12 +44,14 @@ def tell_older(store: Store, within_s: float = 0.05) -> bool:
     if not untold(store):
         return False
     with store.writing() as connection:
-        scans = _scans(connection)
-        if scans:
+        while True:
+            scans = _scans(connection)
+            if not scans:
+                connection.execute(sa.delete(schema.change_walk))
+                return False
             _tell(connection, scans, until_s)
-        else:
-            connection.execute(sa.delete(schema.change_walk))
-    return bool(scans)
+            if clock.monotonic_s() >= until_s:
+                return True
 
 
 def untold(store: Store) -> bool:
@@ -118,6 +121,8 @@ class _Memory:
             if kind.name != "definition"
         }
         self._entity = host_entity(connection, host_id)
+        # What was found out for other objects of the same scan.
+        self._before: dict[str, bool] = {}
 
     def take(self, scan: Any) -> None:
         """Remember a scan that was told."""
@@ -132,6 +137,7 @@ class _Memory:
     def of_host(self, scan: Any) -> Iterator[Row]:
         """That it stopped answering or does again, and that nobody looked."""
         self._at_ms = scan.at_ms
+        self._before.clear()
         last_ms, good_ms = self._last_ms, self._good_ms
         if last_ms is not None and scan.at_ms - last_ms > gap_ms(scan.interval_ms):
             yield from self._gap(scan)
@@ -195,8 +201,14 @@ class _Memory:
         return (None, "") if row is None else (row.entity_id, msgspec.json.decode(row.body)["name"])
 
     def _was_listed(self, kind: KindName, key: str) -> bool:
+        group = key.split("/", 1)[0] if kind == "volume" else kind
+        if group not in self._before:
+            self._before[group] = self._listed_before(kind, group)
+        return self._before[group]
+
+    def _listed_before(self, kind: KindName, pool: str) -> bool:
         if kind == "volume":
-            return self._volumes_listed(key.split("/", 1)[0])
+            return self._volumes_listed(pool)
         return self._listed[kind] is not None or self._seen_before(schema.entity.c.kind == kind)
 
     def _volumes_listed(self, pool: str) -> bool:

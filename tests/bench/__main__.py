@@ -4,7 +4,7 @@ import importlib
 import sys
 
 NAMES = (
-    "store", "tiers", "series", "page", "process", "scan", "acts", "demo", "years",
+    "store", "changes", "tiers", "series", "page", "process", "scan", "acts", "demo", "years",
 )  # fmt: skip
 
 
