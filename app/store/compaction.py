@@ -59,7 +59,7 @@ class Compactor(Sliced):
                 yield
         made = {}
         for kind, found in hours.items():
-            made[kind] = keyframes.encode(kind, due.day, found)
+            made[kind] = yield from keyframes.encoding(kind, due.day, found)
             yield
         if done_day is not None:
             yield from self._consolidate(due, done_day)

@@ -5,7 +5,7 @@ counters what they counted a second. Lists are drawn from them once the samples 
 a look at the chunks of every object. Rates are kept to three significant digits.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -55,18 +55,33 @@ def keyframe_id(host_id: int, kind: KindName, day: int) -> int:
 
 def encode(kind: KindName, day: int, hours: Mapping[int, Rolled]) -> bytes | None:
     """The blob of a day of the objects of a kind, by id; None where nothing was measured."""
+    work = encoding(kind, day, hours)
+    while True:
+        try:
+            next(work)
+        except StopIteration as ended:
+            found: bytes | None = ended.value
+            return found
+
+
+def encoding(
+    kind: KindName, day: int, hours: Mapping[int, Rolled]
+) -> Generator[None, None, bytes | None]:
+    """The same in pieces: a series at a time."""
     entity_ids = sorted(hours)
+    count = len(entity_ids)
     found = []
     for series in series_of(kind):
         if series.of is not None or series.type == "events":
             continue
-        values = [0] * (HOURS * len(entity_ids))
+        values = [0] * (HOURS * count)
         for position, entity_id in enumerate(entity_ids):
-            rolled = hours[entity_id]
-            for hour, value in _means(rolled, series.name):
-                values[(hour - day * HOURS) * len(entity_ids) + position] = value + 1
+            for hour, value in _means(hours[entity_id], series.name):
+                values[(hour - day * HOURS) * count + position] = value + 1
         if any(values):
+            yield
             found.append(_Values(series.name, pack(values, by_steps=False)))
+        yield
     if not found:
         return None
     return deflated(_Keyframe(_VERSION, pack(entity_ids), tuple(found)))
