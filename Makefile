@@ -1,6 +1,6 @@
 # npvirt: `make run` and `make test` do all of their own set-up; the rest is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lab bench lock prove
+.PHONY: help run demo test check lab bench lock prove
 
 PYTHON := .venv/bin/python
 
@@ -10,6 +10,10 @@ help: ## Say what can be made
 run: ## Install what is missing (no hypervisor) and serve on http://127.0.0.1:8040
 	@.ci/setup run
 	@exec .venv/bin/npvirt serve
+
+demo: ## Install what is missing and serve a made-up fleet with a year of history
+	@.ci/setup run
+	@exec .venv/bin/npvirt demo $(ARGS)
 
 test: ## Install what the tests need and run them
 	@.ci/setup test
