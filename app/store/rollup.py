@@ -9,7 +9,7 @@ bucket in which it ends. What was not seen has the weight 0.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, groupby, pairwise, repeat
-from operator import floordiv, mul, sub
+from operator import floordiv, lt, mul, sub
 
 from msgspec import Struct
 
@@ -124,6 +124,8 @@ def roll(samples: Samples, width_ms: int) -> Rolled:
 def merge(parts: Sequence[Rolled], factor: int) -> Rolled:
     """The buckets of `parts`, which follow each other, in buckets `factor` times as wide."""
     whole = parts[0] if len(parts) == 1 else _joined(parts)
+    if factor == 1 and all(map(lt, whole.starts, whole.starts[1:])):
+        return whole
     return _grouped(whole, [start // factor for start in whole.starts])
 
 
