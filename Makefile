@@ -31,7 +31,7 @@ lab: ## Start four real libvirt hosts on this machine and npvirt looking at them
 	@exec $(PYTHON) -m tests.lab $(ARGS)
 
 bench: ## Print the benchmarks' figures
-	@.ci/setup test
+	@.ci/setup bench
 	@$(PYTHON) -m tests.bench $(ARGS)
 
 lock: ## Make the lock files anew from pyproject.toml

@@ -4,7 +4,8 @@ import importlib
 import sys
 
 NAMES = (
-    "store", "changes", "tiers", "series", "page", "process", "scan", "acts", "demo", "years",
+    "store", "changes", "tiers", "series", "compare", "page", "process", "scan", "acts", "demo",
+    "years",
 )  # fmt: skip
 
 
