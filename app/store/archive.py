@@ -76,10 +76,10 @@ class ArchivedDay:
         self.times_ms = self.column("at_ms")
 
     def column(self, name: str) -> Any:
-        """The values of a column of numbers."""
+        """The values of a column of numbers. Raises StoreError for a damaged one."""
         if name not in self._columns:
             values: list[int | None] = [
-                None if value == _NONE else value for value in unpack(self._day.numbers[name])
+                None if value == _NONE else value for value in self._numbers(name)
             ]
             if name in _SINCE:
                 ends = map(add, self.times_ms, self.column("took_ms"))
@@ -90,15 +90,34 @@ class ArchivedDay:
             self._columns[name] = values
         return self._columns[name]
 
+    def _numbers(self, name: str) -> list[int]:
+        try:
+            return self._so_many(unpack(self._day.numbers[name]))
+        except (ValueError, KeyError) as error:
+            raise StoreError(f"Archived scans of the store are damaged: {error}.") from None
+
+    def _so_many(self, numbers: list[int]) -> list[int]:
+        if len(numbers) != self._day.numbers["at_ms"].count:
+            raise ValueError("their columns differ in length")
+        return numbers
+
     def row(self, position: int) -> ScanRow:
-        """One of the scans."""
+        """One of the scans. Raises StoreError for a damaged one."""
         numbers = {name: self.column(name)[position] for name in _NUMBERS}
         texts: dict[str, Any] = {}
         for name in _TEXTS:
-            found = self._day.texts.get(name)
-            which = unpack(found.which)[position] if found else 0
-            texts[name] = found.texts[which - 1] if found and which else None
+            texts[name] = self._text(name, position)
         return ScanRow(**numbers, **texts)
+
+    def _text(self, name: str, position: int) -> str | None:
+        found = self._day.texts.get(name)
+        if found is None:
+            return None
+        try:
+            which = self._so_many(unpack(found.which))[position]
+            return found.texts[which - 1] if which else None
+        except (ValueError, IndexError) as error:
+            raise StoreError(f"Archived scans of the store are damaged: {error}.") from None
 
     def before(self, at_ms: int) -> int:
         """How many of the scans began at `at_ms` or before."""

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from math import gcd
 from operator import sub
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.errors import StoreError
 from app.metrics import SeriesType
@@ -26,8 +26,13 @@ _VERSION = 1
 _LEVEL = 4
 _MOST_BYTES = 64 << 20
 _WIDEST = 8
+# No vector has more numbers, and no chunk more buckets: a damaged one must not fill the memory.
+_MOST = 1 << 22
+_MOST_BUCKETS = 1 << 16
 _FEW = 16
 T = TypeVar("T", bound=Struct)
+_Count = Annotated[int, Meta(ge=0, le=_MOST)]
+_Position = Annotated[int, Meta(ge=0)]
 
 
 class Vector(Struct, array_like=True, frozen=True):
@@ -37,7 +42,7 @@ class Vector(Struct, array_like=True, frozen=True):
     `text`.
     """
 
-    count: int
+    count: _Count
     offset: int = 0
     factor: int = 1
     first: int | None = None
@@ -53,12 +58,12 @@ class _Column(Struct, array_like=True, frozen=True):
 
     name: str
     type: SeriesType
-    weight: int
+    weight: _Position
     total: Vector
     low: Vector | None = None
     high: Vector | None = None
     # It is one column less another, by their positions: then it has no vectors of its own.
-    difference: tuple[int, int] | None = None
+    difference: tuple[_Position, _Position] | None = None
 
 
 class _Chunk(Struct, array_like=True, frozen=True):
@@ -135,7 +140,7 @@ def inflated(blob: bytes, as_: type[T]) -> T:
         if not inflating.eof:
             raise StoreError("A chunk of the store is damaged: it does not end.")
         return msgspec.msgpack.decode(text, type=as_)
-    except (zlib.error, msgspec.DecodeError) as error:
+    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreError(f"A chunk of the store is damaged: {error}.") from None
 
 
@@ -147,6 +152,9 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
     try:
         if chunk.version != _VERSION:
             raise StoreError(f"A chunk has version {chunk.version}, made by another npvirt.")
+        if chunk.starts.count > _MOST_BUCKETS:
+            raise ValueError("it has too many buckets")
+        starts = unpack(chunk.starts)
         weights: dict[int, list[int]] = {}
         columns: dict[str, Column] = {}
         for column in chunk.columns:
@@ -154,7 +162,9 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
                 continue
             weight = weights.get(column.weight)
             if weight is None:
-                weight = weights[column.weight] = unpack(chunk.weights[column.weight])
+                weight = weights[column.weight] = _so_many(
+                    len(starts), chunk.weights[column.weight]
+                )
             if column.difference is None:
                 columns[column.name] = _column(column, weight)
                 continue
@@ -163,19 +173,27 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
             if less is None:
                 raise ValueError("a difference has no parts")
             columns[column.name] = less
-        return Rolled(unpack(chunk.starts), columns)
+        return Rolled(starts, columns)
     except (ValueError, IndexError) as error:
         raise StoreError(f"A chunk of the store is damaged: {error}.") from None
 
 
 def _column(column: _Column, weight: list[int]) -> Column:
-    total = unpack(column.total)
+    count = len(weight)
+    total = _so_many(count, column.total)
     if column.low is None or column.high is None:
         return Column(column.type, weight, total)
-    low, high = unpack(column.low), unpack(column.high)
+    low, high = _so_many(count, column.low), _so_many(count, column.high)
     if column.type == "gauge":
         high = [least + above for least, above in zip(low, high, strict=True)]
     return Column(column.type, weight, total, low, high)
+
+
+def _so_many(count: int, vector: Vector) -> list[int]:
+    """The numbers of a vector that has so many."""
+    if vector.count != count:
+        raise ValueError("its series differ in length")
+    return unpack(vector)
 
 
 def pack(values: Sequence[int], *, by_steps: bool = True) -> Vector:
@@ -226,8 +244,12 @@ def unpack(vector: Vector, part: slice | None = None) -> list[int]:
     """The numbers of a vector; of one that is not told by steps, a part of them if wanted. Raises
     ValueError for a damaged one.
     """
+    if vector.count and vector.first is not None and part is not None:
+        raise ValueError("its parts are told by steps")
     if vector.text:
         values = [int(number) for number in vector.text.split(",")]
+        if len(values) != vector.count:
+            raise ValueError("its numbers are cut")
         return values if part is None else values[part]
     stored = vector.count if vector.first is None else vector.count - 1
     start, stop, _ = (part or slice(None)).indices(stored)

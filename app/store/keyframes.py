@@ -122,10 +122,18 @@ def decode(kind: KindName, blob: bytes, hour: int) -> dict[int, Measured]:
     try:
         entity_ids = unpack(keyframe.entities)
         part = slice(hour * len(entity_ids), (hour + 1) * len(entity_ids))
+        for one in keyframe.series:
+            _check(one, entity_ids)
         columns = {one.name: unpack(one.vector, part) for one in keyframe.series}
     except (ValueError, IndexError) as error:
         raise StoreError(f"A keyframe of the store is damaged: {error}.") from None
     return dict(_measured(kind, entity_ids, columns))
+
+
+def _check(values: _Values, entity_ids: Sequence[int]) -> None:
+    """Raise ValueError for values that are not those of every hour and object."""
+    if values.vector.count != HOURS * len(entity_ids):
+        raise ValueError("its series differ in length")
 
 
 class Day(Struct, frozen=True):
@@ -143,8 +151,11 @@ def decode_day(blob: bytes, names: Collection[str]) -> Day:
     if keyframe.version != _VERSION:
         raise StoreError(f"A keyframe has version {keyframe.version}, made by another npvirt.")
     try:
-        found = {one.name: unpack(one.vector) for one in keyframe.series if one.name in names}
-        return Day(unpack(keyframe.entities), found)
+        entity_ids = unpack(keyframe.entities)
+        wanted = [one for one in keyframe.series if one.name in names]
+        for one in wanted:
+            _check(one, entity_ids)
+        return Day(entity_ids, {one.name: unpack(one.vector) for one in wanted})
     except (ValueError, IndexError) as error:
         raise StoreError(f"A keyframe of the store is damaged: {error}.") from None
 
