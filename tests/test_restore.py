@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import tarfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from app.store.engine import Store, copy_file
 from app.store.hosts import add_host, list_hosts
 from app.store.record import Recorder
 from app.store.schema import APPLICATION_ID
+from app.store.secret_files import pack_secrets
 
 ATTEMPT = Attempt(COMMAND_LINE, "", "try", "test")
 
@@ -277,3 +279,43 @@ def test_a_backup_does_not_overwrite(data: Path, tmp_path: Path) -> None:
         store.backup(kept)
     store.close()
     assert kept.read_text() == "mine"
+
+
+def test_secrets_are_packed_beside_a_backup_only_when_asked_for(
+    data: Path, tmp_path: Path, capsys: Any
+) -> None:
+    _store(data, "kvm-01")
+    secrets = {"secrets/session-key": "k", "secrets/lab.sasl": "p", "ssh/id_ed25519": "private"}
+    for name, text in {**secrets, "ssh/.lock": "", "secrets/.lab.7": "being made"}.items():
+        (data / name).parent.mkdir(mode=0o700, exist_ok=True)
+        (data / name).write_text(text)
+    plain, kept = tmp_path / "plain.sqlite", tmp_path / "kept.sqlite"
+    assert _run(capsys, "backup", str(plain))[0] == 0
+    assert list(tmp_path.glob("*.tar")) == []
+    status, said = _run(capsys, "backup", "--with-secrets", str(kept))
+    packed = tmp_path / "kept.sqlite.secrets.tar"
+    assert status == 0, said
+    assert str(packed) in said
+    assert packed.stat().st_mode & 0o777 == 0o600
+    assert not any(text.encode() in kept.read_bytes() for text in ("private", "being made"))
+    with tarfile.open(packed) as archive:
+        assert {entry.mode for entry in archive} == {0o600}
+        files = {entry.name: archive.extractfile(entry) for entry in archive}
+        found = {name: file.read().decode() for name, file in files.items() if file}
+    assert found == secrets
+
+
+def test_secrets_that_were_packed_are_not_overwritten(
+    data: Path, tmp_path: Path, capsys: Any
+) -> None:
+    _store(data, "kvm-01")
+    kept, packed = tmp_path / "kept.sqlite", tmp_path / "kept.sqlite.secrets.tar"
+    packed.write_text("mine")
+    status, said = _run(capsys, "backup", "--with-secrets", str(kept))
+    assert status == 1
+    assert "exists already" in said
+    assert packed.read_text() == "mine"
+    assert not kept.exists()
+    with pytest.raises(StoreError, match="exists already"):
+        pack_secrets(data, packed)
+    assert not list(tmp_path.glob(".*"))

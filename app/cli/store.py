@@ -11,15 +11,26 @@ from app.errors import Conflict
 from app.settings import load
 from app.store.engine import store_path
 from app.store.restoring import discard, examine, put_in_place
+from app.store.secret_files import beside, pack_secrets
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-def backup(file: Path) -> None:
-    """Copy the store to FILE, while npvirt may be running. Secrets are not part of it."""
-    with opened_store() as (_, store):
+@click.option(
+    "--with-secrets", is_flag=True, help="Pack keys and passwords into FILE.secrets.tar as well."
+)
+def backup(file: Path, with_secrets: bool) -> None:
+    """Copy the store to FILE, while npvirt may be running. Secrets are no part of it."""
+    with opened_store() as (settings, store):
+        packed = beside(file)
+        if with_secrets and packed.exists():
+            raise Conflict(f"{packed} exists already; npvirt does not overwrite it.")
         store.backup(file)
-    click.echo(f"Copied the store to {file}.")
+        click.echo(f"Copied the store to {file}.")
+        if with_secrets:
+            count = pack_secrets(settings.data, packed)
+            audited(store, "backup", "store", file.name, secrets=count)
+            click.echo(f"Packed {count} secret(s) into {packed}; keep it where nobody else reads.")
 
 
 @click.command()
