@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.acting_support import HOST, ROOT, Acting, acting
+from tests.browser_support import is_of_the_page
 from tests.lab.guest import tiny_guest_xml
 from tests.panel import Panel
 
@@ -143,7 +144,7 @@ class Looking:
         )
 
     def _note(self, kind: str, text: str) -> None:
-        if kind == "error":
+        if kind == "error" and is_of_the_page(text):
             self.trouble.append(text)
 
     def _asked(self, url: str) -> None:

@@ -15,6 +15,7 @@ from app.access import ROLES, Role
 from app.actions.registry import ACTIONS, PLURALS, Action
 from app.web.actions import addresses
 from tests.acting_support import HOST, ROOT, Acting, acting
+from tests.browser_support import is_of_the_page
 from tests.lab import stock
 from tests.panel import PASSWORD
 
@@ -120,7 +121,14 @@ def person(request: Any, acted: Acting, chromium: Browser) -> Iterator[Person]:
         "document.addEventListener('securitypolicyviolation',"
         " event => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"
     )
-    page.on("console", lambda said: made.errors.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console",
+        lambda said: (
+            made.errors.append(said.text)
+            if said.type == "error" and is_of_the_page(said.text)
+            else None
+        ),
+    )
     page.on("pageerror", lambda error: made.errors.append(str(error)))
     acted.panel.sign_in(page, f"the-{request.param}")
     yield made
