@@ -13,7 +13,7 @@ from app.access import COMMAND_LINE
 from app.cli import main
 from app.collect.leadership import Leadership
 from app.connection import Connection
-from app.errors import StoreError
+from app.errors import Conflict, StoreError
 from app.inventory import Host, HostSample, Scan
 from app.store import restoring
 from app.store.audit import Attempt, first_broken, note
@@ -316,6 +316,6 @@ def test_secrets_that_were_packed_are_not_overwritten(
     assert "exists already" in said
     assert packed.read_text() == "mine"
     assert not kept.exists()
-    with pytest.raises(StoreError, match="exists already"):
+    with pytest.raises(Conflict, match="exists already"):
         pack_secrets(data, packed)
     assert not list(tmp_path.glob(".*"))

@@ -1,7 +1,7 @@
 """`npvirt export`: what the store holds, as CSV or Parquet. Thin: the rows come from app/store."""
 
 import csv
-import os
+import io
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -15,6 +15,7 @@ from app.cli.common import as_json, opened_store, print_json
 from app.csv import cell
 from app.errors import Conflict, InvalidField
 from app.moments import parse_moment
+from app.new_file import new_file
 from app.store.engine import Store
 from app.store.export import (
     TABLES,
@@ -117,24 +118,14 @@ def _wanted(
 Write = Callable[[IO[str], Rows], int]
 
 
-def _written(path: Path, rows: Rows, write: Callable[[Any, Rows], int]) -> int:
-    """Write under another name and give the file its own when it is whole."""
+def _written(path: Path, rows: Rows, write: Write) -> int:
     if path.exists():
         raise Conflict(f"{path} exists already; npvirt does not overwrite it.")
-    building = path.with_name(f".{path.name}.new-{os.getpid()}")
-    try:
-        with building.open("x", encoding="utf-8", newline="") as file:
-            count = write(file, rows)
-            file.flush()
-            os.fsync(file.fileno())
-        # A link, unlike a rename, never takes the place of what somebody else made meanwhile.
-        os.link(building, path)
-    except FileExistsError:
-        raise Conflict(f"{path} exists already; npvirt does not overwrite it.") from None
-    except OSError as error:
-        raise Conflict(f"{path} cannot be written: {error.strerror}.") from None
-    finally:
-        building.unlink(missing_ok=True)
+    with new_file(path) as binary:
+        file = io.TextIOWrapper(binary, "utf-8", newline="")
+        count = write(file, rows)
+        # Closing it is not the wrapper's: it has to be on the disk first.
+        file.detach()
     return count
 
 

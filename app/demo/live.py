@@ -48,7 +48,10 @@ class LiveHost:
         self._specs = {spec.uuid: spec for spec in specs(plan)}
         self._luck = random.Random()  # noqa: S311 (makes things up; guards nothing)
         seen = fleet(store, None)
-        mine: Callable[[Any], bool] = lambda one: one.host == slug  # noqa: E731
+
+        def mine(one: Any) -> bool:
+            return bool(one.host == slug)
+
         view = seen.host(slug)
         found = view.seen if view is not None else None
         self.host: Host | None = found.fact if found is not None else None

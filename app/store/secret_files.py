@@ -2,12 +2,11 @@
 passwords, the key that signs sessions. The store's backup leaves them out.
 """
 
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.errors import StoreError
+from app.new_file import new_file
 
 _DIRECTORIES = ("secrets", "ssh")
 
@@ -19,28 +18,16 @@ def beside(backup: Path) -> Path:
 
 def pack_secrets(data: Path, target: Path) -> int:
     """Put the secrets under `data` into the new file `target`, which its owner alone may read; how
-    many there are. Raises StoreError if there is such a file, or it cannot be written.
+    many there are. Raises Conflict if there is such a file, or it cannot be written.
     """
-    building = target.with_name(f".{target.name}.new-{os.getpid()}")
-    try:
-        building.unlink(missing_ok=True)
-        descriptor = os.open(building, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-        count = 0
-        with os.fdopen(descriptor, "wb") as file:
-            with tarfile.open(fileobj=file, mode="w") as archive:
-                for path in _files(data):
-                    archive.add(path, str(path.relative_to(data)), recursive=False, filter=_plain)
-                    count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        # A link, unlike a rename, never takes the place of what is there.
-        os.link(building, target)
-    except FileExistsError:
-        raise StoreError(f"{target} exists already; npvirt does not overwrite it.") from None
-    except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror}.") from None
-    finally:
-        building.unlink(missing_ok=True)
+    count = 0
+    with (
+        new_file(target, 0o600) as file,
+        tarfile.open(fileobj=file, mode="w") as archive,
+    ):
+        for path in _files(data):
+            archive.add(path, str(path.relative_to(data)), recursive=False, filter=_plain)
+            count += 1
     return count
 
 
