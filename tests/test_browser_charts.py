@@ -1,5 +1,6 @@
 """Charts in a real browser: drawn, hatched, one cursor, zoomed, kept by a refresh, of a moment."""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -359,4 +360,5 @@ def test_the_real_answers_are_drawn(web: Web, seen: Watched) -> None:
     assert coloured(page, "memory") > 0
     seen.go("/?range=1h")
     settled(page)
-    expect(page.locator("#chart-memory .now")).to_have_text("16 GiB")
+    # The host that does not answer any more may have been seen within the last bucket.
+    expect(page.locator("#chart-memory .now")).to_have_text(re.compile(r"^(16|24) GiB$"))
