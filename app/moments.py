@@ -18,7 +18,9 @@ def parse_moment(name: str, text: str) -> int:
     if not RFC3339.fullmatch(text):
         raise InvalidField(name, _HOW)
     try:
-        at = datetime.fromisoformat(text.replace(" ", "+"))
-        return round(at.timestamp() * 1000)
+        at_ms = round(datetime.fromisoformat(text.replace(" ", "+")).timestamp() * 1000)
     except (ValueError, OverflowError):
         raise InvalidField(name, _HOW) from None
+    if at_ms < 0:
+        raise InvalidField(name, "Times begin in 1970 here; nothing has been seen before that.")
+    return at_ms

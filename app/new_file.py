@@ -10,14 +10,15 @@ from app.errors import Conflict
 
 
 @contextmanager
-def new_file(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
-    """A new file to write to, which gets its name when the block ends, on the disk by then; there
-    is none where the block fails. Raises Conflict if there is one, or it cannot be written.
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A new file to write to, which its owner alone may read and which gets its name when the
+    block ends, on the disk by then; there is none where the block fails. Raises Conflict if there
+    is one, or it cannot be written.
     """
     building = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
         building.unlink(missing_ok=True)
-        descriptor = os.open(building, os.O_CREAT | os.O_WRONLY | os.O_EXCL | os.O_CLOEXEC, mode)
+        descriptor = os.open(building, os.O_CREAT | os.O_WRONLY | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()

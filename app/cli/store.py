@@ -9,6 +9,7 @@ from app.clock import now_ms, rfc3339
 from app.collect.leadership import Leadership
 from app.errors import Conflict
 from app.settings import load
+from app.store.demonstration import is_demonstration
 from app.store.engine import store_path
 from app.store.restoring import discard, examine, put_in_place
 from app.store.secret_files import beside, pack_secrets
@@ -42,6 +43,8 @@ def restore(file: Path, yes: bool) -> None:
     npvirt must not run meanwhile.
     """
     settings = load()
+    if is_demonstration(settings.data):
+        raise Conflict(f"{settings.data} holds a demonstration; a store is not restored there.")
     path = store_path(settings)
     leadership = Leadership(settings.data)
     if not leadership.acquire():

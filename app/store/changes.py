@@ -203,7 +203,7 @@ def _conditions(connection: sa.Connection, wanted: Wanted) -> Iterator[sa.Column
         yield table.c.at_ms >= wanted.from_ms
     if wanted.until_ms is not None:
         yield table.c.at_ms <= wanted.until_ms
-    for word in wanted.text.split():
+    for word in dict.fromkeys(wanted.text.split()):
         yield _holds(word)
 
 

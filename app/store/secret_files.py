@@ -22,7 +22,7 @@ def pack_secrets(data: Path, target: Path) -> int:
     """
     count = 0
     with (
-        new_file(target, 0o600) as file,
+        new_file(target) as file,
         tarfile.open(fileobj=file, mode="w") as archive,
     ):
         for path in _files(data):

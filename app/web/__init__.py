@@ -37,6 +37,7 @@ from app.web import (
     store_page,
     travel,
 )
+from app.web.addresses import StoredNumber
 from app.web.auditing import audit_refusal
 from app.web.errors import register_errors
 from app.web.identity import attach_identities
@@ -59,6 +60,7 @@ NAVIGATION = (
 def register(app: Flask) -> None:
     """Make `app`, which has its services attached, answer."""
     services: Services = app.extensions["npvirt"]
+    app.url_map.converters["int"] = StoredNumber
     guard.protect(app, services.settings, audit_refusal)
     attach_identities(app)
     attach_signin(app)

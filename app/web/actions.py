@@ -6,7 +6,6 @@ libvirt says is an outcome, so it is a 200; only npvirt's own refusals are 4xx.
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -20,6 +19,7 @@ from app.errors import Conflict, InvalidField, NotFound
 from app.services import services
 from app.store.history import Fleet
 from app.web.action_words import Question, question, said, title_of
+from app.web.addresses import split_address
 from app.web.api.items import Items
 from app.web.errors import problem
 from app.web.finding import find_domain, find_network, find_pool
@@ -175,7 +175,7 @@ def _is_gone(ask: Ask, done: Done) -> bool:
 
 def _looks_at(ask: Ask) -> bool:
     """Whether the asker's page is the object's own."""
-    shown = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    shown = split_address(request.headers.get("HX-Current-URL", "")).path
     return shown == f"/hosts/{ask.host}/{PLURALS[ask.action.kind]}/{ask.key}"
 
 

@@ -22,6 +22,7 @@ from app.errors import NotFound
 from app.services import services
 from app.settings import Settings
 from app.store.hosts import host_ids_named
+from app.web.addresses import split_address
 from app.web.errors import problem
 from app.web.identity import identify, is_by_token
 from app.web.permission import Needs, needed_by
@@ -166,7 +167,7 @@ def _sign_in_first() -> Response:
     here = request.full_path if request.query_string else request.path
     if request.headers.get("HX-Request") == "true":
         shown = request.headers.get("HX-Current-URL", "")
-        address = login_address(urlsplit(shown)._replace(scheme="", netloc="").geturl())
+        address = login_address(split_address(shown)._replace(scheme="", netloc="").geturl())
         return Response(status=401, headers={"HX-Redirect": address})
     wanted = here if request.method in _SAFE and not here.startswith("/ui/") else "/"
     return Response(status=303, headers={"Location": login_address(wanted)})

@@ -7,7 +7,7 @@ at every scan, the part asks again with `sorted=`, the scan whose values made th
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from flask import Response, request
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from werkzeug.datastructures import MultiDict
 
 from app.errors import InvalidField
 from app.store.history import Fleet
+from app.web.addresses import split_address
 from app.web.api.answers import known_hosts
 from app.web.charts import PARAMETERS
 from app.web.kinds import MOVING_SORTS
@@ -172,7 +173,7 @@ def placed(response: Response, asked_path: str) -> Response:
         pairs = [
             (k, v) for k, v in request.args.items(multi=True) if v and k not in ("sorted", "since")
         ]
-        shown = parse_qsl(urlsplit(request.headers.get("HX-Current-URL", "")).query)
+        shown = parse_qsl(split_address(request.headers.get("HX-Current-URL", "")).query)
         pairs += [(k, v) for k, v in shown if k == "span"][:1]
         response.headers["HX-Replace-Url"] = _join(asked_path, pairs)
     return response

@@ -194,7 +194,8 @@ def _asked(arguments: Mapping[str, str]) -> _Asked:
     for name, kind, label in _COUNTS:
         text = arguments.get(name, "").strip() or given[name]
         given[name] = text
-        if not (text.isascii() and text.isdigit() and int(text) <= _MOST_OBJECTS):
+        is_number = text.isascii() and text.isdigit() and len(text) < 12
+        if not (is_number and int(text) <= _MOST_OBJECTS):
             raise InvalidField(name, f"“{label}” must be a number from 0 to {_MOST_OBJECTS}.")
         counts[kind] = int(text)
     lengths = Lengths(*(1000 * seconds[name] for name, _, _ in _LENGTHS))

@@ -3,12 +3,13 @@
 The form is a plain GET that leads to the page it came from, at the moment that was typed.
 """
 
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from flask import Blueprint, Response, redirect, request
 
 from app import clock
 from app.errors import InvalidField
+from app.web.addresses import split_address
 from app.web.guard import local_path
 from app.web.kept import Rendered
 from app.web.moment import LIVE, typed_moment
@@ -59,7 +60,7 @@ def _form(page: str, typed: str, sentence: str, status: int) -> Response:
 
 def present_of(shown: str) -> str:
     """The address of the present of the page that a browser shows: without its moment."""
-    parts = urlsplit(shown)
+    parts = split_address(shown)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     left = [(name, value) for name, value in pairs if name not in ("at", "span", "sorted", "since")]
     return local_path(f"{parts.path or '/'}?{urlencode(left)}".removesuffix("?"))
