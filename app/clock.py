@@ -1,11 +1,16 @@
 """The only reader of the clock.
 
 Wall-clock times are integer milliseconds since 1970 UTC and serve as labels only; intervals and
-deadlines use `monotonic_s`. Everybody else is handed a time.
+deadlines use `monotonic_s`. Everybody else is handed a time. How long a minute, an hour and a day
+are stands here, too.
 """
 
 import time
 from datetime import UTC, datetime
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 
 
 def now_ms() -> int:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.clock import DAY_MS
 from app.collect.collector import Collector
 from app.collect.leadership import Leadership
 from app.collect.upkeep import Upkeep
@@ -37,7 +38,7 @@ from tests.test_collector import until
 
 __all__ = ["a_store"]
 
-DAY = tiers.DAY_MS
+DAY = DAY_MS
 FIRST_DAY = 20_575
 START = FIRST_DAY * DAY
 INTERVAL = 20 * 60_000

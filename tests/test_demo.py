@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from app.actions.registry import ACTIONS
-from app.clock import now_ms
+from app.clock import DAY_MS, now_ms
 from app.demo.collector import DemoCollector
 from app.demo.measure import Task, measure
 from app.demo.place import complete, ensure
@@ -72,7 +72,7 @@ def _objects(connection: sa.Connection) -> list[Object]:
 
 
 def _chunk(connection: sa.Connection, one: Object, tier: tiers.Tier, day: int) -> Rolled | None:
-    begin, end = day * tiers.DAY_MS, (day + 1) * tiers.DAY_MS
+    begin, end = day * DAY_MS, (day + 1) * DAY_MS
     found = list(tiers.read(connection, one.entity_id, tier, begin, end))
     if not found:
         return None
@@ -91,7 +91,7 @@ def test_what_is_in_chunks_is_what_a_compaction_of_the_samples_gives(
     demo: Web, demo_data: tuple[Path, Plan]
 ) -> None:
     day = today(demo_data[1]).begin - 1
-    begin, end = day * tiers.DAY_MS, (day + 1) * tiers.DAY_MS
+    begin, end = day * DAY_MS, (day + 1) * DAY_MS
     compared = 0
     with demo.store.reading() as connection:
         for one in _objects(connection):

@@ -8,7 +8,7 @@ import click
 from app import clock
 from app.access import COMMAND_LINE, ROLES
 from app.cli.common import as_json, audited, opened_store, print_json, print_table
-from app.clock import rfc3339
+from app.clock import DAY_MS, rfc3339
 from app.errors import InvalidField
 from app.store.hosts import list_hosts
 from app.store.tokens import Token, add_token, check_token_name, list_tokens, revoke_token
@@ -90,7 +90,7 @@ def expiry(text: str, field: str) -> int:
     """`90d` or an RFC 3339 time with a zone as milliseconds; raises InvalidField."""
     days = _DAYS.fullmatch(text)
     if days:
-        return clock.now_ms() + int(days[1]) * 86_400_000
+        return clock.now_ms() + int(days[1]) * DAY_MS
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

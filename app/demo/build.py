@@ -12,8 +12,9 @@ from multiprocessing import get_context
 
 from app import clock
 from app.access import Principal
+from app.clock import DAY_MS, MINUTE_MS
 from app.demo.measure import VOLUMES_EVERY, Batch, Keyframe, Task, measure, measured
-from app.demo.plan import DAY, MINUTE_MS, Plan, uuid_of
+from app.demo.plan import DAY, Plan, uuid_of
 from app.demo.play import Act, Look, Play, at_ms, offset_ms
 from app.demo.spans import Keep, today
 from app.demo.world import HostWorld, World, took_ms
@@ -22,7 +23,7 @@ from app.store.engine import Store
 from app.store.fill import Done, Filling, Tick, filling
 from app.store.hosts import HostRecord, list_hosts
 from app.store.record import Recorder
-from app.store.tiers import DAY_MS, TENS
+from app.store.tiers import TENS
 
 Say = Callable[[str], None]
 

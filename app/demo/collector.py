@@ -6,12 +6,12 @@ Whatever else would go out to a host says that there is none.
 from collections.abc import Callable, Collection
 
 from app import clock
+from app.clock import MINUTE_MS
 from app.collect.collector import Collector
 from app.collect.connecting import Diagnosis
 from app.collect.worker import Looks
 from app.connection import Connection
 from app.demo.live import Stage
-from app.demo.plan import MINUTE_MS
 from app.errors import Conflict
 from app.inventory import Scan
 from app.settings import Settings

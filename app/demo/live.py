@@ -12,10 +12,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from app.clock import MINUTE_MS
 from app.demo.catalog import Spec, specs
 from app.demo.loads import LOADS, ONE, week, week_start
 from app.demo.machines import ACTIVE
-from app.demo.plan import MINUTE_MS, Plan
+from app.demo.plan import Plan
 from app.demo.planted import FILLING, IDLE, OVERSIZED
 from app.inventory import (
     Domain,

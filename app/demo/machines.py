@@ -6,8 +6,9 @@ from xml.sax.saxutils import escape
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.clock import MINUTE_MS
 from app.demo.catalog import GIB, Spec
-from app.demo.plan import MINUTE_MS, mac_of, number
+from app.demo.plan import mac_of, number
 from app.inventory import (
     Definition,
     Disk,

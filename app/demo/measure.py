@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from app.clock import MINUTE_MS
 from app.demo.machines import Machine
-from app.demo.plan import DAY, MINUTE_MS, Plan
+from app.demo.plan import DAY, Plan
 from app.demo.series import Sums, domain_part, host_part, no_sums, shapes
 from app.demo.spans import Keep, Part, Span, seen, spans, today, visible
 from app.demo.storage import MadePool, MadeVolume

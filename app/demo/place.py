@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from app import clock
+from app.clock import DAY_MS
 from app.demo.build import Say, build_older, build_recent
 from app.demo.plan import Plan
 from app.demo.spans import Keep
@@ -86,4 +87,4 @@ def _open(directory: Path) -> Store:
 
 def age_days(mark: Mark) -> int:
     """How many days ago a demonstration's past ended."""
-    return (clock.now_ms() - mark.end_ms) // 86_400_000
+    return (clock.now_ms() - mark.end_ms) // DAY_MS

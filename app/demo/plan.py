@@ -5,7 +5,8 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-MINUTE_MS = 60_000
+from app.clock import MINUTE_MS
+
 HOUR = 60
 DAY = 24 * HOUR
 

@@ -11,7 +11,8 @@ from itertools import groupby
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.demo.plan import MINUTE_MS, Plan, number
+from app.clock import MINUTE_MS
+from app.demo.plan import Plan, number
 from app.demo.timeline import ACTIONS, Happening, Story, story
 from app.demo.world import Silence, World, took_ms
 from app.inventory import Scan

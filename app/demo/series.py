@@ -10,10 +10,11 @@ from operator import add, mul
 
 from msgspec import Struct
 
+from app.clock import MINUTE_MS
 from app.demo.catalog import Spec
 from app.demo.loads import BITS, LOADS, ONE, grown, noise, piece, spread, week, week_start
 from app.demo.machines import Machine
-from app.demo.plan import MINUTE_MS, Plan
+from app.demo.plan import Plan
 from app.demo.spans import Part, Span
 from app.metrics import SeriesType
 from app.store.rollup import RATE_PER_S, Column, Rolled

@@ -9,10 +9,11 @@ from functools import cache
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.clock import MINUTE_MS
 from app.demo.catalog import GIB, Site, Spec, sites, specs
 from app.demo.hardware import LIBVIRT, host_facts, interfaces
 from app.demo.machines import Machine, MadeDisk, Run, snapshot
-from app.demo.plan import MINUTE_MS, Plan, chance, number, uuid_of
+from app.demo.plan import Plan, chance, number, uuid_of
 from app.demo.planted import planted
 from app.demo.storage import MadePool, MadeVolume
 from app.inventory import Definition, DhcpRange, Domain, Host, Lease, Network, Pool, Scan

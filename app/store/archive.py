@@ -15,11 +15,11 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.clock import DAY_MS
 from app.errors import StoreError
 from app.store import schema
 from app.store.codec import Vector, deflated, inflated, pack, unpack
 
-DAY_MS = 86_400_000
 _VERSION = 1
 # No number of a scan is that small.
 _NONE = -(1 << 50)

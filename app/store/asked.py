@@ -9,11 +9,12 @@ from collections.abc import Mapping
 import msgspec
 import sqlalchemy as sa
 
+from app.clock import HOUR_MS
 from app.store import schema
 from app.store.views import Fleet
 
 # Nobody waits longer for a guest.
-_LONGEST_MS = 24 * 3_600_000
+_LONGEST_MS = 24 * HOUR_MS
 _ENDING = ("shutdown", "reboot", "reset", "destroy", "managedsave", "start")
 _RUNS = ("running", "blocked", "paused")
 

@@ -18,12 +18,11 @@ from app.clock import rfc3339
 from app.inventory import Definition, Fact, KindName, Pool, Scan
 from app.store import schema
 from app.store.differences import Difference, differences, saved_differences
+from app.store.looks import MISSED_TICKS
 from app.store.moves import note_moves
 
 # How long a domain's definition may have been read before, at most: app/virt/read sees to it.
 DEFINITION_MS = 15 * 60_000
-# Nobody looked at anything for so many intervals: npvirt was stopped.
-_MISSED_TICKS = 3
 _GRACE_MS = 60_000
 
 # What is read from a definition, so that a change of it explains the change of the XML.
@@ -238,7 +237,7 @@ class ChangeLog:
 
 def gap_ms(interval_ms: int) -> int:
     """How far two scans are apart between which nobody looked."""
-    return _MISSED_TICKS * interval_ms + _GRACE_MS
+    return MISSED_TICKS * interval_ms + _GRACE_MS
 
 
 def turn_of_host(ok: bool, good_ms: int, sentence: str | None) -> Difference:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.clock import DAY_MS
 from app.errors import StoreError
 from app.inventory import KINDS, KindName
 from app.store import keyframes, schema, tiers
@@ -73,7 +74,7 @@ class Compactor(Sliced):
         first. A scan that was stored after its day was done makes it due again, as long as the
         day's samples are all there.
         """
-        last_day = (now_ms - _GRACE_MS) // tiers.DAY_MS - 1
+        last_day = (now_ms - _GRACE_MS) // DAY_MS - 1
         done, scan = schema.compacted, schema.scan
         query = (
             sa.select(
@@ -92,19 +93,19 @@ class Compactor(Sliced):
         found = []
         for host in hosts:
             first = max(
-                host.first_ms // tiers.DAY_MS,
-                -(-whole_from_ms // tiers.DAY_MS),
+                host.first_ms // DAY_MS,
+                -(-whole_from_ms // DAY_MS),
                 # Days before may stand in one chunk with others.
                 (host.before_day or 1) - 1,
             )
-            end = min(last_day, host.last_ms // tiers.DAY_MS)
+            end = min(last_day, host.last_ms // DAY_MS)
             found += [_HostDay(day, host.host_id) for day in range(first, end + 1)]
         return sorted(found, key=lambda due: (due.day, due.host_id))
 
     def _objects(self, due: _HostDay) -> Mapping[KindName, Sequence[int]]:
         """What of the host may have been measured on the day, by kind."""
         table = schema.entity
-        from_ms, to_ms = due.day * tiers.DAY_MS, (due.day + 1) * tiers.DAY_MS
+        from_ms, to_ms = due.day * DAY_MS, (due.day + 1) * DAY_MS
         query = (
             sa.select(table.c.id, table.c.kind)
             .where(
@@ -156,7 +157,7 @@ class Compactor(Sliced):
         """The objects that were measured, with their samples and facts. Where they cannot be read
         together, one by one; those that cannot are in `failed`.
         """
-        from_ms, to_ms = due.day * tiers.DAY_MS, (due.day + 1) * tiers.DAY_MS
+        from_ms, to_ms = due.day * DAY_MS, (due.day + 1) * DAY_MS
         try:
             with self._store.reading() as connection:
                 facts = facts_of_many(connection, kind, batch, from_ms, to_ms)
@@ -183,9 +184,7 @@ class Compactor(Sliced):
             query = sa.select(table.c.id).where(
                 table.c.host_id == due.host_id,
                 table.c.kind.in_(_MEASURED),
-                sa.or_(
-                    table.c.last_seen_ms.is_(None), table.c.last_seen_ms >= first * tiers.DAY_MS
-                ),
+                sa.or_(table.c.last_seen_ms.is_(None), table.c.last_seen_ms >= first * DAY_MS),
             )
             with self._store.reading() as connection:
                 entity_ids = connection.execute(query.order_by(table.c.id)).scalars().all()
@@ -220,7 +219,7 @@ def _last_scan_ms(connection: sa.Connection, due: _HostDay) -> int:
     table = schema.scan
     found: int | None = connection.scalar(
         sa.select(sa.func.max(table.c.at_ms)).where(
-            table.c.host_id == due.host_id, table.c.at_ms < (due.day + 1) * tiers.DAY_MS
+            table.c.host_id == due.host_id, table.c.at_ms < (due.day + 1) * DAY_MS
         )
     )
     return found or 0

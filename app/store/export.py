@@ -10,13 +10,13 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.clock import rfc3339
+from app.clock import DAY_MS, rfc3339
 from app.inventory import KIND_BY_NAME, KINDS, KindName
 from app.metrics import METRIC_BY_NAME, METRICS, Metric
 from app.store import schema, tiers
 from app.store.engine import Store
 from app.store.raw import Object, facts_between
-from app.store.tiers import DAY_MS, Tier
+from app.store.tiers import Tier
 from app.store.values import line
 
 TierName = Literal["recent", "1m", "10m", "1h", "daily"]

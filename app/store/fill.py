@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from app.clock import DAY_MS
 from app.connection import Connection
 from app.inventory import KindName, Scan
 from app.store import archive, audit, keyframes, schema, tiers
@@ -94,7 +95,7 @@ class Filling:
 
     def archive(self, host_id: int, day: int, ticks: Iterable[Tick], interval_ms: int) -> None:
         """Store a day of ordinary scans as the archive holds those of long ago."""
-        begin, end = day * tiers.DAY_MS, (day + 1) * tiers.DAY_MS
+        begin, end = day * DAY_MS, (day + 1) * DAY_MS
         table = schema.scan
         query = sa.select(table).where(
             table.c.host_id == host_id, table.c.at_ms >= begin, table.c.at_ms < end
@@ -180,7 +181,7 @@ class Filling:
         scan, table = schema.scan, schema.compacted
         last_ms = self._connection.scalar(
             sa.select(sa.func.max(scan.c.at_ms)).where(
-                scan.c.host_id == host_id, scan.c.at_ms < before_day * tiers.DAY_MS
+                scan.c.host_id == host_id, scan.c.at_ms < before_day * DAY_MS
             )
         )
         self._connection.execute(

@@ -12,15 +12,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.clock import DAY_MS, HOUR_MS
 from app.inventory import KindName
 from app.metrics import Metric, Series, series_of
 from app.store import keyframes, schema, tiers
-from app.store.raw import CLOCK, MISSED_TICKS, facts_of_many
+from app.store.looks import MISSED_TICKS
+from app.store.raw import CLOCK, facts_of_many
 from app.store.values import Divisors
 
 Values = dict[int, list[float | None]]
-_DAY_MS = tiers.DAY_MS
-_HOUR_MS = keyframes.HOUR_MS
 # So many times fit into one statement.
 _TIMES = 400
 
@@ -68,16 +68,16 @@ def glance(
         return {}
     recent_ms = tiers.horizon_ms(connection, "recent")
     is_warm = buckets.from_ms - buckets.width_ms >= recent_ms
-    if is_warm and buckets.width_ms <= _HOUR_MS:
+    if is_warm and buckets.width_ms <= HOUR_MS:
         return _by_samples(connection, metric, host_ids, buckets)
     sums = _Sums(buckets)
     # The first hour of which the samples tell all.
-    warm_ms = max(buckets.from_ms, (-(-recent_ms // _HOUR_MS) + 1) * _HOUR_MS)
+    warm_ms = max(buckets.from_ms, (-(-recent_ms // HOUR_MS) + 1) * HOUR_MS)
     cold_ms = min(warm_ms, buckets.end_ms)
     if cold_ms <= buckets.from_ms:
         pass
-    elif buckets.width_ms % _DAY_MS == 0:
-        warm_ms = -(-warm_ms // _DAY_MS) * _DAY_MS
+    elif buckets.width_ms % DAY_MS == 0:
+        warm_ms = -(-warm_ms // DAY_MS) * DAY_MS
         _add_days(connection, metric, host_ids, min(warm_ms, buckets.end_ms), sums)
     else:
         _add_keyframes(connection, metric, host_ids, cold_ms, sums)
@@ -185,12 +185,12 @@ def _add_samples(
     """Add the hours from a full hour on: a stretch of a bucket that began anew, or was not seen
     whole, is told by its other hours.
     """
-    count = -(-(until_ms - from_ms) // _HOUR_MS)
-    hours = Buckets(from_ms, _HOUR_MS, count, until_ms)
+    count = -(-(until_ms - from_ms) // HOUR_MS)
+    hours = Buckets(from_ms, HOUR_MS, count, until_ms)
     for entity_id, values in _by_samples(connection, metric, host_ids, hours).items():
         for hour, value in enumerate(values):
             if value is not None:
-                sums.add(entity_id, from_ms + hour * _HOUR_MS, value, 1)
+                sums.add(entity_id, from_ms + hour * HOUR_MS, value, 1)
 
 
 def _read(
@@ -292,7 +292,7 @@ def _add_keyframes(
     sums: _Sums,
 ) -> None:
     """Add the hours that are over by `until_ms`."""
-    days = range(sums.from_ms // _DAY_MS, (until_ms - 1) // _DAY_MS + 1)
+    days = range(sums.from_ms // DAY_MS, (until_ms - 1) // DAY_MS + 1)
     numbers = {
         keyframes.keyframe_id(host_id, metric.kind, day): day
         for host_id in host_ids
@@ -308,10 +308,10 @@ def _add_keyframes(
         )
         for number, body in connection.execute(query):
             day = keyframes.decode_day(body, names)
-            first_ms = numbers[number] * _DAY_MS
-            hours = min(keyframes.HOURS, (until_ms - first_ms) // _HOUR_MS)
-            for hour in range(max(0, (sums.from_ms - first_ms) // _HOUR_MS), hours):
-                _add_hour(day, hour, first_ms + hour * _HOUR_MS, value_of, metric.scale, sums)
+            first_ms = numbers[number] * DAY_MS
+            hours = min(keyframes.HOURS, (until_ms - first_ms) // HOUR_MS)
+            for hour in range(max(0, (sums.from_ms - first_ms) // HOUR_MS), hours):
+                _add_hour(day, hour, first_ms + hour * HOUR_MS, value_of, metric.scale, sums)
 
 
 def _add_hour(
@@ -348,8 +348,8 @@ def _add_days(
     mean = table.c[f"{metric.name}_avg"]
     query = (
         sa.select(table.c.day, table.c.entity, mean)
-        .where(table.c.day >= tiers.day_text(sums.from_ms // _DAY_MS))
-        .where(table.c.day < tiers.day_text(until_ms // _DAY_MS))
+        .where(table.c.day >= tiers.day_text(sums.from_ms // DAY_MS))
+        .where(table.c.day < tiers.day_text(until_ms // DAY_MS))
         .where(table.c.entity.in_(mine), mean.is_not(None))
     )
     rows = connection.execute(query).all()
@@ -359,7 +359,7 @@ def _add_days(
         facts = facts_of_many(connection, metric.kind, ids, sums.from_ms, until_ms)
         cpus = {entity_id: tiers.divisors(since) for entity_id, since in facts.items()}
     for text, entity_id, value in rows:
-        at_ms = tiers.day_number(text) * _DAY_MS
+        at_ms = tiers.day_number(text) * DAY_MS
         many = cpus[entity_id].at(at_ms) if metric.per == "cpu" else 1
         if many:
             sums.add(entity_id, at_ms, value * many, keyframes.HOURS)

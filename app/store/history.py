@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from app import clock
+from app.clock import HOUR_MS
 from app.inventory import Definition
 from app.store import schema
 from app.store.archive import rows_before
@@ -177,4 +178,4 @@ def _cache_of(store: Store) -> _Cache:
 def _stale_ms(live: Fleet, now_ms: int) -> int:
     """When the first host that is known now stops being known if nobody looks again."""
     ends = (view.status.known_until_ms for view in live.hosts)
-    return min((end for end in ends if end is not None), default=now_ms + 3_600_000)
+    return min((end for end in ends if end is not None), default=now_ms + HOUR_MS)

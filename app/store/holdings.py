@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app import clock
+from app.clock import DAY_MS, HOUR_MS
 from app.inventory import KindName
 from app.metrics import METRICS, series_of
 from app.store import codec, keyframes, schema, tiers
@@ -21,7 +22,6 @@ from app.store.engine import Store
 from app.store.retention import Lengths
 from app.store.rollup import Rolled
 
-DAY_MS = tiers.DAY_MS
 MEASURED: tuple[KindName, ...] = ("host", "domain", "device", "pool", "volume")
 # Names of the tiers, from the finest on.
 TIERS = ("recent", *(tier.name for tier in tiers.TIERS), "keyframes", "1d")
@@ -199,12 +199,12 @@ class _Survey:
         oldest = self._connection.scalar(sa.select(sa.func.min(table.c.ts))) or 0
         size = _ROW_PAGES * sum(map(_row_bytes, rows)) / len(rows)
         # How many there are in an hour, out of the newest.
-        since = rows[0][0] - 3_600_000
+        since = rows[0][0] - HOUR_MS
         query = sa.select(sa.func.count()).where(table.c.ts > since)
         hourly = (self._connection.scalar(query) or 0) / min(
-            1.0, max(0.02, (rows[0][0] - oldest) / 3_600_000)
+            1.0, max(0.02, (rows[0][0] - oldest) / HOUR_MS)
         )
-        kept_hours = max(1.0, (rows[0][0] - oldest) / 3_600_000)
+        kept_hours = max(1.0, (rows[0][0] - oldest) / HOUR_MS)
         live = max(1, len(self._objects[kind]))
         return Part(
             "recent", kind, round(size * hourly * kept_hours), size * hourly * 24 / live, True

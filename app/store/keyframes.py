@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.clock import DAY_MS, HOUR_MS
 from app.errors import StoreError
 from app.inventory import KIND_BY_NAME, KINDS, KindName
 from app.metrics import series_of
@@ -19,8 +20,6 @@ from app.store.codec import Vector, deflated, inflated, pack, unpack
 from app.store.rollup import Rolled, implied
 
 HOURS = 24
-HOUR_MS = 3_600_000
-_DAY_MS = HOURS * HOUR_MS
 KINDS_SHOWN: tuple[KindName, ...] = ("host", "domain", "pool", "volume")
 _NUMBER: Mapping[str, int] = {kind.name: position for position, kind in enumerate(KINDS)}
 _VERSION = 1
@@ -195,7 +194,7 @@ def read(
     """
     table = schema.keyframe
     by_id = {
-        keyframe_id(host_id, kind, at_ms // _DAY_MS): (host_id, kind, at_ms % _DAY_MS // HOUR_MS)
+        keyframe_id(host_id, kind, at_ms // DAY_MS): (host_id, kind, at_ms % DAY_MS // HOUR_MS)
         for host_id, kind, at_ms in wanted
     }
     found: dict[tuple[int, KindName], dict[int, Measured]] = {}

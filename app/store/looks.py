@@ -15,6 +15,7 @@ from msgspec import Struct
 from app.store import schema
 from app.store.archive import ArchivedDay, days_at, failures_between
 
+# Two looks further apart than so many of the planned intervals have a gap between them.
 MISSED_TICKS = 3
 # How long it may take until a look that is over is stored, however many others wait to be.
 STORED_WITHIN_MS = 500

@@ -11,13 +11,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.clock import HOUR_MS
 from app.store import schema
 
 MOVED, MOVED_AWAY = "moved", "moved-away"
 # It may be taken from one host and brought to another by hand.
 _APART_MS = 15 * 60_000
 # While it moves both hosts have it; the memory of a busy one takes its time.
-_BOTH_MS = 24 * 3_600_000
+_BOTH_MS = 24 * HOUR_MS
 _AWAY, _HERE = ("deleted", "stopped"), ("created", "started")
 
 

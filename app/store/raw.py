@@ -18,10 +18,9 @@ from app.errors import StoreError
 from app.inventory import KIND_BY_NAME, Device, Domain, Fact, Host, KindName
 from app.metrics import Series, series_of
 from app.store import schema
+from app.store.looks import MISSED_TICKS
 from app.store.rollup import Samples, usable_intervals
 
-# Two samples further apart than so many of the planned intervals have a gap between them.
-MISSED_TICKS = 3
 # What never falls while the same host or the same run of a domain counts.
 CLOCK = {"host": "cpu_idle_ns", "domain": "cpu_time_ns"}
 

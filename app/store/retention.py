@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app import clock
+from app.clock import DAY_MS
 from app.settings import Settings
 from app.store import keyframes, schema, tiers
 from app.store.archive import archive, day_id
@@ -23,7 +24,7 @@ _BUSY_S = 0.04
 _FIRST_WIDTH_MS = 5 * 60_000
 # So many scans of a day are not worth packing.
 _FEW_SCANS = 12
-_LONGEST_WIDTH_MS = 28 * tiers.DAY_MS
+_LONGEST_WIDTH_MS = 28 * DAY_MS
 
 
 class Lengths(Struct, frozen=True):
@@ -69,11 +70,11 @@ class Retention(Sliced):
         yield from self._samples(now_ms - self._lengths.recent_ms)
         # Older changes are told by walking over the scans one by one.
         if not untold(self._store):
-            yield from self._scans((now_ms - self._lengths.minutes_ms) // tiers.DAY_MS)
+            yield from self._scans((now_ms - self._lengths.minutes_ms) // DAY_MS)
         for tier in tiers.TIERS:
-            yield from self._chunks(tier, (now_ms - self._lengths.of(tier)) // tiers.DAY_MS)
-        yield from self._keyframes((now_ms - self._lengths.hours_ms) // tiers.DAY_MS)
-        yield from self._days((now_ms - self._lengths.daily_ms) // tiers.DAY_MS)
+            yield from self._chunks(tier, (now_ms - self._lengths.of(tier)) // DAY_MS)
+        yield from self._keyframes((now_ms - self._lengths.hours_ms) // DAY_MS)
+        yield from self._days((now_ms - self._lengths.daily_ms) // DAY_MS)
 
     def _samples(self, before_ms: int) -> Iterator[None]:
         with self._store.reading() as connection:
@@ -107,12 +108,12 @@ class Retention(Sliced):
             horizon_ms = tiers.horizon_ms(connection, tier.name)
             entity_ids = connection.execute(
                 sa.select(schema.entity.c.id).where(
-                    schema.entity.c.first_seen_ms < before_day * tiers.DAY_MS,
+                    schema.entity.c.first_seen_ms < before_day * DAY_MS,
                     schema.entity.c.kind.in_(schema.samples),
                 )
             )
             found = entity_ids.scalars().all()
-        if before_day * tiers.DAY_MS <= horizon_ms or before_day < tier.span_days:
+        if before_day * DAY_MS <= horizon_ms or before_day < tier.span_days:
             return
         table = schema.chunk
         query = sa.delete(table).where(
@@ -132,13 +133,13 @@ class Retention(Sliced):
                 )
             yield
         with self._store.writing() as connection:
-            tiers.move_horizon(connection, tier.name, before_day * tiers.DAY_MS)
+            tiers.move_horizon(connection, tier.name, before_day * DAY_MS)
         yield
 
     def _scans(self, before_day: int) -> Iterator[None]:
         """Pack the scans of days before one into the archive, where their samples have gone."""
         with self._store.reading() as connection:
-            samples_day = tiers.horizon_ms(connection, "recent") // tiers.DAY_MS
+            samples_day = tiers.horizon_ms(connection, "recent") // DAY_MS
             due = _scan_days(connection, min(before_day, samples_day - 1))
         for host_id, day in due:
             with self._store.writing() as connection:
@@ -170,7 +171,7 @@ class Retention(Sliced):
                     break
                 with self._store.writing() as connection:
                     connection.execute(sa.delete(table).where(table.c.day == day))
-                    tiers.move_horizon(connection, "1d", (tiers.day_number(day) + 1) * tiers.DAY_MS)
+                    tiers.move_horizon(connection, "1d", (tiers.day_number(day) + 1) * DAY_MS)
                 yield
 
 
@@ -179,7 +180,7 @@ def _scan_days(connection: sa.Connection, before_day: int) -> list[tuple[int, in
     whose changes are told, and that have more than a few.
     """
     scan, done, packed = schema.scan, schema.compacted, schema.scan_day
-    day = scan.c.at_ms // tiers.DAY_MS
+    day = scan.c.at_ms // DAY_MS
     held = sa.select(schema.entity.c.host_id).where(
         schema.entity.c.id.in_(sa.select(schema.not_compacted.c.entity))
     )
@@ -187,8 +188,8 @@ def _scan_days(connection: sa.Connection, before_day: int) -> list[tuple[int, in
         sa.select(scan.c.host_id, day.label("day"))
         .join(done, done.c.host_id == scan.c.host_id)
         .where(
-            scan.c.at_ms < before_day * tiers.DAY_MS,
-            scan.c.at_ms < done.c.before_day * tiers.DAY_MS,
+            scan.c.at_ms < before_day * DAY_MS,
+            scan.c.at_ms < done.c.before_day * DAY_MS,
             scan.c.host_id.not_in(held),
             scan.c.host_id.not_in(sa.select(schema.change_walk.c.host_id)),
         )

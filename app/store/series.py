@@ -15,14 +15,16 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec import Struct, field
 
+from app.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from app.inventory import KindName
 from app.metrics import Metric
 from app.store import schema, tiers
 from app.store.archive import good_times
 from app.store.engine import Store
-from app.store.raw import MISSED_TICKS, Object, facts_between, samples_between
+from app.store.looks import MISSED_TICKS
+from app.store.raw import Object, facts_between, samples_between
 from app.store.rollup import Column, Rolled, merge, roll
-from app.store.tiers import DAY_MS, HOURS, Tier
+from app.store.tiers import HOURS, Tier
 from app.store.values import Line, line
 
 _SECONDS = (1, 2, 5, 10, 15, 30)
@@ -32,8 +34,8 @@ _DAYS = (1, 2, 7, 14, 28, 56, 112, 364)
 # Widths of buckets that people find their way in; from ten minutes on each is a multiple of a tier.
 WIDTHS_MS = (
     *(1000 * n for n in _SECONDS),
-    *(60_000 * n for n in _MINUTES),
-    *(3_600_000 * n for n in _HOURS),
+    *(MINUTE_MS * n for n in _MINUTES),
+    *(HOUR_MS * n for n in _HOURS),
     *(DAY_MS * n for n in _DAYS),
 )
 RAW, DAILY = "raw", "1d"
@@ -149,7 +151,7 @@ class _Reading:
         if span_ms > _DAYS_MS:
             return self._days(nice_width_ms(max(width_ms, DAY_MS)))
         if not has_samples:
-            width_ms = nice_width_ms(max(width_ms, tiers.MINUTE_MS))
+            width_ms = nice_width_ms(max(width_ms, MINUTE_MS))
         return self.in_buckets(width_ms)
 
     # --- sample by sample -----------------------------------------------------------------
@@ -296,7 +298,7 @@ def interval_of(connection: sa.Connection, host_id: int, at_ms: int) -> int:
         .order_by(table.c.at_ms.desc())
         .limit(1)
     )
-    return int(connection.scalar(query) or tiers.MINUTE_MS)
+    return int(connection.scalar(query) or MINUTE_MS)
 
 
 def chunked_to_ms(connection: sa.Connection, host_id: int) -> int:

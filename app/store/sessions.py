@@ -13,13 +13,14 @@ from msgspec import Struct
 
 from app import clock
 from app.access import Principal
+from app.clock import HOUR_MS
 from app.errors import NotFound
 from app.store import schema
 from app.store.engine import Store
 from app.store.users import User, host_ids_of
 
-IDLE_MS = 12 * 3_600_000
-LONGEST_MS = 7 * 24 * 3_600_000
+IDLE_MS = 12 * HOUR_MS
+LONGEST_MS = 7 * 24 * HOUR_MS
 _NOTE_EVERY_MS = 5 * 60_000
 _AGENT_MAX = 200
 

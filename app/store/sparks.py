@@ -13,9 +13,10 @@ from weakref import WeakKeyDictionary
 import sqlalchemy as sa
 
 from app import clock
+from app.clock import DAY_MS, HOUR_MS
 from app.errors import StoreError
 from app.metrics import METRIC_BY_NAME, Metric
-from app.store import keyframes, tiers
+from app.store import tiers
 from app.store.engine import Store
 from app.store.glance import Buckets, glance
 from app.store.hosts import every_host_id
@@ -24,7 +25,7 @@ Sparks = Mapping[int, tuple[float | None, ...]]
 SparkKind = Literal["host", "domain", "pool"]
 
 HALF_HOUR_MS = 1_800_000
-_SPAN_MS = tiers.DAY_MS
+_SPAN_MS = DAY_MS
 _KEPT = 12
 # Those of all kinds for now and for a few moments of the past.
 _BUCKETS_KEPT = 600
@@ -88,7 +89,7 @@ class _Cache:
         """The buckets of a day up to a time; of those that were read before, none is read anew."""
         width_ms = HALF_HOUR_MS
         if end_ms - _SPAN_MS - width_ms < tiers.horizon_ms(connection, "recent"):
-            width_ms = keyframes.HOUR_MS
+            width_ms = HOUR_MS
         end_ms = end_ms // width_ms * width_ms
         keys = [(kind, width_ms, start) for start in range(end_ms - _SPAN_MS, end_ms, width_ms)]
         missing = [start for *_, start in keys if (kind, width_ms, start) not in self._buckets]

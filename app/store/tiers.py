@@ -12,6 +12,7 @@ from itertools import pairwise
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.clock import DAY_MS, MINUTE_MS
 from app.inventory import KindName
 from app.metrics import METRICS, Metric
 from app.store import schema
@@ -19,9 +20,6 @@ from app.store.codec import decode, encode
 from app.store.raw import Object, Since, cpus_of
 from app.store.rollup import Rolled, Samples, merge, roll, told
 from app.store.values import Divisors, daily
-
-DAY_MS = 86_400_000
-MINUTE_MS = 60_000
 
 
 class Tier(Struct, frozen=True):

@@ -9,14 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.clock import DAY_MS, HOUR_MS
 from app.metrics import METRIC_BY_NAME, Metric
 from app.store import schema, tiers
 from app.store.engine import Store
 from app.store.glance import Buckets, Values, glance
 from app.store.series import DAILY, RAW, gaps_of, interval_of, nice_width_ms
-from app.store.tiers import DAY_MS
 
-HOUR_MS = 3_600_000
 # Longer stretches are told by days.
 _HOURS_MS = 62 * DAY_MS
 OTHERS = ""

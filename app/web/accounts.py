@@ -8,6 +8,7 @@ from flask import Blueprint, Response, flash, redirect, request
 
 from app import clock
 from app.access import ROLES
+from app.clock import DAY_MS
 from app.errors import Conflict, InvalidField, NotFound
 from app.services import services
 from app.store.hosts import list_hosts
@@ -29,7 +30,6 @@ from app.web.permission import needs
 blueprint = Blueprint("accounts", __name__)
 
 _EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
-_DAY_MS = 86_400_000
 
 
 # --- one's own -------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def made() -> Response:
     try:
         if days not in {value for value, _ in _EXPIRIES}:
             raise InvalidField("days", "Choose when the token ends.")
-        expires = clock.now_ms() + int(days) * _DAY_MS if days else None
+        expires = clock.now_ms() + int(days) * DAY_MS if days else None
         text = add_token(
             services().store, name, role, created_by=principal().who, expires_at_ms=expires,
             hosts=hosts,

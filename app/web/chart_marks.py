@@ -5,6 +5,7 @@ Reads the list of changes, of the hosts that the reader may see alone.
 
 from typing import NamedTuple
 
+from app.clock import DAY_MS
 from app.services import services
 from app.store.changes import Change, Wanted, changes
 from app.web.change_words import phrase, who
@@ -51,7 +52,7 @@ def marks(
     )
     found, total = changes(services().store, wanted, limit=MOST)
     told = tuple(
-        _mark(number, change, drawing.zone, kind, day_matters=to_ms - from_ms > 86_400_000)
+        _mark(number, change, drawing.zone, kind, day_matters=to_ms - from_ms > DAY_MS)
         for number, change in enumerate(reversed(found), 1)
     )
     return told, total - len(found)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from app.clock import rfc3339
+from app.clock import DAY_MS, rfc3339
 from app.errors import InvalidField
 from app.metrics import Unit
 from app.web.moment import Moment, moment, typed_moment
@@ -165,16 +165,15 @@ def offsets(stretch: Stretch, now_ms: int, zone: Zone) -> str:
     "0:60 1774746000:120", seconds since 1970 from which so many minutes hold.
     """
     from_ms, to_ms = stretch.window(now_ms)
-    day_ms = 86_400_000
-    first = from_ms // day_ms * day_ms
+    first = from_ms // DAY_MS * DAY_MS
     told: list[str] = []
     before: int | None = None
-    for at_ms in range(first, to_ms + day_ms, day_ms):
+    for at_ms in range(first, to_ms + DAY_MS, DAY_MS):
         minutes = _offset(zone, at_ms)
         if before is None:
             told.append(f"0:{minutes}")
         elif minutes != before:
-            told.append(f"{_turn(zone, at_ms - day_ms, at_ms) // 1000}:{minutes}")
+            told.append(f"{_turn(zone, at_ms - DAY_MS, at_ms) // 1000}:{minutes}")
         before = minutes
     return " ".join(told)
 

@@ -12,7 +12,7 @@ import msgspec
 from flask import Blueprint, Response, redirect, request
 
 from app import clock
-from app.clock import rfc3339
+from app.clock import DAY_MS, rfc3339
 from app.csv import to_csv
 from app.errors import InvalidField
 from app.inventory import KindName
@@ -43,7 +43,6 @@ _COLUMNS = (
     "kind", "host", "key", "name", "what", "to_host", "field", "part", "old", "new", "then_state",
     "now_state",
 )  # fmt: skip
-_DAY_MS = 86_400_000
 
 
 class Row(NamedTuple):
@@ -122,7 +121,7 @@ def _typed() -> Response:
 
 def _form(then: str = "", until: str = "", sentence: str = "", status: int = 200) -> Response:
     zone, now_ms = pages().zone, clock.now_ms()
-    then = then or zone.local(now_ms - _DAY_MS).strftime("%Y-%m-%d %H:%M")
+    then = then or zone.local(now_ms - DAY_MS).strftime("%Y-%m-%d %H:%M")
     return form_page(
         "travel/compare_form.html", "", "Compare", status=status, then=then, until=until,
         sentence=sentence, zone_text=zone.name(now_ms),

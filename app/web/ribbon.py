@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from app.clock import rfc3339
+from app.clock import DAY_MS, HOUR_MS, rfc3339
 from app.errors import InvalidField
 from app.store.changes import step
 from app.store.density import Density, density
@@ -22,7 +22,6 @@ from app.web.when import Zone, month_day
 
 BUCKETS = 144
 _HEIGHT = 22.0
-_DAY_MS = 86_400_000
 # A change shows within this time.
 _FRESH_MS = 15_000
 # A look that is late by so many intervals is a gap.
@@ -40,7 +39,7 @@ class Span(NamedTuple):
     @property
     def ms(self) -> int:
         """Its length."""
-        return self.days * _DAY_MS
+        return self.days * DAY_MS
 
     @property
     def bucket_ms(self) -> int:
@@ -208,7 +207,7 @@ def _way(at_ms: int | None, zone: Zone) -> tuple[str, str] | None:
 def _offsets(start_ms: int, end_ms: int, zone: Zone) -> Iterator[str]:
     """The zone's offsets in minutes with the second from which each holds, for the browser."""
     before: float | None = None
-    for at_ms in range(start_ms, end_ms, 3_600_000):
+    for at_ms in range(start_ms, end_ms, HOUR_MS):
         offset = zone.local(at_ms).utcoffset() or timedelta()
         if offset.total_seconds() != before:
             before = offset.total_seconds()

@@ -16,6 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.clock import DAY_MS
 from app.connection import Connection
 from app.inventory import Domain, Host, Scan
 from app.metrics import METRIC_BY_NAME, Series, SeriesType, series_of
@@ -26,7 +27,7 @@ from app.store.raw import Object, Since
 from app.store.record import Recorder
 from app.store.rollup import Samples
 from app.store.series import find_object, series
-from app.store.tiers import DAY_MS, Tier
+from app.store.tiers import Tier
 from app.store.values import Divisors, Line, line
 from tests.bench.measured import TICK_MS, TICKS, FineGuest, Measured, measure
 from tests.bench.others import HOW, Prometheus, absent, make_blocks, make_rrd, points_of

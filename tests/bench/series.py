@@ -11,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from msgspec.structs import fields
 
+from app.clock import DAY_MS
 from app.connection import Connection
 from app.inventory import Domain, DomainSample, Host, HostSample, Scan
 from app.metrics import METRIC_BY_NAME, series_of
@@ -52,9 +53,9 @@ def run() -> Iterator[str]:
 def _long(store: Store) -> Iterator[str]:
     """A domain and its host for more than a year, all in chunks."""
     domain = _years(store)
-    end_ms = (_DAY + _DAYS) * tiers.DAY_MS
+    end_ms = (_DAY + _DAYS) * DAY_MS
     for name, days in (("month", 30), ("year", 365)):
-        from_ms = end_ms - days * tiers.DAY_MS
+        from_ms = end_ms - days * DAY_MS
         found = series(store, domain, _METRICS, from_ms, end_ms, 1000)
         assert all(any(line.average) for line in found.lines.values())
         took = _took(lambda begin=from_ms: series(store, domain, _METRICS, begin, end_ms, 1000))  # type: ignore[misc]
@@ -75,7 +76,7 @@ def _took(work: Callable[[], object]) -> str:
 
 def _years(store: Store) -> Object:
     record = add_host(store, "kvm-01", Connection())
-    first_ms = _DAY * tiers.DAY_MS
+    first_ms = _DAY * DAY_MS
     uuid = "00000000-0000-4000-8000-000000000001"
     fact = Domain(uuid=uuid, name="vm", state="running", id=1, vcpus=2)
     Recorder(store, record, _TICK_MS).record(
@@ -95,7 +96,7 @@ def _years(store: Store) -> Object:
     for day in range(_DAY, _DAY + _DAYS):
         rows = [last] + [[getattr(one, name) for name in names] for one in _day_of(guest)]
         last = rows[-1]
-        times = [day * tiers.DAY_MS + minute * _TICK_MS + 500 for minute in range(-1, 1440)]
+        times = [day * DAY_MS + minute * _TICK_MS + 500 for minute in range(-1, 1440)]
         elapsed = [0] + [_TICK_MS] * 1440
         columns = {
             name: (types[name], values)
@@ -114,12 +115,12 @@ def _years(store: Store) -> Object:
         connection.execute(
             sa.insert(schema.compacted).values(
                 host_id=record.id, before_day=_DAY + _DAYS,
-                last_scan_ms=(_DAY + _DAYS) * tiers.DAY_MS,
+                last_scan_ms=(_DAY + _DAYS) * DAY_MS,
             )
         )  # fmt: skip
-        tiers.move_horizon(connection, "recent", (_DAY + _DAYS - 2) * tiers.DAY_MS)
-        tiers.move_horizon(connection, "1m", (_DAY + _DAYS - 14) * tiers.DAY_MS)
-        tiers.move_horizon(connection, "10m", (_DAY + _DAYS - 90) * tiers.DAY_MS)
+        tiers.move_horizon(connection, "recent", (_DAY + _DAYS - 2) * DAY_MS)
+        tiers.move_horizon(connection, "1m", (_DAY + _DAYS - 14) * DAY_MS)
+        tiers.move_horizon(connection, "10m", (_DAY + _DAYS - 90) * DAY_MS)
     return domain
 
 
@@ -148,7 +149,7 @@ def _recent(store: Store) -> Iterator[str]:
     """A day and some of a thousand domains on twenty hosts, sample by sample."""
     hosts, guests = 20, [Guest(number) for number in range(DOMAINS)]
     each = DOMAINS // hosts
-    first_ms = _DAY * tiers.DAY_MS
+    first_ms = _DAY * DAY_MS
     recorders, domains = [], []
     for number in range(hosts):
         record = add_host(store, f"kvm-{number:02d}", Connection())
@@ -170,7 +171,7 @@ def _recent(store: Store) -> Iterator[str]:
     host_id = recorders[3][0]
     domain = find_object(store, host_id, "domain", next(iter(domains[3])))
     assert domain is not None
-    from_ms = end_ms - tiers.DAY_MS
+    from_ms = end_ms - DAY_MS
     one = _took(lambda: series(store, domain, _METRICS, from_ms, end_ms, 300))
     yield f"a domain's last 24 hours of samples, one of {DOMAINS}, to 300 points: {one}"
     one = _took(lambda: stack(store, host_id, "cpu", from_ms, end_ms, 300))

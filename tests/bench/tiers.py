@@ -12,6 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from app.clock import DAY_MS
 from app.connection import Connection
 from app.inventory import Domain, DomainSample, HostSample, Scan
 from app.metrics import series_of
@@ -75,9 +76,9 @@ def run() -> Iterator[str]:
         _fill(store)
         compactor = Compactor(store)
         # The scan of the day before, which the first interval of the day needs.
-        while compactor.step(_DAY * tiers.DAY_MS + 3_600_000):
+        while compactor.step(_DAY * DAY_MS + 3_600_000):
             pass
-        now_ms = (_DAY + 1) * tiers.DAY_MS + 3_600_000
+        now_ms = (_DAY + 1) * DAY_MS + 3_600_000
         slices, cpu = [], []
         for _ in count():
             started, worked = time.perf_counter(), time.process_time()
@@ -109,16 +110,16 @@ def run() -> Iterator[str]:
 def _pasts(store: Store) -> Iterator[str]:
     """The fleet at moments of the day: while its samples are kept, and once they are gone."""
     rows: dict[str, list[float]] = {"recent (target 10)": [], "of long ago (target 40)": []}
-    lengths = Lengths(*(tiers.DAY_MS * days for days in (0, 14, 90, 730, 3650)))
+    lengths = Lengths(*(DAY_MS * days for days in (0, 14, 90, 730, 3650)))
     for found in rows.values():
         history.fleet(store, None)
         for hour in range(1, 12):
             started = time.perf_counter()
-            seen = history.fleet(store, _DAY * tiers.DAY_MS + hour * 6_000_000)
+            seen = history.fleet(store, _DAY * DAY_MS + hour * 6_000_000)
             found.append(time.perf_counter() - started)
             assert seen.domains[0].sample is not None
         retention = Retention(store, lengths)
-        while retention.step((_DAY + 3) * tiers.DAY_MS):
+        while retention.step((_DAY + 3) * DAY_MS):
             pass
     for name, found in rows.items():
         yield (
@@ -159,7 +160,7 @@ def _consolidated() -> dict[tiers.Tier, tuple[int, int]]:
 
 
 def _rolled(guest: Guest, jitter: random.Random, day: int) -> Rolled:
-    times = [day * tiers.DAY_MS + tick * _TICK_MS + jitter.randint(0, 9) for tick in range(_TICKS)]
+    times = [day * DAY_MS + tick * _TICK_MS + jitter.randint(0, 9) for tick in range(_TICKS)]
     samples = [guest.sample() for _ in times]
     series = {}
     for one in series_of("domain"):
@@ -178,7 +179,7 @@ def _scans_packed() -> float:
     rows = []
     for tick in range(_TICKS):
         took_ms = round(chance.lognormvariate(5.5, 0.3))
-        at_ms = _DAY * tiers.DAY_MS + tick * _TICK_MS + chance.randint(0, 9)
+        at_ms = _DAY * DAY_MS + tick * _TICK_MS + chance.randint(0, 9)
         sampled = 27 if tick % 5 else 31
         rows.append(
             archive.ScanRow(at_ms, took_ms, 1, 20 + 2 * (tick % 5 == 0), 0, _TICK_MS,
@@ -197,7 +198,7 @@ def _two_years(
     parts = {"recent": 2.0 * sizes.of("sample_domain") * share}
     for tier, days in lengths.items():
         numbers, size = chunked[tier]
-        a_day = size / numbers * DOMAINS * _COLUMNS * tiers.DAY_MS / tier.width_ms
+        a_day = size / numbers * DOMAINS * _COLUMNS * DAY_MS / tier.width_ms
         parts[tier.name] = _ON_DISK * days * a_day * (1 if tier is tiers.MINUTES else 3) * share
     # Both stood in the store with the day and a scan of the one before.
     parts["1d"] = 730 * sizes.of("daily_domain") / 2 * share
@@ -224,7 +225,7 @@ def _fill(store: Store) -> None:
     for tick in range(-1, _TICKS):
         recorder.record(
             Scan(
-                at_ms=_DAY * tiers.DAY_MS + tick * _TICK_MS + 500 + jitter.randint(0, 9),
+                at_ms=_DAY * DAY_MS + tick * _TICK_MS + 500 + jitter.randint(0, 9),
                 took_ms=200,
                 ok=True,
                 host_sample=HostSample(cpu_idle_ns=tick),

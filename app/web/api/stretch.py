@@ -8,13 +8,12 @@ import msgspec
 from flask import Response, request
 
 from app import clock
-from app.clock import rfc3339
+from app.clock import DAY_MS, rfc3339
 from app.csv import to_csv
 from app.errors import InvalidField
 from app.moments import parse_moment
 from app.web.moment import moment
 
-DAY_MS = 86_400_000
 POINTS, MOST_POINTS = 300, 2000
 # As many as stand on the page of a domain.
 MOST_METRICS = 24
