@@ -6,7 +6,7 @@ from app.demo.catalog import GIB, Site
 from app.demo.machines import MadeDisk
 from app.demo.plan import DAY, Plan, chance, uuid_of
 from app.demo.planted import FILLING
-from app.inventory import Pool, PoolSample, Volume, VolumeSample
+from app.inventory import Pool, PoolSample, Volume
 
 _MIB = 1 << 20
 _EXTENT = 4 * _MIB
@@ -96,10 +96,6 @@ class MadePool:
             )
             for one in self.present(minute)
         }  # fmt: skip
-
-    def samples_of_volumes(self, minute: int) -> dict[str, VolumeSample]:
-        """What its volumes take."""
-        return {one.name: VolumeSample(one.allocation(minute)) for one in self.present(minute)}
 
     def add(self, disk: MadeDisk, plan: Plan) -> None:
         """Put the volume behind a disk into it."""

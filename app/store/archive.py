@@ -7,7 +7,7 @@ here as well.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import add
 from typing import Any
@@ -286,11 +286,3 @@ def looked_at(
             continue
         times = ArchivedDay(row.body).times_ms
         yield from ((at_ms, at_ms) for at_ms in times if from_ms < at_ms <= to_ms)
-
-
-def archived_days(connection: sa.Connection) -> Mapping[int, int]:
-    """By host, the last of its days that is archived."""
-    table = schema.scan_day
-    host_id = table.c.id.op(">>")(32)
-    query = sa.select(host_id, sa.func.max(table.c.id)).group_by(host_id)
-    return {host: number & 0xFFFFFFFF for host, number in connection.execute(query)}

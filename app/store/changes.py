@@ -326,12 +326,6 @@ _stores_lock = threading.Lock()
 _stores: WeakKeyDictionary[Store, _Counts] = WeakKeyDictionary()
 
 
-def forget_counts(store: Store) -> None:
-    """Have the next count be made anew, as after a change."""
-    with _stores_lock:
-        _stores.pop(store, None)
-
-
 def _counts_of(store: Store) -> _Counts:
     with _stores_lock:
         return _stores.setdefault(store, _Counts())

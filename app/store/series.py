@@ -99,18 +99,6 @@ def series_within(
     return _Reading(connection, wanted, metrics, from_ms, to_ms).read(points)
 
 
-def series_in_buckets(
-    connection: sa.Connection,
-    wanted: Object,
-    metrics: Sequence[Metric],
-    from_ms: int,
-    to_ms: int,
-    width_ms: int,
-) -> Found:
-    """The same in buckets of `width_ms`, or wider ones where no finer are left."""
-    return _Reading(connection, wanted, metrics, from_ms, to_ms).in_buckets(width_ms)
-
-
 def nice_width_ms(least_ms: float) -> int:
     """The smallest width of WIDTHS_MS that is at least `least_ms`."""
     position = bisect_left(WIDTHS_MS, least_ms)
@@ -142,7 +130,7 @@ class _Reading:
         span_ms = self._to_ms - self._from_ms
         if self._wanted.kind == "volume":
             # It is measured every few minutes only.
-            return self.in_buckets(nice_width_ms(max(span_ms / points, HOURS.width_ms)))
+            return self._in_buckets(nice_width_ms(max(span_ms / points, HOURS.width_ms)))
         has_samples = self._from_ms >= tiers.horizon_ms(self._connection, "recent")
         if has_samples and span_ms <= points * self._interval_ms:
             return self._samples()
@@ -152,7 +140,7 @@ class _Reading:
             return self._days(nice_width_ms(max(width_ms, DAY_MS)))
         if not has_samples:
             width_ms = nice_width_ms(max(width_ms, MINUTE_MS))
-        return self.in_buckets(width_ms)
+        return self._in_buckets(width_ms)
 
     # --- sample by sample -----------------------------------------------------------------
 
@@ -177,7 +165,7 @@ class _Reading:
 
     # --- buckets --------------------------------------------------------------------------
 
-    def in_buckets(self, width_ms: int) -> Found:
+    def _in_buckets(self, width_ms: int) -> Found:
         """In buckets of a width; of what is kept no longer so finely, in wider ones."""
         width_ms, tier = self._choose(width_ms)
         if tier is None and self._from_ms < self._chunked_to_ms:

@@ -74,15 +74,6 @@ def get_user(store: Store, name: str) -> User:
         return _needed(connection, name)
 
 
-def find_user(store: Store, user_id: int) -> User | None:
-    """The user with that id."""
-    with store.reading() as connection:
-        row = connection.execute(
-            sa.select(schema.user).where(schema.user.c.id == user_id)
-        ).one_or_none()
-    return None if row is None else _user(row)
-
-
 def has_users(store: Store) -> bool:
     """Whether anybody was ever added."""
     with store.reading() as connection:

@@ -5,7 +5,6 @@ Pure. What was not seen is None.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TypeVar
 
 from msgspec import Struct
@@ -146,14 +145,3 @@ def _divided(told: Line, starts: Sequence[int], width_ms: int, cpus: Divisors) -
         ]
 
     return Line(shared(told.average), shared(told.least), shared(told.greatest))
-
-
-def with_gaps(starts: Sequence[int], widest: int) -> list[int]:
-    """Where the buckets `starts` lie more than `widest` apart: the positions before which nothing
-    was seen for a while.
-    """
-    return [
-        position
-        for position, (before, now) in enumerate(pairwise(starts), start=1)
-        if now - before > widest
-    ]
