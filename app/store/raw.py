@@ -175,8 +175,8 @@ def _elapsed(
     share what is found, too.
     """
     restarts = _restarts(facts)
-    unbroken = None not in clocks and not any(map(gt, clocks, clocks[1:]))  # type: ignore[arg-type]
-    if restarts or not unbroken:
+    broken = None in clocks or any(map(gt, clocks, clocks[1:]))  # type: ignore[arg-type]  # no None
+    if restarts or broken:
         # What has no clock of its own is told by its domain's restarts alone.
         ticks = clocks or [None] * len(times)
         return usable_intervals(times, _longest(intervals), restarts, ticks)

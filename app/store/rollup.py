@@ -171,7 +171,7 @@ def _joined(parts: Sequence[Rolled]) -> Rolled:
             joined.weight += nothing if column is None else column.weight
             joined.total += nothing if column is None else column.total
             joined.low += low  # type: ignore[operator]  # made as lists above
-            joined.high += high  # type: ignore[operator]
+            joined.high += high  # type: ignore[operator]  # likewise
         columns[name] = joined
     return Rolled(starts, columns)
 

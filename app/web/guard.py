@@ -77,7 +77,8 @@ def protect(app: Flask, settings: Settings, on_refusal: OnRefusal) -> None:
 
     if settings.proxy_hops:
         hops = settings.proxy_hops
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=0)  # type: ignore[method-assign]
+        proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=0)
+        app.wsgi_app = proxied  # type: ignore[method-assign]  # Flask has it wrapped this way
     origins = (settings.public_url,) if settings.public_url else ()
 
     def check() -> Response | None:

@@ -8,7 +8,7 @@ from flask import Blueprint
 
 blueprint = Blueprint("api", __name__)
 
-# Registers the routes.
-from app.web.api import health, lists, objects, series, together  # noqa: E402
+# Registers the routes, which need the blueprint.
+from app.web.api import health, lists, objects, series, together  # noqa: E402  # as said above
 
 __all__ = ("blueprint", "health", "lists", "objects", "series", "together")
