@@ -7,7 +7,7 @@ that vanishes here and appears there has moved. A scan that found nothing new co
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -189,7 +189,7 @@ class ChangeLog:
         self, connection: sa.Connection, scan: Scan, at_ms: int, turns: Sequence[Turn]
     ) -> None:
         """Write what the scan of `at_ms` tells."""
-        rows = self._of_host(connection, scan, at_ms, turns)
+        rows = list(self._of_host(connection, scan, at_ms))
         if turns:
             _read_definitions(connection, turns)
             rows += told(turns, self._host_id, at_ms, lambda *of: self._after(connection, *of))
@@ -204,26 +204,12 @@ class ChangeLog:
         """Whether any scan before listed that kind whole."""
         return kind in self._listed or _scan_listing(connection, self._host_id, kind) is not None
 
-    def _of_host(
-        self, connection: sa.Connection, scan: Scan, at_ms: int, turns: Sequence[Turn]
-    ) -> list[Row]:
-        rows = []
-        last_ms, good_ms = self._last_ms, self._good_ms
-        if last_ms is not None and at_ms - last_ms > self._gap_ms:
-            rows += no_scans(connection, at_ms, self._gap_ms)
-        if good_ms is not None and scan.ok != (good_ms == last_ms):
-            entity_id = host_entity(connection, self._host_id)
-            one = turn_of_host(scan.ok, good_ms, scan.sentence)
-            row = Row(
-                at_ms, last_ms, self._host_id, entity_id, "host", "host", self._slug, one.what
-            )
-            row.old, row.new = one.old, one.new
-            rows.append(row)
-        return rows
-
-    @property
-    def _gap_ms(self) -> int:
-        return gap_ms(self._interval_ms)
+    def _of_host(self, connection: sa.Connection, scan: Scan, at_ms: int) -> Iterator[Row]:
+        look = Look(
+            self._host_id, self._slug, at_ms, scan.ok, scan.sentence, self._interval_ms,
+            self._last_ms, self._good_ms,
+        )  # fmt: skip
+        return told_of_host(connection, look, lambda: _newest(connection))
 
     def _after(self, connection: sa.Connection, turn: Turn, field: str) -> int | None:
         if turn.old is None and not turn.listed:
@@ -235,24 +221,46 @@ class ChangeLog:
         return listed_ms
 
 
-def gap_ms(interval_ms: int) -> int:
-    """How far two scans are apart between which nobody looked."""
-    return MISSED_TICKS * interval_ms + _GRACE_MS
+def _newest(connection: sa.Connection) -> int | None:
+    found: int | None = connection.scalar(sa.select(sa.func.max(schema.scan.c.at_ms)))
+    return found
 
 
-def turn_of_host(ok: bool, good_ms: int, sentence: str | None) -> Difference:
-    """That a host stopped answering, or does again."""
-    if ok:
-        return Difference("back", old=rfc3339(good_ms))
-    return Difference("unreachable", new=sentence)
+class Look(Struct, frozen=True):
+    """A scan of a host, the planned interval, and when the scan and the good scan before it were:
+    all that what is told of the host itself depends on.
+    """
+
+    host_id: int
+    slug: str
+    at_ms: int
+    ok: bool
+    sentence: str | None
+    interval_ms: int
+    last_ms: int | None
+    good_ms: int | None
 
 
-def no_scans(connection: sa.Connection, at_ms: int, longest_ms: int) -> list[Row]:
-    """That nothing at all was looked at before `at_ms`: npvirt was stopped."""
-    newest = connection.scalar(sa.select(sa.func.max(schema.scan.c.at_ms)))
-    if newest is None or at_ms - newest <= longest_ms:
-        return []
-    return [Row(at_ms, newest, None, None, "npvirt", "", "npvirt", "no-scans")]
+def told_of_host(
+    connection: sa.Connection, look: Look, newest: Callable[[], int | None]
+) -> Iterator[Row]:
+    """That nobody looked at anything before this scan, since npvirt was stopped; that the host
+    stopped answering, or does again. `newest` looks for the scan of any host before it.
+    """
+    at_ms, last_ms, good_ms = look.at_ms, look.last_ms, look.good_ms
+    longest_ms = MISSED_TICKS * look.interval_ms + _GRACE_MS
+    if last_ms is not None and at_ms - last_ms > longest_ms:
+        newest_ms = newest()
+        if newest_ms is not None and at_ms - newest_ms > longest_ms:
+            yield Row(at_ms, newest_ms, None, None, "npvirt", "", "npvirt", "no-scans")
+    if good_ms is not None and look.ok != (good_ms == last_ms):
+        entity_id = host_entity(connection, look.host_id)
+        row = Row(at_ms, last_ms, look.host_id, entity_id, "host", "host", look.slug, "unreachable")
+        if look.ok:
+            row.what, row.old = "back", rfc3339(good_ms)
+        else:
+            row.new = look.sentence
+        yield row
 
 
 def last_scan(

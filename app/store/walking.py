@@ -18,17 +18,16 @@ from app.inventory import KIND_BY_NAME, KINDS, KindName
 from app.store import schema
 from app.store.changing import (
     DEFINED,
+    Look,
     Row,
     Turn,
-    gap_ms,
-    host_entity,
     insert_changes,
     last_scan,
     listing,
     pool_was_read,
     read_before,
     told,
-    turn_of_host,
+    told_of_host,
 )
 from app.store.engine import Store
 
@@ -120,7 +119,6 @@ class _Memory:
             for kind in KINDS
             if kind.name != "definition"
         }
-        self._entity = host_entity(connection, host_id)
         # What was found out for other objects of the same scan.
         self._before: dict[str, bool] = {}
 
@@ -135,39 +133,23 @@ class _Memory:
                 self._listed[kind] = scan.at_ms
 
     def of_host(self, scan: Any) -> Iterator[Row]:
-        """That it stopped answering or does again, and that nobody looked."""
+        """That it stopped answering or does again, and that nobody looked; the first scan after a
+        stop tells of it.
+        """
         self._at_ms = scan.at_ms
         self._before.clear()
-        last_ms, good_ms = self._last_ms, self._good_ms
-        if last_ms is not None and scan.at_ms - last_ms > gap_ms(scan.interval_ms):
-            yield from self._gap(scan)
-        if good_ms is not None and bool(scan.ok) != (good_ms == last_ms):
-            one = turn_of_host(bool(scan.ok), good_ms, scan.sentence)
-            row = Row(
-                scan.at_ms,
-                last_ms,
-                self._host_id,
-                self._entity,
-                "host",
-                "host",
-                scan.slug,
-                one.what,
-            )
-            row.old, row.new = one.old, one.new
-            yield row
+        look = Look(
+            self._host_id, scan.slug, scan.at_ms, bool(scan.ok), scan.sentence, scan.interval_ms,
+            self._last_ms, self._good_ms,
+        )  # fmt: skip
+        return told_of_host(self._connection, look, lambda: self._newest(scan.at_ms))
 
-    def _gap(self, scan: Any) -> Iterator[Row]:
-        """The stop of npvirt that ended now, if other hosts were not looked at either; told by
-        the first scan after it.
-        """
+    def _newest(self, at_ms: int) -> int | None:
+        """The time of the scan before that of `at_ms`, of whichever host."""
         at, host_id = schema.scan.c.at_ms, schema.scan.c.host_id
-        longest_ms = gap_ms(scan.interval_ms)
-        before = sa.or_(at < scan.at_ms, sa.and_(at == scan.at_ms, host_id < self._host_id))
-        newest_ms = self._connection.scalar(
-            sa.select(at).where(at <= scan.at_ms, before).order_by(at.desc()).limit(1)
-        )
-        if newest_ms is not None and scan.at_ms - newest_ms > longest_ms:
-            yield Row(scan.at_ms, newest_ms, None, None, "npvirt", "", "npvirt", "no-scans")
+        before = sa.or_(at < at_ms, sa.and_(at == at_ms, host_id < self._host_id))
+        query = sa.select(at).where(at <= at_ms, before).order_by(at.desc()).limit(1)
+        return self._connection.scalar(query)
 
     def turn(self, row: Any, slug: str) -> Turn:
         """A turn as the recorder makes it, of what `_turns` found."""
