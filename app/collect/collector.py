@@ -15,9 +15,12 @@ from msgspec import Struct
 
 from app import clock
 from app.collect import connecting
+from app.collect.announcing import Announcer
 from app.collect.connecting import Diagnosis
 from app.collect.control import ControlServer, ask
 from app.collect.leadership import Leadership
+from app.collect.live import Hub
+from app.collect.noticing import Noticer
 from app.collect.scanner import Scanner
 from app.collect.summary import Summary
 from app.collect.upkeep import EVERY_S, Upkeep
@@ -53,6 +56,8 @@ class Collector:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
+        self.hub = Hub()
+        self.noticer = Noticer(store, self.hub, lambda: self._leadership.held)
         self._interval_s = settings.scan_seconds
         self._leadership = Leadership(settings.data)
         self._control = ControlServer(settings.data, self._answer)
@@ -218,7 +223,8 @@ class Collector:
 
     def _scanner(self, record: HostRecord, interval_ms: int) -> Looks:
         """What looks at a host; a demonstration has another."""
-        return Scanner(self._store, self._settings.data, record, interval_ms)
+        announcer = Announcer(self.hub, record.slug)
+        return Scanner(self._store, self._settings.data, record, interval_ms, announcer)
 
     def _drop(self, host_id: int) -> None:
         _, worker = self._workers.pop(host_id)

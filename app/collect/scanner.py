@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from app import clock
+from app.collect.announcing import Announcer
 from app.errors import Conflict, VirtError
 from app.inventory import Scan
 from app.store.credentials import resolve
@@ -25,10 +26,20 @@ log = logging.getLogger(__name__)
 
 
 class Scanner:
-    """The looks at one host, one after the other, over one kept connection."""
+    """The looks at one host, one after the other, over one kept connection; each is announced
+    once it is stored.
+    """
 
-    def __init__(self, store: Store, data: Path, record: HostRecord, interval_ms: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        data: Path,
+        record: HostRecord,
+        interval_ms: int,
+        announcer: Announcer | None = None,
+    ) -> None:
         self.record = record
+        self._announcer = announcer
         self._store = store
         self._data = data
         self._recorder = Recorder(store, record, interval_ms)
@@ -56,7 +67,9 @@ class Scanner:
             self.disconnect()
             seen = _failed(at_ms, error)
         seen = replace(seen, took_ms=clock.took_ms(started_s), next_at_ms=next_at_ms(seen.ok))
-        self._recorder.record(seen)
+        recorded = self._recorder.record(seen)
+        if self._announcer is not None:
+            self._announcer.told(seen, recorded)
         return seen
 
     def disconnect(self) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection
 
 from app import clock
 from app.clock import MINUTE_MS
+from app.collect.announcing import Announcer
 from app.collect.collector import Collector
 from app.collect.connecting import Diagnosis
+from app.collect.live import Hub
 from app.collect.worker import Looks
 from app.connection import Connection
 from app.demo.live import Stage
@@ -27,7 +29,10 @@ SENTENCE = "This is a demonstration: its hosts are made up, and npvirt connects 
 class DemoScanner:
     """Looks at one made-up host, and stores what it tells."""
 
-    def __init__(self, store: Store, record: HostRecord, interval_ms: int, stage: Stage) -> None:
+    def __init__(
+        self, store: Store, record: HostRecord, interval_ms: int, stage: Stage, hub: Hub
+    ) -> None:
+        self._announcer = Announcer(hub, record.slug)
         self._host = stage.host(record.slug)
         self._recorder = Recorder(store, record, interval_ms)
 
@@ -40,7 +45,7 @@ class DemoScanner:
     ) -> Scan:
         """Look once and store the outcome; raises StoreError."""
         seen = self._host.scan(clock.now_ms(), next_at_ms)
-        self._recorder.record(seen)
+        self._announcer.told(seen, self._recorder.record(seen))
         return seen
 
     def catch_up(self, now_ms: int) -> None:
@@ -87,8 +92,8 @@ class DemoCollector(Collector):
         before `start`. Raises StoreError.
         """
         for record in list_hosts(self._demo_store):
-            scanner = DemoScanner(self._demo_store, record, MINUTE_MS, self._stage)
+            scanner = DemoScanner(self._demo_store, record, MINUTE_MS, self._stage, self.hub)
             scanner.catch_up(clock.now_ms())
 
     def _scanner(self, record: HostRecord, interval_ms: int) -> Looks:
-        return DemoScanner(self._demo_store, record, interval_ms, self._stage)
+        return DemoScanner(self._demo_store, record, interval_ms, self._stage, self.hub)

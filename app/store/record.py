@@ -29,12 +29,16 @@ _UNTOLD: frozenset[KindName] = frozenset(("device",))
 
 
 class Recorded(Struct, frozen=True):
-    """What became of a scan: its row, its time as stored, the revisions it opened and closed."""
+    """What became of a scan: its row, its time as stored, the revisions it opened and closed, of
+    which kinds they are, and whether anything was measured.
+    """
 
     scan_id: int
     at_ms: int
     opened: int
     closed: int
+    kinds: frozenset[KindName]
+    measured: bool
 
 
 class _Open(Struct):
@@ -107,7 +111,8 @@ class Recorder:
         sampled = self._insert_samples(connection, scan, at_ms)
         scan_id = self._insert_scan(connection, scan, at_ms, sampled, changes)
         self._last_at_ms = at_ms
-        return Recorded(scan_id, at_ms, len(changes.seen), closed)
+        kinds = frozenset([one[0] for one in changes.seen] + [one[0] for one in changes.gone])
+        return Recorded(scan_id, at_ms, len(changes.seen), closed, kinds, sampled != 0)
 
     def _follow_store(self, connection: sa.Connection) -> None:
         """Read the host's open revisions unless the memory is up to date."""
