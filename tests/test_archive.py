@@ -67,7 +67,7 @@ def told(store: Store, moments: list[int]) -> list[Any]:
             for from_ms, to_ms in ((START, END), (START + DAY + 7, START + 2 * DAY)):
                 found.append(gaps_between(connection, from_ms, to_ms, longest_ms, None))
                 found.append(gaps_between(connection, from_ms, to_ms, longest_ms, frozenset({1})))
-        found.append(archive.good_times(connection, 1, START + DAY, START + 3 * DAY))
+        found.append(archive.good_scans(connection, 1, START + DAY, START + 3 * DAY))
     for at_ms in moments[::10]:
         found.append(scans(store, 1, at_ms, 20))
     return found

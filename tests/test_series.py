@@ -11,9 +11,10 @@ from app.inventory import Domain, DomainSample, Host, HostSample, Scan
 from app.metrics import METRIC_BY_NAME
 from app.store.compaction import Compactor
 from app.store.engine import Store
+from app.store.gaps import gaps_of
 from app.store.raw import Object
 from app.store.record import Recorder
-from app.store.series import WIDTHS_MS, Found, find_object, gaps_of, nice_width_ms, series
+from app.store.series import WIDTHS_MS, Found, find_object, nice_width_ms, series
 from app.store.tiers import move_horizon
 from tests.storing import a_host
 
@@ -145,10 +146,10 @@ def test_nothing_is_told_of_the_hours_in_which_nobody_looked(told: Told) -> None
         assert set(inside) <= {None}
 
 
-def test_a_long_stretch_tells_the_gap_out_of_its_hours(told: Told) -> None:
+def test_a_long_stretch_tells_the_gap_out_of_its_minutes(told: Told) -> None:
     (gap,) = told.read(FIRST_MS, FIRST_MS + DAYS * DAY_MS, 300).gaps
-    assert abs(gap[0] - AWAY_MS[0]) <= HOUR_MS
-    assert abs(gap[1] - AWAY_MS[1]) <= HOUR_MS
+    assert abs(gap[0] - AWAY_MS[0]) <= 2 * MINUTE_MS
+    assert abs(gap[1] - AWAY_MS[1]) <= 2 * MINUTE_MS
 
 
 def test_a_domain_that_does_not_run_is_no_gap_of_its_host(told: Told) -> None:

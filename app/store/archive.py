@@ -242,28 +242,31 @@ def rows_before(connection: sa.Connection, host_id: int, at_ms: int, limit: int)
     return found[:limit]
 
 
-def good_times(connection: sa.Connection, host_id: int, from_ms: int, to_ms: int) -> list[int]:
-    """When a host was looked at and answered, from `from_ms` on and before `to_ms`: by the rows
-    of scans and the archive.
+def good_scans(
+    connection: sa.Connection, host_id: int, from_ms: int, to_ms: int
+) -> list[tuple[int, int]]:
+    """When a host was looked at and answered, from `from_ms` on and before `to_ms`, each with the
+    time to the next scan as it was planned then: by the rows of scans and the archive.
     """
     scan, table = schema.scan, schema.scan_day
     rows = (
-        sa.select(scan.c.at_ms)
+        sa.select(scan.c.at_ms, scan.c.interval_ms)
         .where(scan.c.host_id == host_id, scan.c.ok == 1)
         .where(scan.c.at_ms >= from_ms, scan.c.at_ms < to_ms)
     )
-    times = list(connection.execute(rows).scalars())
+    found = [(at_ms, interval_ms) for at_ms, interval_ms in connection.execute(rows)]
     ids = table.c.id.between(
         day_id(host_id, max(0, from_ms // DAY_MS)), day_id(host_id, max(0, (to_ms - 1) // DAY_MS))
     )
     for body in connection.execute(sa.select(table.c.body).where(ids)).scalars():
         day = ArchivedDay(body)
-        times += [
-            at_ms
-            for at_ms, ok in zip(day.times_ms, day.column("ok"), strict=True)
+        columns = (day.times_ms, day.column("ok"), day.column("interval_ms"))
+        found += [
+            (at_ms, interval_ms)
+            for at_ms, ok, interval_ms in zip(*columns, strict=True)
             if ok and from_ms <= at_ms < to_ms
         ]
-    return sorted(times)
+    return sorted(found)
 
 
 def looked_at(

@@ -179,17 +179,20 @@ def _elapsed(
     if restarts or broken:
         # What has no clock of its own is told by its domain's restarts alone.
         ticks = clocks or [None] * len(times)
-        return usable_intervals(times, _longest(intervals), restarts, ticks)
+        return usable_intervals(times, longest_between(intervals), restarts, ticks)
     key = (times, intervals)
     found = known.get(key)
     if found is None:
         nothing = [None] * len(times)
-        found = known[key] = usable_intervals(times, _longest(intervals), (), nothing)
+        found = known[key] = usable_intervals(times, longest_between(intervals), (), nothing)
     return found
 
 
-def _longest(intervals: Sequence[int]) -> list[int]:
-    return [MISSED_TICKS * interval for interval in intervals]
+def longest_between(intervals: Sequence[int]) -> list[int]:
+    """How long before each scan the one before it can be without a gap, by the time that each
+    of them planned to the next: that may have been made longer or shorter between the two.
+    """
+    return [MISSED_TICKS * max(two) for two in pairwise((0, *intervals))]
 
 
 def _values(series: Series, columns: Mapping[str, Sequence[int | None]]) -> Sequence[int | None]:

@@ -9,7 +9,7 @@ that nothing tells more than was known then.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,10 +19,10 @@ from app.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from app.inventory import KindName
 from app.metrics import Metric
 from app.store import schema, tiers
-from app.store.archive import good_times
+from app.store.archive import good_scans
 from app.store.engine import Store
-from app.store.looks import MISSED_TICKS
-from app.store.raw import Object, facts_between, samples_between
+from app.store.gaps import chunked_to_ms, gaps_of, interval_of, looks_between
+from app.store.raw import Object, facts_between, longest_between, samples_between
 from app.store.rollup import Column, Rolled, merge, roll
 from app.store.tiers import HOURS, Tier
 from app.store.values import Line, line
@@ -39,8 +39,6 @@ WIDTHS_MS = (
     *(DAY_MS * n for n in _DAYS),
 )
 RAW, DAILY = "raw", "1d"
-# Over a longer stretch gaps are told by the buckets of the host, not by its scans.
-_SCANS_MS = 3 * DAY_MS
 # Over a longer stretch everything is told by days: what would be left of hours is too fine to see.
 _DAYS_MS = 200 * DAY_MS
 _DAYS_AT_ONCE = 800
@@ -122,7 +120,11 @@ class _Reading:
         self._names = frozenset(metric.series for metric in metrics)
         self._from_ms = from_ms
         self._to_ms = to_ms
-        self._interval_ms = interval_of(connection, wanted.host_id, to_ms)
+        self._looks = looks_between(connection, wanted.host_id, from_ms, to_ms)
+        # The time between two scans may have become another within the stretch.
+        planned = {interval_ms for _, interval_ms in self._looks or ()}
+        planned.add(interval_of(connection, wanted.host_id, to_ms))
+        self._interval_ms, self._shortest_ms = max(planned), min(planned)
         self._chunked_to_ms = chunked_to_ms(connection, wanted.host_id)
 
     def read(self, points: int) -> Found:
@@ -132,7 +134,7 @@ class _Reading:
             # It is measured every few minutes only.
             return self._in_buckets(nice_width_ms(max(span_ms / points, HOURS.width_ms)))
         has_samples = self._from_ms >= tiers.horizon_ms(self._connection, "recent")
-        if has_samples and span_ms <= points * self._interval_ms:
+        if has_samples and span_ms <= points * self._shortest_ms:
             return self._samples()
         # Scans do not come to the second, so that a bucket of one interval is empty at times.
         width_ms = nice_width_ms(max(span_ms / points, 2 * self._interval_ms))
@@ -147,7 +149,13 @@ class _Reading:
     def _samples(self) -> Found:
         facts = facts_between(self._connection, self._wanted, self._from_ms, self._to_ms)
         rolled = self._rolled_samples(self._from_ms, 1)
-        starts, places = _with_breaks(rolled.starts, self._interval_ms)
+        planned = dict(
+            good_scans(self._connection, self._wanted.host_id, self._from_ms, self._to_ms)
+            if self._looks is None
+            else self._looks
+        )
+        intervals = [planned.get(at_ms, self._interval_ms) for at_ms in rolled.starts]
+        starts, places = _with_breaks(rolled.starts, intervals)
         cpus = tiers.divisors(facts)
         lines = {
             metric.name: _spread(line(metric, rolled, 1, cpus), places) for metric in self._metrics
@@ -273,95 +281,25 @@ class _Reading:
     def _found(
         self, width_ms: int, tier: str, starts_ms: list[int], lines: dict[str, Line]
     ) -> Found:
-        gaps = gaps_of(self._connection, self._wanted.host_id, self._from_ms, self._to_ms)
+        gaps = gaps_of(
+            self._connection, self._wanted.host_id, self._from_ms, self._to_ms, self._looks
+        )
         return Found(self._from_ms, self._to_ms, width_ms, tier, starts_ms, lines, gaps)
 
 
-def interval_of(connection: sa.Connection, host_id: int, at_ms: int) -> int:
-    """The time between two scans of a host, as planned at a time."""
-    table = schema.scan
-    query = (
-        sa.select(table.c.interval_ms)
-        .where(table.c.host_id == host_id, table.c.at_ms <= at_ms)
-        .order_by(table.c.at_ms.desc())
-        .limit(1)
-    )
-    return int(connection.scalar(query) or MINUTE_MS)
-
-
-def chunked_to_ms(connection: sa.Connection, host_id: int) -> int:
-    """Up to when what a host's scans measured stands in chunks; 0 where nothing does."""
-    table = schema.compacted
-    query = sa.select(table.c.before_day).where(table.c.host_id == host_id)
-    return int(connection.scalar(query) or 0) * DAY_MS
-
-
-def gaps_of(
-    connection: sa.Connection, host_id: int, from_ms: int, to_ms: int
-) -> list[tuple[int, int]]:
-    """The stretches between two times in which nobody looked at a host, or it did not answer."""
-    interval_ms = interval_of(connection, host_id, to_ms)
-    longest_ms = MISSED_TICKS * interval_ms
-    if to_ms - from_ms <= _SCANS_MS:
-        seen = _seen_by_scans(connection, host_id, from_ms - longest_ms, to_ms)
-    else:
-        seen = _seen_by_buckets(connection, host_id, from_ms, to_ms)
-    found = []
-    last_ms = from_ms - longest_ms
-    for begin_ms, end_ms in (*seen, (to_ms, to_ms)):
-        if begin_ms - last_ms > longest_ms and begin_ms > from_ms:
-            found.append((max(last_ms, from_ms), begin_ms))
-        last_ms = max(last_ms, end_ms)
-    return found
-
-
-def _seen_by_scans(
-    connection: sa.Connection, host_id: int, from_ms: int, to_ms: int
-) -> list[tuple[int, int]]:
-    """The good scans of a host: from when to when each of them tells that it was seen."""
-    times = good_times(connection, host_id, from_ms, to_ms)
-    return [(at_ms, at_ms) for at_ms in times]
-
-
-def _seen_by_buckets(
-    connection: sa.Connection, host_id: int, from_ms: int, to_ms: int
-) -> list[tuple[int, int]]:
-    """The hours in which a host was seen, out of its own chunks, and its scans after them."""
-    table = schema.entity
-    mine = (table.c.host_id == host_id, table.c.kind == "host")
-    entity_id = connection.scalar(sa.select(table.c.id).where(*mine))
-    until_ms = min(chunked_to_ms(connection, host_id), to_ms)
-    seen: list[tuple[int, int]] = []
-    if entity_id is not None:
-        width_ms, nothing = HOURS.width_ms, frozenset[str]()
-        for part in tiers.read(connection, entity_id, HOURS, from_ms, until_ms, nothing):
-            for first, end in _runs(part.starts):
-                if first * width_ms < until_ms:
-                    seen.append((first * width_ms, min(end * width_ms, until_ms)))
-    # A host that tells no figures of its own has no hours.
-    since_ms = max(from_ms, until_ms) if seen else from_ms
-    return [*seen, *_seen_by_scans(connection, host_id, since_ms, to_ms)]
-
-
-def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Rising numbers as stretches without a hole: the first and one past the last of each."""
-    if not numbers:
-        return []
-    holes = [(now, before + 1) for before, now in pairwise(numbers) if now - before > 1]
-    firsts = [numbers[0], *(now for now, _ in holes)]
-    ends = [*(end for _, end in holes), numbers[-1] + 1]
-    return list(zip(firsts, ends, strict=True))
-
-
-def _with_breaks(times_ms: Sequence[int], interval_ms: int) -> tuple[list[int], list[int | None]]:
-    """The times with one more where nothing was seen for a while; the position of each, None for
-    what was put in.
+def _with_breaks(
+    times_ms: Sequence[int], intervals_ms: Sequence[int]
+) -> tuple[list[int], list[int | None]]:
+    """The times with one more where nothing was seen for a while, by the planned interval of
+    each; the position of each, None for what was put in.
     """
     starts: list[int] = []
     places: list[int | None] = []
-    for position, at_ms in enumerate(times_ms):
-        if position and at_ms - times_ms[position - 1] > MISSED_TICKS * interval_ms:
-            starts.append(times_ms[position - 1] + interval_ms)
+    for position, (at_ms, longest_ms) in enumerate(
+        zip(times_ms, longest_between(intervals_ms), strict=True)
+    ):
+        if position and at_ms - times_ms[position - 1] > longest_ms:
+            starts.append(times_ms[position - 1] + intervals_ms[position - 1])
             places.append(None)
         starts.append(at_ms)
         places.append(position)

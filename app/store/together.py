@@ -13,8 +13,9 @@ from app.clock import DAY_MS, HOUR_MS
 from app.metrics import METRIC_BY_NAME, Metric
 from app.store import schema, tiers
 from app.store.engine import Store
+from app.store.gaps import gaps_of, interval_of
 from app.store.glance import Buckets, Values, glance
-from app.store.series import DAILY, RAW, gaps_of, interval_of, nice_width_ms
+from app.store.series import DAILY, RAW, nice_width_ms
 
 # Longer stretches are told by days.
 _HOURS_MS = 62 * DAY_MS
@@ -115,7 +116,13 @@ def _buckets(
     connection: sa.Connection, host_ids: Sequence[int], from_ms: int, to_ms: int, points: int
 ) -> tuple[Buckets, str]:
     """Buckets for a stretch, and out of which tier they are told."""
-    interval_ms = max((interval_of(connection, host_id, to_ms) for host_id in host_ids), default=0)
+    # The time between two scans may have become another within the stretch.
+    planned = (
+        interval_of(connection, host_id, at_ms)
+        for host_id in host_ids
+        for at_ms in (from_ms, to_ms)
+    )
+    interval_ms = max(planned, default=0)
     width_ms = nice_width_ms(max((to_ms - from_ms) / points, 2 * interval_ms, 1))
     tier = RAW
     if from_ms - 2 * width_ms < tiers.horizon_ms(connection, "recent"):
