@@ -1,5 +1,6 @@
 """Vectors and blobs: any whole numbers come back, and what is damaged is an error."""
 
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -157,6 +158,85 @@ def test_a_chunk_that_claims_to_be_huge_fills_no_memory(count: int) -> None:
     for weight in (Vector(1, 1), endless):
         with pytest.raises(StoreError):
             decode(deflated(codec._Chunk(1, Vector(1, 7), (weight,), (column,))))
+
+
+_MANY = 1 << 16
+_NAMED = [f"s{number}" for number in range(1 << 8)]
+
+
+def _columns_of_constants() -> bytes:
+    """Each vector is a few bytes, the buckets and the series are as many as they may be."""
+    columns = tuple(codec._Column(name, "gauge", 0, Vector(_MANY, 5)) for name in _NAMED)
+    return deflated(codec._Chunk(1, Vector(_MANY, 7, 1, 7), (Vector(_MANY, 1),), columns))
+
+
+def _columns_without_end() -> bytes:
+    column = codec._Column("a", "gauge", 0, Vector(1))
+    return deflated(codec._Chunk(1, Vector(1, 7), (Vector(1, 1),), (column,) * 10**6))
+
+
+def _weights_without_end() -> bytes:
+    return deflated(codec._Chunk(1, Vector(1, 7), (Vector(1, 1),) * 10**6, ()))
+
+
+def _a_long_text() -> bytes:
+    column = codec._Column("a", "gauge", 0, Vector(3, text="1," * 10**7 + "1"))
+    return deflated(codec._Chunk(1, Vector(3, 7, 1, 7), (Vector(3, 1),), (column,)))
+
+
+def _objects_without_end() -> bytes:
+    return deflated(keyframes._Keyframe(1, Vector(1 << 22, 7, 1, 7), ()))
+
+
+def _objects_of_constants() -> bytes:
+    values = tuple(keyframes._Values(name, Vector(24 * _MANY, 5)) for name in _NAMED)
+    return deflated(keyframes._Keyframe(1, Vector(_MANY, 7, 1, 7), values))
+
+
+def _scans_without_end() -> bytes:
+    return deflated(archive._Day(1, dict.fromkeys(archive._NUMBERS, Vector(1 << 22, 7)), {}))
+
+
+def _texts_without_end() -> bytes:
+    numbers = dict.fromkeys(archive._NUMBERS, Vector(1, 7))
+    return deflated(
+        archive._Day(1, numbers, {"problem": archive._Texts(("",) * 4 * 10**6, Vector(1))})
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "read"),
+    [
+        (_columns_of_constants, decode),
+        (_columns_without_end, decode),
+        (_weights_without_end, decode),
+        (_a_long_text, decode),
+        (_objects_without_end, lambda blob: keyframes.decode("volume", blob, 1)),
+        (_objects_of_constants, lambda blob: keyframes.decode("volume", blob, 1)),
+        (_objects_of_constants, lambda blob: keyframes.decode_day(blob, set(_NAMED))),
+        (_scans_without_end, archive.ArchivedDay),
+        (_texts_without_end, archive.ArchivedDay),
+    ],
+)
+def test_a_blob_of_few_bytes_that_claims_millions_of_numbers_is_an_error_at_once(
+    made: Callable[[], bytes], read: Callable[[bytes], object]
+) -> None:
+    """What it takes to find out is the text that it inflates to, and less than as much again."""
+    blob = made()
+    assert len(blob) < 200_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreError, match="damaged"):
+            read(blob)
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 2 * (64 << 20)
+
+
+def test_steps_without_a_number_are_an_error() -> None:
+    with pytest.raises(ValueError, match="nowhere"):
+        unpack(Vector(0, 5, first=5))
 
 
 def test_a_difference_of_what_is_not_there_is_an_error() -> None:

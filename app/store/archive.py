@@ -10,17 +10,19 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import add
-from typing import Any
+from typing import Annotated, Any
 
 import sqlalchemy as sa
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.clock import DAY_MS
 from app.errors import StoreError
 from app.store import schema
-from app.store.codec import Vector, deflated, inflated, pack, unpack
+from app.store.codec import MOST_SERIES, Vector, deflated, inflated, pack, unpack
 
 _VERSION = 1
+# More than one a second: what claims more in a day is damaged.
+_MOST_SCANS = 1 << 17
 # No number of a scan is that small.
 _NONE = -(1 << 50)
 _TEXTS = ("problem", "sentence", "detail", "missing")
@@ -54,14 +56,14 @@ class ScanRow(Struct, frozen=True):
 class _Texts(Struct, array_like=True, frozen=True):
     """Texts, each once, and which of them each row has: 0 for none."""
 
-    texts: tuple[str, ...]
+    texts: Annotated[tuple[str, ...], Meta(max_length=_MOST_SCANS)]
     which: Vector
 
 
 class _Day(Struct, array_like=True, frozen=True):
     version: int
-    numbers: dict[str, Vector]
-    texts: dict[str, _Texts]
+    numbers: Annotated[dict[str, Vector], Meta(max_length=MOST_SERIES)]
+    texts: Annotated[dict[str, _Texts], Meta(max_length=MOST_SERIES)]
 
 
 class ArchivedDay:
@@ -92,14 +94,18 @@ class ArchivedDay:
 
     def _numbers(self, name: str) -> list[int]:
         try:
-            return self._so_many(unpack(self._day.numbers[name]))
+            return self._so_many(self._day.numbers[name])
         except (ValueError, KeyError) as error:
             raise StoreError(f"Archived scans of the store are damaged: {error}.") from None
 
-    def _so_many(self, numbers: list[int]) -> list[int]:
-        if len(numbers) != self._day.numbers["at_ms"].count:
+    def _so_many(self, vector: Vector) -> list[int]:
+        """The numbers of a vector that has one of each scan."""
+        count = self._day.numbers["at_ms"].count
+        if count > _MOST_SCANS:
+            raise ValueError("they are too many for a day")
+        if vector.count != count:
             raise ValueError("their columns differ in length")
-        return numbers
+        return unpack(vector)
 
     def row(self, position: int) -> ScanRow:
         """One of the scans. Raises StoreError for a damaged one."""
@@ -114,7 +120,7 @@ class ArchivedDay:
         if found is None:
             return None
         try:
-            which = self._so_many(unpack(found.which))[position]
+            which = self._so_many(found.which)[position]
             return found.texts[which - 1] if which else None
         except (ValueError, IndexError) as error:
             raise StoreError(f"Archived scans of the store are damaged: {error}.") from None

@@ -26,9 +26,12 @@ _VERSION = 1
 _LEVEL = 4
 _MOST_BYTES = 64 << 20
 _WIDEST = 8
-# No vector has more numbers, and no chunk more buckets: a damaged one must not fill the memory.
+# What a damaged or made-up blob may claim at most, so that it cannot fill the memory: numbers of a
+# vector, buckets of a chunk, and series; and all numbers that are read of a blob at once.
 _MOST = 1 << 22
 _MOST_BUCKETS = 1 << 16
+MOST_SERIES = 256
+MOST_NUMBERS = 1 << 20
 _FEW = 16
 T = TypeVar("T", bound=Struct)
 _Count = Annotated[int, Meta(ge=0, le=_MOST)]
@@ -69,8 +72,8 @@ class _Column(Struct, array_like=True, frozen=True):
 class _Chunk(Struct, array_like=True, frozen=True):
     version: int
     starts: Vector
-    weights: tuple[Vector, ...]
-    columns: tuple[_Column, ...]
+    weights: Annotated[tuple[Vector, ...], Meta(max_length=MOST_SERIES)]
+    columns: Annotated[tuple[_Column, ...], Meta(max_length=MOST_SERIES)]
 
 
 def encode(rolled: Rolled, differences: Sequence[tuple[str, str, str]] = ()) -> bytes:
@@ -154,6 +157,8 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
             raise StoreError(f"A chunk has version {chunk.version}, made by another npvirt.")
         if chunk.starts.count > _MOST_BUCKETS:
             raise ValueError("it has too many buckets")
+        if chunk.starts.count * len(chunk.columns) > MOST_NUMBERS:
+            raise ValueError("it has too many numbers")
         starts = unpack(chunk.starts)
         weights: dict[int, list[int]] = {}
         columns: dict[str, Column] = {}
@@ -246,10 +251,12 @@ def unpack(vector: Vector, part: slice | None = None) -> list[int]:
     """
     if vector.count and vector.first is not None and part is not None:
         raise ValueError("its parts are told by steps")
+    if vector.first is not None and not vector.count:
+        raise ValueError("its steps lead nowhere")
     if vector.text:
-        values = [int(number) for number in vector.text.split(",")]
-        if len(values) != vector.count:
+        if vector.text.count(",") + 1 != vector.count:
             raise ValueError("its numbers are cut")
+        values = [int(number) for number in vector.text.split(",")]
         return values if part is None else values[part]
     stored = vector.count if vector.first is None else vector.count - 1
     start, stop, _ = (part or slice(None)).indices(stored)

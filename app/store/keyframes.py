@@ -6,23 +6,26 @@ a look at the chunks of every object. Rates are kept to three significant digits
 """
 
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import sqlalchemy as sa
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.clock import DAY_MS, HOUR_MS
 from app.errors import StoreError
 from app.inventory import KIND_BY_NAME, KINDS, KindName
 from app.metrics import series_of
 from app.store import schema
-from app.store.codec import Vector, deflated, inflated, pack, unpack
+from app.store.codec import MOST_NUMBERS, MOST_SERIES, Vector, deflated, inflated, pack, unpack
 from app.store.rollup import Rolled, implied
 
 HOURS = 24
 KINDS_SHOWN: tuple[KindName, ...] = ("host", "domain", "pool", "volume")
 _NUMBER: Mapping[str, int] = {kind.name: position for position, kind in enumerate(KINDS)}
 _VERSION = 1
+# Of a kind on a host, and what is read of all of them: damaged ones must not fill the memory.
+_MOST_OBJECTS = 1 << 16
+_MOST_NUMBERS = 4 * MOST_NUMBERS
 # A rate keeps so many of its leading bits: one part in a thousand.
 _BITS = 10
 
@@ -37,7 +40,7 @@ class _Values(Struct, array_like=True, frozen=True):
 class _Keyframe(Struct, array_like=True, frozen=True):
     version: int
     entities: Vector
-    series: tuple[_Values, ...]
+    series: Annotated[tuple[_Values, ...], Meta(max_length=MOST_SERIES)]
 
 
 class Measured(Struct, frozen=True):
@@ -119,7 +122,7 @@ def decode(kind: KindName, blob: bytes, hour: int) -> dict[int, Measured]:
     if keyframe.version != _VERSION:
         raise StoreError(f"A keyframe has version {keyframe.version}, made by another npvirt.")
     try:
-        entity_ids = unpack(keyframe.entities)
+        entity_ids = _entities(keyframe, len(keyframe.series))
         part = slice(hour * len(entity_ids), (hour + 1) * len(entity_ids))
         for one in keyframe.series:
             _check(one, entity_ids)
@@ -127,6 +130,14 @@ def decode(kind: KindName, blob: bytes, hour: int) -> dict[int, Measured]:
     except (ValueError, IndexError) as error:
         raise StoreError(f"A keyframe of the store is damaged: {error}.") from None
     return dict(_measured(kind, entity_ids, columns))
+
+
+def _entities(keyframe: _Keyframe, numbers: int) -> list[int]:
+    """Whose values these are, each having so many `numbers` that are wanted."""
+    count = keyframe.entities.count
+    if count > _MOST_OBJECTS or count * numbers > _MOST_NUMBERS:
+        raise ValueError("it has too many numbers")
+    return unpack(keyframe.entities)
 
 
 def _check(values: _Values, entity_ids: Sequence[int]) -> None:
@@ -150,8 +161,8 @@ def decode_day(blob: bytes, names: Collection[str]) -> Day:
     if keyframe.version != _VERSION:
         raise StoreError(f"A keyframe has version {keyframe.version}, made by another npvirt.")
     try:
-        entity_ids = unpack(keyframe.entities)
         wanted = [one for one in keyframe.series if one.name in names]
+        entity_ids = _entities(keyframe, HOURS * len(wanted))
         for one in wanted:
             _check(one, entity_ids)
         return Day(entity_ids, {one.name: unpack(one.vector) for one in wanted})
