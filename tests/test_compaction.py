@@ -143,7 +143,7 @@ def tell(store: Store, story: list[tuple[int, bool, int | None, int, int]]) -> l
             scan = Scan(at_ms, 10, ok=True, domains=scan.domains, domain_samples={"w": sample})
         stored_ms = recorder.record(scan).at_ms
         if ok:
-            measured.append((stored_ms, counter, gauge, running))
+            measured.append((stored_ms, counter, gauge, running, stored_ms != at_ms))
     return measured
 
 
@@ -156,11 +156,13 @@ def test_every_tier_holds_what_was_counted_and_measured_no_more_and_no_less(
     measured = tell(store, story)
     work(Compactor(store), START + 30 * DAY)
     counted = told_ms = 0
-    for (before, old, _, ran), (now, new, _, runs) in pairwise(measured):
+    for (before, old, _, ran, _), (now, new, _, runs, stepped) in pairwise(measured):
         if old is None or new is None or ran != runs or new < old or now - before > 3 * INTERVAL:
             continue
+        if stepped:
+            continue
         counted, told_ms = counted + new - old, told_ms + now - before
-    gauges = [gauge for _, _, gauge, _ in measured]
+    gauges = [gauge for _, _, gauge, _, _ in measured]
     if measured:
         domain = entity_id(store, "domain")
         with store.reading() as connection:
@@ -173,8 +175,9 @@ def test_every_tier_holds_what_was_counted_and_measured_no_more_and_no_less(
                 for column in columns:
                     low, high = column.bounds()
                     assert min(low) >= 0
-                    # Never more a second than was counted in the shortest time between two looks.
-                    assert max(high) <= 10**12 * 1000
+                    # Never more a second than was counted in the shortest time between two looks:
+                    # a label that had to be moved is no time.
+                    assert max(high) <= 10**12 * 100
                 levels = [part.columns["memory_rss_bytes"] for part in parts]
                 assert sum(sum(column.total) for column in levels) == sum(gauges)
                 assert sum(sum(column.weight) for column in levels) == len(gauges)

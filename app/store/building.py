@@ -102,11 +102,13 @@ class Builder:
 
     def _records(self) -> list[HostRecord]:
         table = schema.host
-        query = sa.select(table).where(table.c.created_at_ms <= self._at_ms).order_by(table.c.slug)
+        query = sa.select(table).order_by(table.c.slug)
         gone = table.c.removed_at_ms
-        query = query.where(sa.or_(gone.is_(None), gone > self._at_ms))
         if self._moment_ms is None:
             query = query.where(gone.is_(None))
+        else:
+            query = query.where(table.c.created_at_ms <= self._at_ms)
+            query = query.where(sa.or_(gone.is_(None), gone > self._at_ms))
         records = [host_record(row) for row in self._connection.execute(query)]
         if self._moment_ms is None:
             return records

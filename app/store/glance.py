@@ -55,6 +55,8 @@ class Edge(Struct, frozen=True):
 
     at_ms: int
     interval_ms: int
+    # The wall clock stepped since the bucket before.
+    stepped: int = 0
 
 
 def glance(
@@ -95,7 +97,11 @@ def edges_of(
     bucket = sa.cast(number, sa.Integer).label("bucket")
     query = (
         sa.select(
-            table.c.host_id, bucket, sa.func.max(table.c.at_ms), sa.func.max(table.c.interval_ms)
+            table.c.host_id,
+            bucket,
+            sa.func.max(table.c.at_ms),
+            sa.func.max(table.c.interval_ms),
+            sa.func.max(table.c.clock_stepped),
         )
         .where(table.c.host_id.in_(host_ids), table.c.ok == 1)
         .where(table.c.at_ms >= buckets.from_ms - buckets.width_ms)
@@ -103,8 +109,8 @@ def edges_of(
         .group_by(table.c.host_id, bucket)
     )
     found: dict[int, dict[int, Edge]] = {}
-    for host_id, position, at_ms, interval_ms in connection.execute(query):
-        found.setdefault(host_id, {})[position - 1] = Edge(at_ms, interval_ms)
+    for host_id, position, *edge in connection.execute(query):
+        found.setdefault(host_id, {})[position - 1] = Edge(*edge)
     return found
 
 
@@ -155,7 +161,7 @@ def _rates(
     buckets: Buckets,
 ) -> list[tuple[int, float | None]]:
     """What counters counted a second between two edges; nothing across a restart or a gap."""
-    if before is None:
+    if before is None or now.stepped:
         return []
     elapsed_ms = now.at_ms - before.at_ms
     if elapsed_ms > buckets.width_ms + MISSED_TICKS * now.interval_ms:

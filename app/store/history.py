@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _PAST_FLEETS = 4
+# Later than any label: what still holds then holds now.
+_NEVER_OVER_MS = 1 << 62
 
 
 def fleet(store: Store, moment_ms: int | None) -> Fleet:
@@ -48,7 +50,7 @@ def definition(
     store: Store, host_id: int, uuid: str, moment_ms: int | None
 ) -> Seen[Definition, None] | None:
     """A domain's XML as of a moment; read only when asked for, because it is large."""
-    at_ms = clock.now_ms() if moment_ms is None else moment_ms
+    at_ms = _NEVER_OVER_MS if moment_ms is None else moment_ms
     entity, revision, host = schema.entity, schema.revision, schema.host
     query = (
         sa.select(revision, entity.c.key, host.c.slug)
@@ -163,6 +165,10 @@ class _Cache:
 
 def _build(store: Store, moment_ms: int | None, at_ms: int, known: Parsed) -> tuple[Fleet, Parsed]:
     with store.reading() as connection:
+        if moment_ms is None:
+            # The present is what was seen last, also when the wall clock was set back since.
+            newest_ms = connection.scalar(sa.select(sa.func.max(schema.scan.c.at_ms)))
+            at_ms = max(at_ms, newest_ms or 0)
         return Builder(connection, moment_ms, at_ms, known).build()
 
 

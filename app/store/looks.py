@@ -181,9 +181,10 @@ def _scans(connection: sa.Connection, wanted: Iterable[tuple[int, int]]) -> Mapp
 
 def _near(before_ms: int | None, ok: Any) -> int | None:
     """The good look before the last one, unless looks are missing between the two: what a counter
-    did over a gap is not what it does now.
+    did over a gap is not what it does now. Nor is it known how long it counted when the wall clock
+    stepped in between.
     """
-    if before_ms is None or ok is None:
+    if before_ms is None or ok is None or ok.clock_stepped:
         return None
     return before_ms if ok.at_ms - before_ms <= MISSED_TICKS * ok.interval_ms else None
 

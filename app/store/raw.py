@@ -190,9 +190,13 @@ def _elapsed(
 
 def longest_between(intervals: Sequence[int]) -> list[int]:
     """How long before each scan the one before it can be without a gap, by the time that each
-    of them planned to the next: that may have been made longer or shorter between the two.
+    of them planned to the next: that may have been made longer or shorter between the two. An
+    interval below zero is one before whose scan the wall clock stepped: nothing is usable there.
     """
-    return [MISSED_TICKS * max(two) for two in pairwise((0, *intervals))]
+    return [
+        0 if now < 0 else MISSED_TICKS * max(abs(before), now)
+        for before, now in pairwise((0, *intervals))
+    ]
 
 
 def _values(series: Series, columns: Mapping[str, Sequence[int | None]]) -> Sequence[int | None]:
@@ -231,8 +235,11 @@ def _query(kind: KindName) -> sa.Select[Any]:
     """Time, object, planned interval and measured columns, of the objects between two ids."""
     scan, sample = schema.scan, schema.samples[kind]
     mine = sample.c.entity.between(sa.bindparam("first"), sa.bindparam("last"))
+    # After a step of the wall clock the labels do not tell how long the counters counted.
+    interval_ms = scan.c.interval_ms
+    planned = sa.case((scan.c.clock_stepped != 0, -interval_ms), else_=interval_ms)
     return (
-        sa.select(sample.c.ts, sample.c.entity, scan.c.interval_ms, *list(sample.c)[2:])
+        sa.select(sample.c.ts, sample.c.entity, planned, *list(sample.c)[2:])
         .join(sample, sa.and_(sample.c.ts == scan.c.at_ms, mine))
         .where(
             scan.c.host_id == sa.bindparam("host"),
