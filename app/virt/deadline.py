@@ -85,3 +85,21 @@ class Deadline:
         if left <= 0:
             raise TimeoutError("the time is up")
         return min(left, most_s)
+
+
+def within(seconds: float, work: Callable[[], None]) -> bool:
+    """Do `work` in a thread of its own; False when it is not done by then, and goes on there."""
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            done.set()
+
+    try:
+        threading.Thread(target=run, name="within", daemon=True).start()
+    except RuntimeError:
+        # None can be started any more: the process is at its end, and has nobody to wait for.
+        run()
+    return done.wait(seconds)

@@ -5,6 +5,7 @@ VirtError. A session that was cut or lost stays dead; whoever needs another open
 """
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +13,18 @@ from typing import Any, ParamSpec, TypeVar
 
 import libvirt
 
+from app import clock
 from app.connection import Connection, Endpoint
 from app.errors import VirtError
 from app.virt import ssh
 from app.virt.classify import call_error, open_error
-from app.virt.deadline import Deadline, watchdog
+from app.virt.deadline import Deadline, watchdog, within
 from app.virt.dial import Upstream, dial
 from app.virt.problems import problem
 from app.virt.relay import Relay
 from app.virt.uri import libvirt_uri
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,6 +32,7 @@ T = TypeVar("T")
 # Without a handler of its own libvirt prints what hosts send to standard error.
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
 
+_CLOSE_S = 3.0
 _USER, _AUTHENTICATION_NAME, _PASSPHRASE = 1, 2, 5
 _CREDENTIALS = [2, 5, 6, 7, 1]
 
@@ -38,6 +43,8 @@ class Session:
     def __init__(self, connection: Any, fields: Connection, relay: Relay | None) -> None:
         self.connection = connection
         self.call_deadline_s = 10.0
+        # When a call last began or ended, by the monotonic clock.
+        self.last_call_s = clock.monotonic_s()
         self._fields = fields
         self._relay = relay
         # Problem and detail; an error raised from here anew each time, since a kept one would
@@ -79,6 +86,7 @@ class Session:
         """`function(*args)`, a libvirt call, within `call_deadline_s`; raises VirtError."""
         if self._dead is not None:
             raise self._death()
+        self.last_call_s = clock.monotonic_s()
         try:
             if self._relay is None:
                 return function(*args, **kwargs)
@@ -88,24 +96,32 @@ class Session:
             raise self._typed(error) from None
         except UnicodeDecodeError as error:
             raise problem("bad-text", self._fields, str(error)) from None
+        finally:
+            self.last_call_s = clock.monotonic_s()
 
     def cut(self) -> None:
         """Cut the way to the host: calls that hang end at once, as VirtError ("no-answer")."""
         self._cut_late()
 
     def close(self) -> None:
-        """Close the connection; never waits for the host."""
+        """Close the connection; never waits for the host, and a few seconds at most for libvirt
+        and ssh: what hangs beyond that is left to a thread of its own.
+        """
         with self._close_lock:
-            if self.connection is None:
+            connection, self.connection = self.connection, None
+            if connection is None:
                 return
             self._dead = self._dead or ("lost", "closed here")
-            if self._relay is not None:
-                # First, because libvirt's close would wait for an answer.
-                self._relay.close()
-            # It complains that the way to the host is gone, as is meant.
-            with contextlib.suppress(libvirt.libvirtError):
-                self.connection.close()
-            self.connection = None
+        if not within(_CLOSE_S, lambda: self._close(connection)):
+            log.warning("A connection is not closed after %.0f s; npvirt goes on.", _CLOSE_S)
+
+    def _close(self, connection: Any) -> None:
+        if self._relay is not None:
+            # First, because libvirt's close would wait for an answer.
+            self._relay.close()
+        # It complains that the way to the host is gone, as is meant.
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.close()
 
     def _cut_late(self) -> None:
         self._dead = self._dead or ("no-answer", "")
