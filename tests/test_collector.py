@@ -122,8 +122,8 @@ def test_a_second_collector_waits_and_takes_over_when_the_first_ends(
         second.start()
         until(lambda: second.health().ok)
         assert not second.health().collecting
-        # Asked to scan, it passes the wish on to the one that collects.
-        assert second.scan_now("demo")
+        # Asked to scan, it passes the wish on to the one that collects (once that listens).
+        until(lambda: second.scan_now("demo"))
         collector.stop()
         until(lambda: second.health().collecting)
         last = status(store, "demo").last_ok_at_ms or 0
@@ -160,7 +160,9 @@ def test_health_turns_red_when_the_scheduler_stands_still(
     assert not collector.health().ok
     collector.start()
     until(lambda: collector.health().ok)
-    collector._scheduler.pause()
+    scheduler = collector._schedule._scheduler
+    assert scheduler is not None
+    scheduler.pause()
     until(lambda: not collector.health().ok)
 
 

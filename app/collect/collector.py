@@ -1,29 +1,29 @@
-"""The collector: keeps the schedule, one worker per enabled host, and the lock that says who may.
+"""The collector: one worker per enabled host, and the lock that says who may have them.
 
-Every method returns at once, except the ones whose docstring says that they wait. APScheduler
-keeps the schedule; its jobs only wake the workers, so hung hosts cannot use up its threads.
+Every method returns at once, except the ones whose docstring says that they wait. The schedule
+only wakes the workers, so hung hosts cannot use up its threads; a watchdog looks after both.
 """
 
 import logging
 import threading
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime, timedelta
-
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.interval import IntervalTrigger
-from msgspec import Struct
 
 from app import clock
 from app.collect import connecting
 from app.collect.announcing import Announcer
 from app.collect.connecting import Diagnosis
 from app.collect.control import ControlServer, ask
-from app.collect.leadership import Leadership
+from app.collect.health import Health, Supervision
+from app.collect.leadership import Holder, Leadership
 from app.collect.live import Hub
 from app.collect.noticing import Noticer
+from app.collect.pulse import Pulse
 from app.collect.scanner import Scanner
+from app.collect.schedule import Schedule
+from app.collect.steps import ClockWatch
 from app.collect.summary import Summary
 from app.collect.upkeep import EVERY_S, Upkeep
+from app.collect.watchdog import Watchdog
 from app.collect.worker import HostWorker, Looks
 from app.connection import Connection
 from app.errors import StoreError
@@ -39,15 +39,10 @@ SCAN_WAIT_S = 120.0
 LOOK_WAIT_S = 8.0
 # Slices of a twentieth of a second, so that scans find the store free.
 _OLDER_EVERY_S = 0.25
-
-
-class Health(Struct, frozen=True):
-    """Whether the schedule goes on. `collecting`: this process scans (else another does)."""
-
-    ok: bool
-    collecting: bool
-    tick_age_s: float | None
-    sentence: str
+# However rarely hosts are scanned, so often it is looked who collects, and that the schedule lives.
+_TICK_S = 10.0
+_WATCH_S = 1.0
+_MOST_DOUBLINGS = 6
 
 
 class Collector:
@@ -64,31 +59,26 @@ class Collector:
         self._upkeep = Upkeep(settings, store)
         self._workers: dict[int, tuple[HostRecord, HostWorker]] = {}
         self._lock = threading.RLock()
-        self._ticked_s: float | None = None
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC,
-            executors={"default": {"type": "threadpool", "max_workers": 2}},
-            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
-        )
+        self._schedule = Schedule()
+        self._pulse = Pulse(min(self._interval_s, _TICK_S))
+        self._clock_watch = ClockWatch()
+        self._watchdog = Watchdog(min(_WATCH_S, self._interval_s / 2), self._watch)
+        self._renewed_s: float | None = None
+        self._replaced: dict[str, int] = {}
 
     def start(self) -> None:
         """Start the schedule; the first scans begin at once if the lock is free."""
-        self._scheduler.add_job(
-            self._tick,
-            IntervalTrigger(seconds=self._interval_s, timezone=UTC),
-            next_run_time=datetime.fromtimestamp(clock.now_ms() / 1000, tz=UTC),
-            id="tick",
-        )
-        self._scheduler.add_job(
-            self.keep_up, IntervalTrigger(seconds=EVERY_S, timezone=UTC), id="upkeep"
-        )
-        self._scheduler.start()
+        self._schedule.every("tick", self._pulse.every_s, self._tick)
+        self._schedule.every("upkeep", EVERY_S, self.keep_up, after_s=EVERY_S, pool="upkeep")
+        self._schedule.start()
+        self._clock_watch = ClockWatch()
+        self._watchdog.start()
 
     def stop(self) -> None:
         """Stop the schedule, end the workers (waiting up to two seconds) and free the lock."""
         self._upkeep.stop()
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+        self._watchdog.stop()
+        self._schedule.stop()
         with self._lock:
             self._control.stop()
             workers = [worker for _, worker in self._workers.values()]
@@ -147,41 +137,100 @@ class Collector:
         return connecting.own_public_key(self._settings)
 
     def health(self) -> Health:
-        """Whether the scheduler ticks; red two ticks after it last did."""
-        ticked_s = self._ticked_s
-        if ticked_s is None:
+        """Whether the schedule goes on; red at once when its thread died, and within two ticks
+        when it is stuck.
+        """
+        age_s, collecting = self._pulse.age_s(), self._leadership.held
+        if age_s is None:
             return Health(False, False, None, "The scheduler has not started yet.")
-        age_s = clock.monotonic_s() - ticked_s
-        collecting = self._leadership.held
-        if age_s > 2 * self._interval_s + 1:
-            return Health(
-                False, collecting, age_s, f"The scheduler stands still for {age_s:.0f} s."
-            )
-        sentence = "Scanning." if collecting else "Another process scans; this one serves pages."
-        return Health(True, collecting, age_s, sentence)
+        if not self._schedule.alive:
+            return Health(False, collecting, age_s, "The scheduler died.")
+        if age_s > self._pulse.limit_s:
+            sentence = f"The scheduler stands still for {age_s:.0f} s."
+            return Health(False, collecting, age_s, sentence)
+        if not self._watchdog.alive:
+            return Health(False, collecting, age_s, "The watchdog of the scheduler died.")
+        return Health(True, collecting, age_s, "Scanning." if collecting else self._who_scans())
+
+    def holder(self) -> Holder | None:
+        """The process that collects, or did last; None when there never was one."""
+        return self._leadership.holder()
+
+    def supervision(self) -> Supervision:
+        """What this process counted of its own machinery."""
+        with self._lock:
+            workers = {record.slug: worker.figures() for record, worker in self._workers.values()}
+            replaced = dict(self._replaced)
+        return Supervision(self._pulse.figures(), self._schedule.renewals, workers, replaced)
+
+    def is_late(self, holder: Holder) -> bool:
+        """Whether `holder` should have ticked since it last did."""
+        return holder.age_s() > self._pulse.limit_s
 
     def keep_up(self) -> None:
         """Do a turn of the store's upkeep, if this process collects; takes some seconds."""
         if self._leadership.held:
             self._upkeep.turn()
 
+    def _who_scans(self) -> str:
+        holder = self._leadership.holder()
+        if holder is None:
+            return "Another process scans; this one serves pages."
+        who = f"Process {holder.pid} on {holder.machine} scans; this one serves pages."
+        if not self.is_late(holder):
+            return who
+        return f"{who} It has not ticked for {holder.age_s():.0f} s, and holds the lock."
+
     def _tick(self) -> None:
         """Renew the lead and follow the registry; host jobs wake the workers themselves."""
-        self._ticked_s = clock.monotonic_s()
-        if not self._leadership.held:
+        self._pulse.tick()
+        try:
             if not self._leadership.acquire():
                 return
-            self._control.start()
-            self._scheduler.add_job(
-                self._tell_older,
-                IntervalTrigger(seconds=_OLDER_EVERY_S, timezone=UTC),
-                id="older changes",
-                replace_existing=True,
-            )
-        try:
+            self._leadership.tick()
+            if not self._control.listening:
+                self._control.start()
+                self._schedule.every(
+                    "older changes", _OLDER_EVERY_S, self._tell_older, pool="upkeep"
+                )
             self._follow_registry()
+        except OSError as error:
+            log.error("The data directory cannot be used: %s", error)
         except StoreError as error:
             log.error("The list of hosts cannot be read: %s", error)
+
+    def _watch(self) -> None:
+        """What the watchdog looks after: the wall clock, the schedule, and the workers."""
+        step = self._clock_watch.look()
+        if step is not None:
+            self._pulse.stepped(step)
+            log.warning("The wall clock stepped by %+.1f s; scans go on.", step.by_ms / 1000)
+        self._renew_if_stuck()
+        self._replace_workers()
+
+    def _renew_if_stuck(self) -> None:
+        """Replace the scheduler a tick after it is known to be dead or stuck: less and less often
+        when that does not help.
+        """
+        age_s, every_s = self._pulse.age_s(), self._pulse.every_s
+        if age_s is None or age_s <= self._pulse.limit_s + every_s:
+            return
+        now_s, patience = clock.monotonic_s(), min(self._schedule.renewals, _MOST_DOUBLINGS)
+        if self._renewed_s is not None and now_s - self._renewed_s < every_s * 2**patience:
+            return
+        self._renewed_s = now_s
+        log.error("The scheduler stands still for %.0f s; it is replaced.", age_s)
+        self._schedule.renew()
+
+    def _replace_workers(self) -> None:
+        with self._lock:
+            for record, worker in list(self._workers.values()):
+                trouble = worker.trouble()
+                if trouble is not None:
+                    log.error("%s: its worker %s, and is replaced.", record.slug, trouble)
+                    self._replaced[record.slug] = self._replaced.get(record.slug, 0) + 1
+                    worker.abandon()
+                    self._add(record, after_s=0.0)
 
     def _tell_older(self) -> None:
         """Tell some more of the changes of before the list was kept, until all are told."""
@@ -191,7 +240,7 @@ class Collector:
         except StoreError as error:
             log.error("Older changes cannot be told yet: %s", error)
             return
-        self._scheduler.remove_job("older changes")
+        self._schedule.cancel("older changes")
 
     def _follow_registry(self) -> None:
         with self._lock:
@@ -212,14 +261,7 @@ class Collector:
         )
         worker.start()
         self._workers[record.id] = (record, worker)
-        first = datetime.fromtimestamp(clock.now_ms() / 1000, tz=UTC) + timedelta(seconds=after_s)
-        self._scheduler.add_job(
-            worker.wake,
-            IntervalTrigger(seconds=self._interval_s, timezone=UTC),
-            next_run_time=first,
-            id=f"scan-{record.id}",
-            replace_existing=True,
-        )
+        self._schedule.every(_job(record.id), self._interval_s, worker.wake, after_s=after_s)
 
     def _scanner(self, record: HostRecord, interval_ms: int) -> Looks:
         """What looks at a host; a demonstration has another."""
@@ -228,7 +270,7 @@ class Collector:
 
     def _drop(self, host_id: int) -> None:
         _, worker = self._workers.pop(host_id)
-        self._scheduler.remove_job(f"scan-{host_id}")
+        self._schedule.cancel(_job(host_id))
         worker.stop()
 
     def _worker(self, slug: str) -> HostWorker | None:
@@ -267,6 +309,10 @@ class Collector:
         for slug, (worker, number) in asked.items():
             outcomes[slug] = worker.wait(number, max(0.0, deadline_s - clock.monotonic_s()))
         return outcomes
+
+
+def _job(host_id: int) -> str:
+    return f"scan-{host_id}"
 
 
 def _same_way(old: HostRecord, new: HostRecord | None) -> bool:

@@ -32,14 +32,25 @@ class ControlServer:
         self._answer = answer
         self._socket: socket.socket | None = None
 
+    @property
+    def listening(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._socket is not None
+
     def start(self) -> None:
-        """Listen; only the holder of the collector's lock may, so a left-over file is replaced."""
+        """Listen; only the holder of the collector's lock may, so a left-over file is replaced.
+        Raises OSError.
+        """
         (self._data / _NAME).unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        with _short_path(self._data) as directory:
-            listener.bind(f"{directory}/{_NAME}")
-        (self._data / _NAME).chmod(0o600)
-        listener.listen(8)
+        try:
+            with _short_path(self._data) as directory:
+                listener.bind(f"{directory}/{_NAME}")
+            (self._data / _NAME).chmod(0o600)
+            listener.listen(8)
+        except OSError:
+            listener.close()
+            raise
         self._socket = listener
         threading.Thread(target=self._accept, args=(listener,), name="control", daemon=True).start()
 

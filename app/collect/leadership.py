@@ -1,11 +1,44 @@
 """Who collects: one process per store, decided by a file lock beside the database.
 
-A lock, not a pid file: it ends with its process, however that dies.
+A lock, not a pid file: it ends with its process, however that dies. What the file says of its
+holder is for people: who it is, and when it last ticked.
 """
 
 import fcntl
+import logging
 import os
+import socket
 from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from app import clock
+
+log = logging.getLogger(__name__)
+
+# Written in one piece and always as long, so that nobody reads a half.
+_BYTES = 512
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Holder(Struct, frozen=True):
+    """The process that collects. `ticked_s` is the monotonic clock at its last tick, since the
+    machine `boot` was started; times in milliseconds are labels.
+    """
+
+    pid: int
+    machine: str
+    boot: str
+    since_ms: int
+    ticked_ms: int
+    ticked_s: float
+
+    def age_s(self) -> float:
+        """Seconds since its last tick; by the wall clock if that was before the machine's start."""
+        if self.boot == _boot():
+            return max(0.0, clock.monotonic_s() - self.ticked_s)
+        return max(0.0, (clock.now_ms() - self.ticked_ms) / 1000)
 
 
 class Leadership:
@@ -14,6 +47,7 @@ class Leadership:
     def __init__(self, data: Path) -> None:
         self._path = data / "collector.lock"
         self._descriptor: int | None = None
+        self._since_ms = 0
 
     @property
     def held(self) -> bool:
@@ -21,7 +55,9 @@ class Leadership:
         return self._descriptor is not None
 
     def acquire(self) -> bool:
-        """Take the lock if it is free; True when this process holds it afterwards."""
+        """Take the lock if it is free; True when this process holds it afterwards. Raises OSError
+        when the file cannot be opened.
+        """
         if self._descriptor is not None:
             return True
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -31,10 +67,38 @@ class Leadership:
             os.close(descriptor)
             return False
         self._descriptor = descriptor
+        self._since_ms = clock.now_ms()
+        self.tick()
         return True
+
+    def tick(self) -> None:
+        """Have the file say that its holder ticked just now; that it cannot does no harm."""
+        if self._descriptor is None:
+            return
+        now_ms, now_s = clock.both()
+        holder = Holder(os.getpid(), socket.gethostname(), _boot(), self._since_ms, now_ms, now_s)
+        try:
+            os.pwrite(self._descriptor, msgspec.json.encode(holder).ljust(_BYTES), 0)
+        except OSError as error:
+            log.debug("%s does not say who collects: %s", self._path, error)
+
+    def holder(self) -> Holder | None:
+        """Who collects as the file says, this process included; None when it says nothing."""
+        try:
+            with self._path.open("rb") as file:
+                return msgspec.json.decode(file.read(_BYTES), type=Holder)
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def release(self) -> None:
         """Give the lock back, if held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _boot() -> str:
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

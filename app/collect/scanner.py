@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from app import clock
 from app.collect.announcing import Announcer
-from app.errors import Conflict, VirtError
+from app.collect.steps import Labels
+from app.errors import Conflict, NpvirtError, VirtError
 from app.inventory import Scan
 from app.store.credentials import resolve
 from app.store.engine import Store
@@ -46,6 +47,9 @@ class Scanner:
         self._session: Session | None = None
         self._reader = Reader(open_writable=self._writable_opener())
         self._claimed_uuid = record.host_uuid
+        self._labels = Labels()
+        self._abandoned = False
+        self._sign_s = 0.0
 
     def scan(
         self,
@@ -60,17 +64,39 @@ class Scanner:
         the look succeeded, when the next one is planned (or None). Raises StoreError when the
         outcome cannot be stored.
         """
-        at_ms, started_s = clock.now_ms(), clock.monotonic_s()
+        at_ms, started_s = clock.both()
+        self._sign_s = started_s
         try:
             seen = self._look(at_ms, everything, again)
         except (VirtError, Conflict) as error:
             self.disconnect()
             seen = _failed(at_ms, error)
-        seen = replace(seen, took_ms=clock.took_ms(started_s), next_at_ms=next_at_ms(seen.ok))
+        seen = replace(
+            seen,
+            took_ms=clock.took_ms(started_s),
+            next_at_ms=next_at_ms(seen.ok),
+            clock_stepped=self._labels.stepped(at_ms, started_s),
+        )
+        self._sign_s = clock.monotonic_s()
+        if self._abandoned:
+            raise NpvirtError("A look that had been given up ended; what it saw is not stored.")
         recorded = self._recorder.record(seen)
+        self._labels.stored(recorded.at_ms, started_s, good=seen.ok)
         if self._announcer is not None:
             self._announcer.told(seen, recorded)
         return seen
+
+    def last_sign_s(self) -> float:
+        """When it last gave a sign of life, by the monotonic clock: a call began or ended."""
+        session = self._session
+        return self._sign_s if session is None else max(self._sign_s, session.last_call_s)
+
+    def abandon(self) -> None:
+        """Give it up from another thread: nothing it sees from now on is stored."""
+        self._abandoned = True
+        session = self._session
+        if session is not None:
+            session.cut()
 
     def disconnect(self) -> None:
         """Close the connection; the next scan opens it again and reads all anew."""

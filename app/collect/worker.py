@@ -1,6 +1,8 @@
 """One thread per host: waits to be woken, scans, plans the next look.
 
-A hung host hangs its own worker only. Wakes that come while a scan runs are one more scan.
+A hung host hangs its own worker only. Wakes that come while a scan runs are one more scan. What
+hangs in spite of all deadlines, or died, is noticed by the collector, which puts another worker
+in its place.
 """
 
 import logging
@@ -8,6 +10,8 @@ import random
 import threading
 from collections.abc import Callable, Collection
 from typing import Protocol
+
+from msgspec import Struct
 
 from app import clock
 from app.collect.summary import Summary, summarise
@@ -17,6 +21,19 @@ from app.inventory import Scan
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY_S = 2.0
+# The longest of the deadlines of a look (open, call, close, the store's lock) is ten seconds; who
+# gave no sign of life for so long is past all of them.
+HUNG_AFTER_S = 60.0
+
+
+class WorkerFigures(Struct, frozen=True):
+    """What a worker counted since it started. `looking_s`: how long the present look lasts, None
+    between looks; `late_s`: how long after it was due the last one began.
+    """
+
+    looks: int
+    looking_s: float | None
+    late_s: float | None
 
 
 class Looks(Protocol):
@@ -37,12 +54,31 @@ class Looks(Protocol):
     def close(self) -> None:
         """See Scanner.close."""
 
+    def abandon(self) -> None:
+        """See Scanner.abandon."""
+
+    def last_sign_s(self) -> float:
+        """See Scanner.last_sign_s."""
+
 
 class HostWorker:
     """Scans one host whenever it is woken, or when a failed look is due to be tried again."""
 
-    def __init__(self, make_scanner: Callable[[], Looks], slug: str, interval_s: float) -> None:
+    def __init__(
+        self,
+        make_scanner: Callable[[], Looks],
+        slug: str,
+        interval_s: float,
+        *,
+        hung_after_s: float = HUNG_AFTER_S,
+    ) -> None:
         self.slug = slug
+        self._hung_after_s = hung_after_s
+        self._scanner: Looks | None = None
+        self._woken_s: float | None = None
+        # When the present look, or closing, began; None while it waits.
+        self._busy_s: float | None = None
+        self._late_s: float | None = None
         self._make_scanner = make_scanner
         self._interval_s = interval_s
         self._condition = threading.Condition()
@@ -66,6 +102,8 @@ class HostWorker:
         Reader.scan.
         """
         with self._condition:
+            if not self._wanted:
+                self._woken_s = clock.monotonic_s()
             self._wanted = True
             self._everything = self._everything or everything
             self._again.update(again)
@@ -91,19 +129,47 @@ class HostWorker:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def trouble(self) -> str | None:
+        """Why another worker must take its place: "died" or "hangs"; None where none must."""
+        if self._stopping:
+            return None
+        if not self._thread.is_alive():
+            return "died"
+        busy_s, scanner = self._busy_s, self._scanner
+        if busy_s is None:
+            return None
+        sign_s = busy_s if scanner is None else max(busy_s, scanner.last_sign_s())
+        return "hangs" if clock.monotonic_s() - sign_s > self._hung_after_s else None
+
+    def abandon(self) -> None:
+        """Give it up: it ends as soon as it can, and whatever it sees late is not stored."""
+        self.stop()
+        if self._scanner is not None:
+            self._scanner.abandon()
+
+    def figures(self) -> WorkerFigures:
+        """What it counted so far."""
+        busy_s = self._busy_s
+        looking_s = None if busy_s is None else clock.monotonic_s() - busy_s
+        return WorkerFigures(self._scans_ended, looking_s, self._late_s)
+
     def _run(self) -> None:
         scanner: Looks | None = None
         while True:
             with self._condition:
+                self._busy_s = None
                 self._condition.wait_for(lambda: self._wanted or self._stopping, self._retry_in_s)
+                self._busy_s = clock.monotonic_s()
                 if self._stopping:
                     break
                 everything, self._wanted, self._everything = self._everything, False, False
                 again, self._again = self._again, set()
+                if self._woken_s is not None:
+                    self._late_s, self._woken_s = self._busy_s - self._woken_s, None
                 self._scans_begun += 1
             outcome: Summary | None = None
             try:
-                scanner = scanner or self._make_scanner()
+                scanner = self._scanner = scanner or self._make_scanner()
                 seen = scanner.scan(everything=everything, again=again, next_at_ms=self._plan)
                 outcome = summarise(self.slug, seen)
             except StoreError as error:

@@ -62,6 +62,13 @@ class DemoScanner:
     def close(self) -> None:
         """There is nothing to close."""
 
+    def abandon(self) -> None:
+        """There is nothing that could hang."""
+
+    def last_sign_s(self) -> float:
+        """Always just now: nothing here can hang."""
+        return clock.monotonic_s()
+
 
 def _then(at_ms: int) -> Callable[[bool], int]:
     return lambda ok: at_ms

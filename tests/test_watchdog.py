@@ -1,0 +1,387 @@
+"""The schedule goes on whatever the wall clock does, and what stops it is noticed and mended.
+
+The clock that is steered is npvirt's own (tests/clocks.py); libvirt's test driver is the host.
+Each kind of trouble was seen to be found: with APScheduler on the wall clock the steps back stop
+the ticks, with rates that ignore `clock_stepped` a step makes a spike, without the watchdog a
+killed scheduler stays dead.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+
+from app import clock
+from app.clock import DAY_MS, HOUR_MS, now_ms
+from app.collect.collector import Collector
+from app.collect.schedule import Schedule
+from app.collect.steps import ClockWatch, Labels
+from app.connection import Connection
+from app.inventory import Domain, DomainSample, Host, HostSample, Scan
+from app.settings import Settings, load
+from app.store import schema
+from app.store.engine import Store, store_path
+from app.store.history import fleet
+from app.store.hosts import HostRecord, add_host
+from app.store.record import Recorder
+from tests.clocks import process_zone, steered
+from tests.test_collector import DEMO, until
+
+TICK_S = 0.4
+STEPS_S = (1, -1, 3600, -3600, 86_400, -86_400)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a data directory of its own, with ticks shorter than people may set."""
+    loaded = load({"NPVIRT_DATA": str(tmp_path / "var"), "NPVIRT_SCAN_SECONDS": "1"})
+    return replace(loaded, scan_seconds=TICK_S)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    opened = Store.open(store_path(settings))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def collector(settings: Settings, store: Store) -> Iterator[Collector]:
+    made = Collector(settings, store)
+    yield made
+    made.stop()
+
+
+def scans_of(store: Store) -> list[sa.Row[tuple[int, int, int]]]:
+    """When scans were stored, whether each was marked, and how long it took."""
+    table = schema.scan
+    query = sa.select(table.c.at_ms, table.c.clock_stepped, table.c.took_ms).order_by(table.c.id)
+    with store.reading() as connection:
+        return list(connection.execute(query))
+
+
+# --- the schedule ---------------------------------------------------------------------------
+
+
+class Ticks:
+    """Takes down when a job was done, by the machine's own monotonic clock."""
+
+    def __init__(self) -> None:
+        self.at_s: list[float] = []
+
+    def __call__(self) -> None:
+        self.at_s.append(time.monotonic())
+
+    def wait(self, count: int) -> None:
+        """Wait for so many more."""
+        wanted = len(self.at_s) + count
+        until(lambda: len(self.at_s) >= wanted)
+
+
+@pytest.mark.parametrize("by_s", STEPS_S)
+def test_ticks_keep_their_rhythm_when_the_wall_clock_steps(by_s: float) -> None:
+    every_s = 0.3
+    with steered() as wall:
+        schedule, ticks = Schedule(), Ticks()
+        schedule.every("tick", every_s, ticks)
+        schedule.start()
+        try:
+            for _ in range(3):
+                ticks.wait(2)
+                wall.step(by_s)
+            ticks.wait(3)
+        finally:
+            schedule.stop()
+    assert wall.steps == 3
+    begun_s = ticks.at_s[0]
+    # A busy machine may be late with one, or leave one out; it does none twice, and none beside
+    # the rhythm.
+    places = [int((at_s - begun_s) / every_s + 0.05) for at_s in ticks.at_s]
+    assert places == sorted(set(places))
+    assert len(places) >= 8
+
+
+def test_late_ticks_are_one_catch_up() -> None:
+    schedule, ticks = Schedule(), Ticks()
+    held = threading.Event()
+
+    def tick() -> None:
+        ticks()
+        held.wait(10.0)
+
+    schedule.every("tick", 0.1, tick)
+    schedule.start()
+    try:
+        ticks.wait(1)
+        time.sleep(1.0)
+        assert len(ticks.at_s) == 1
+        held.set()
+        ticks.wait(2)
+        # Nine were missed: they are not made up for.
+        assert len(ticks.at_s) <= 4
+    finally:
+        held.set()
+        schedule.stop()
+
+
+# --- the scans ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_s", STEPS_S)
+def test_scans_go_on_in_order_and_are_marked_when_the_wall_clock_steps(
+    store: Store, collector: Collector, by_s: float
+) -> None:
+    add_host(store, "demo", DEMO)
+    with steered() as wall:
+        collector.start()
+        until(lambda: len(scans_of(store)) >= 3)
+        before = len(scans_of(store))
+        wall.step(by_s)
+        stepped_s = time.monotonic()
+        until(lambda: len(scans_of(store)) >= before + 5)
+        took_s = time.monotonic() - stepped_s
+        until(lambda: collector.supervision().pulse.last_step)
+        figures = collector.supervision().pulse
+        assert fleet(store, None).as_of_ms == scans_of(store)[-1].at_ms
+        assert collector.health().ok
+        collector.stop()
+    rows = scans_of(store)
+    labels = [row.at_ms for row in rows]
+    assert labels == sorted(set(labels))
+    assert figures.last_step is not None
+    assert abs(figures.last_step.by_ms - by_s * 1000) < 250
+    marked = [place for place, row in enumerate(rows) if row.clock_stepped]
+    # The first one after the step, or the one that was under way.
+    assert marked
+    assert marked[0] in (before, before + 1)
+    # A machine that is busy may take longer for six ticks, but not an hour, and none is done twice.
+    assert 4 * TICK_S < took_s + TICK_S < 20
+    if by_s > 0:
+        assert len(marked) == 1
+
+
+def test_a_host_stays_on_the_pages_when_the_clock_is_set_back_before_it_was_added(
+    store: Store,
+) -> None:
+    with steered() as wall:
+        record = add_host(store, "kvm-01", Connection())
+        recorder = Recorder(store, record, 60_000)
+        recorder.record(a_scan(now_ms(), 5, 0, "old"))
+        wall.step(-86_400)
+        recorder.record(a_scan(now_ms(), 5, 0, "new"))
+        seen = fleet(store, None)
+        assert [host.slug for host in seen.hosts] == ["kvm-01"]
+        assert [domain.fact.name for domain in seen.domains] == ["new"]
+        assert seen.hosts[0].status.known
+
+
+# --- rates ----------------------------------------------------------------------------------
+
+
+def a_scan(
+    at_ms: int, busy_s: float, bytes_read: int, name: str = "web", *, stepped: bool = False
+) -> Scan:
+    """A look at a host with one domain, whose counters say this."""
+    domain = Domain(uuid="w", name=name, state="running", id=1, vcpus=1)
+    sample = DomainSample(cpu_time_ns=round(busy_s * 1e9), disk_read_bytes=bytes_read)
+    return Scan(
+        at_ms, 1, ok=True, host=Host(uri="qemu:///system"), host_sample=HostSample(),
+        domains={"w": domain}, domain_samples={"w": sample}, clock_stepped=stepped,
+    )  # fmt: skip
+
+
+def told(store: Store, record: HostRecord, from_ms: int, to_ms: int) -> list[float]:
+    """The CPU rates that a chart tells."""
+    from app.metrics import METRIC_BY_NAME
+    from app.store.series import find_object, series
+
+    cpu = METRIC_BY_NAME["domain", "cpu"]
+    wanted = find_object(store, record.id, "domain", "w")
+    assert wanted is not None
+    found = series(store, wanted, [cpu], from_ms, to_ms, 100_000)
+    return [value for value in found.lines["cpu"].average if value is not None]
+
+
+@pytest.mark.parametrize("by_s", STEPS_S)
+def test_a_step_makes_no_rate_that_was_not(store: Store, by_s: int) -> None:
+    """A domain that is busy by half a CPU is told as that, or not at all."""
+    record = add_host(store, "kvm-01", Connection())
+    recorder, labels = Recorder(store, record, 60_000), Labels()
+    wall_ms, first_ms, seen = now_ms() - 3 * DAY_MS, None, []
+    for tick in range(30):
+        wall_ms += 10_000
+        wall_ms += by_s * 1000 if tick == 10 else 0
+        at_s = tick * 10.0
+        stepped = labels.stepped(wall_ms, at_s)
+        stored = recorder.record(a_scan(wall_ms, tick * 5.0, 0, stepped=stepped))
+        labels.stored(stored.at_ms, at_s, good=True)
+        first_ms = stored.at_ms if first_ms is None else first_ms
+        domain = fleet(store, None).domains[0]
+        if domain.elapsed_ms is not None and domain.previous is not None:
+            assert domain.sample is not None
+            busy_ns = (domain.sample.cpu_time_ns or 0) - (domain.previous.cpu_time_ns or 0)
+            seen.append(busy_ns / 1e6 / domain.elapsed_ms)
+    rates = told(store, record, first_ms or 0, max(wall_ms, stored.at_ms) + 1)
+    assert len(rates) >= 9
+    for rate in (*rates, *seen):
+        assert rate == pytest.approx(0.5, rel=0.02)
+
+
+def test_labels_are_compared_with_the_last_good_scan_too() -> None:
+    labels = Labels()
+    labels.stored(1_000_000, 10.0, good=True)
+    # The clock stepped, and the host did not answer.
+    assert labels.stepped(4_600_000, 20.0)
+    labels.stored(4_600_000, 20.0, good=False)
+    # In step with that one, but what it counts is told since the good one.
+    assert labels.stepped(4_610_000, 30.0)
+    labels.stored(4_610_000, 30.0, good=True)
+    assert not labels.stepped(4_620_000, 40.0)
+
+
+def test_a_small_difference_between_the_clocks_is_no_step() -> None:
+    with steered() as wall:
+        watch = ClockWatch()
+        wall.step(0.2)
+        assert watch.look() is None
+        wall.step(-0.2)
+        assert watch.look() is None
+        wall.step(1)
+        step = watch.look()
+        assert step is not None
+        assert abs(step.by_ms - 1000) < 200
+        assert watch.look() is None
+
+
+# --- daylight saving ------------------------------------------------------------------------
+
+# In each of them the clocks of the people are changed at these hours of UTC of 2026; two are far
+# from the others', and one changes by half an hour.
+CHANGES = (
+    ("Europe/Berlin", "2026-03-29T01:00"), ("Europe/Berlin", "2026-10-25T01:00"),
+    ("America/New_York", "2026-03-08T07:00"), ("America/New_York", "2026-11-01T06:00"),
+    ("America/St_Johns", "2026-03-08T05:30"), ("America/St_Johns", "2026-11-01T04:30"),
+    ("Australia/Lord_Howe", "2026-04-04T15:00"), ("Australia/Lord_Howe", "2026-10-03T15:30"),
+    ("Pacific/Auckland", "2026-04-04T14:00"), ("Pacific/Auckland", "2026-09-26T14:00"),
+    ("America/Santiago", "2026-04-05T03:00"), ("America/Santiago", "2026-09-06T04:00"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("zone", "changed"), CHANGES)
+def test_nothing_happens_to_the_schedule_when_daylight_saving_begins_or_ends(
+    settings: Settings, store: Store, zone: str, changed: str
+) -> None:
+    at_ms = round(datetime.fromisoformat(changed).replace(tzinfo=UTC).timestamp() * 1000)
+    local = [datetime.fromtimestamp((at_ms + ms) / 1000, ZoneInfo(zone)) for ms in (-1000, 1000)]
+    # Else nothing would be tried here.
+    assert local[0].utcoffset() != local[1].utcoffset()
+    collector = Collector(replace(settings, timezone=zone), store)
+    add_host(store, "demo", DEMO)
+    with process_zone(zone), steered(at_ms - 1200):
+        try:
+            collector.start()
+            until(lambda: scans_of(store) and scans_of(store)[-1].at_ms > at_ms + 1200)
+            assert collector.supervision().pulse.steps == 0
+        finally:
+            collector.stop()
+    rows = scans_of(store)
+    labels = [row.at_ms for row in rows]
+    assert labels == sorted(set(labels))
+    assert not any(row.clock_stepped for row in rows)
+    assert min(labels) < at_ms < max(labels)
+    # Neither doubled nor left out for an hour.
+    assert len(labels) <= (max(labels) - min(labels)) / (TICK_S * 1000) + 2
+    assert max(later - before for before, later in pairwise(labels)) < HOUR_MS / 2
+
+
+# --- a dead or stuck scheduler ----------------------------------------------------------------
+
+
+# Its death is meant.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_scheduler_whose_thread_died_is_red_at_once_and_replaced(
+    store: Store, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_host(store, "demo", DEMO)
+    collector.start()
+    until(lambda: collector.health().ok and scans_of(store))
+    scheduler = collector._schedule._scheduler
+    assert scheduler is not None
+
+    def die() -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(scheduler, "_process_jobs", die)
+    killed_s = time.monotonic()
+    scheduler.wakeup()
+    until(lambda: not collector.health().ok)
+    assert collector.health().sentence == "The scheduler died."
+    assert time.monotonic() - killed_s < 10
+    until(lambda: collector.health().ok)
+    assert collector.supervision().renewals == 1
+    scanned = len(scans_of(store))
+    until(lambda: len(scans_of(store)) > scanned + 1)
+
+
+def test_a_stuck_executor_is_red_within_two_ticks_and_replaced(
+    store: Store, collector: Collector
+) -> None:
+    held = threading.Event()
+    add_host(store, "demo", DEMO)
+    collector.start()
+    until(lambda: collector.health().ok and scans_of(store))
+    try:
+        for name in ("stuck", "stuck too"):
+            collector._schedule.every(name, 3600, lambda: held.wait(60.0))
+        until(lambda: not collector.health().ok)
+        assert "stands still" in collector.health().sentence
+        for name in ("stuck", "stuck too"):
+            collector._schedule.cancel(name)
+        until(lambda: collector.health().ok)
+        scanned = len(scans_of(store))
+        until(lambda: len(scans_of(store)) > scanned + 1)
+        assert collector.supervision().renewals >= 1
+    finally:
+        held.set()
+
+
+@pytest.mark.parametrize("every_s", [1.0, 10.0])
+def test_a_pulse_that_stopped_is_told_from_one_that_is_late(every_s: float) -> None:
+    from app.collect.pulse import Pulse
+
+    pulse = Pulse(every_s)
+    assert pulse.age_s() is None
+    pulse.tick()
+    assert 0 <= (pulse.age_s() or 0) < every_s
+    # After one missed tick, when the second is about to be: but a second is soon over.
+    assert max(2 * every_s, 3.0) == pulse.limit_s
+
+
+def test_the_watchdog_survives_what_it_meets() -> None:
+    from app.collect.watchdog import Watchdog
+
+    looked = []
+
+    def look() -> None:
+        looked.append(1)
+        raise ValueError("not foreseen")
+
+    watchdog = Watchdog(0.05, look)
+    watchdog.start()
+    until(lambda: len(looked) >= 3)
+    assert watchdog.alive
+    watchdog.stop()
+    assert not watchdog.alive
+
+
+def test_injected_times_are_gone_afterwards() -> None:
+    with steered(at_ms=1_000):
+        assert now_ms() < 60_000
+    assert clock.now_ms() > 1_700_000_000_000
