@@ -31,6 +31,8 @@ _OPEN = frozenset(
     ("/login", "/login/oidc", "/login/oidc/callback", "/setup/<secret>", "/healthz", "/readyz",
      "/static/<path:filename>")
 )  # fmt: skip
+# What tells of the whole fleet: of all hosts or of nothing.
+_EVERYWHERE = frozenset(("/store",))
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
      "/changes", "/compare", "/domains", "/go", "/help", "/hosts", "/hosts/<slug>",
@@ -172,7 +174,7 @@ def test_every_cell_of_role_route_and_method(web: Web, calls: _Calls, who: str) 
             needed = _needed(rule)
             may = _RANK[who] >= needed
             in_scope = who != "limited" or "slug" not in rule.arguments
-            everywhere = _plain(rule) in _ADMIN_EVERYWHERE
+            everywhere = _plain(rule) in _ADMIN_EVERYWHERE | _EVERYWHERE
             # What would change something is asked for a host that is not there.
             slug = "nowhere" if may and method in _UNSAFE and who != "limited" else "kvm-01"
             answer = _ask(web, method, _address(first, slug), headers)

@@ -76,10 +76,13 @@ class Holdings(Struct, frozen=True):
     counts: Mapping[str, int]
 
     @property
-    def rest_bytes(self) -> int:
-        """What is not measured over time: inventory, changes, scans, the audit."""
+    def rest_bytes(self) -> int | None:
+        """What is not measured over time: inventory, changes, scans, the audit. None where the
+        estimates of the parts are too high to tell.
+        """
         measured = sum(part.size_bytes for part in self.parts)
-        return max(0, self.file_bytes - self.free_bytes - measured)
+        rest = self.file_bytes - self.free_bytes - measured
+        return rest if rest > 0 else None
 
     def tier_bytes(self, tier: str) -> int:
         """What a tier takes."""

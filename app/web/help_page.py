@@ -32,9 +32,11 @@ class Line(NamedTuple):
 @needs("viewer")
 def actions() -> Response:
     """Every action, with what it means, who may do it, and its address in the API."""
+    who = principal()
     return form_page(
-        "help.html", "", "What can be done", lines=list(lines()), role=principal().role
-    )
+        "help.html", "", "What can be done", lines=list(lines()), role=who.role,
+        all_hosts=who.host_ids is None,
+    )  # fmt: skip
 
 
 def lines() -> Iterator[Line]:

@@ -335,11 +335,14 @@ def _user_menu(at: Moment) -> bytes:
     who = maybe_principal()
     if who is None:
         return b""
-    key = ("user", who.kind, who.name, who.role, who.session_id is None, at.at_ms)
+    all_hosts = who.host_ids is None
+    key = ("user", who.kind, who.name, who.role, all_hosts, who.session_id is None, at.at_ms)
     kept = pages()
 
     def make() -> Rendered:
-        html = render_template("user_menu.html", who=who, may=who.may, moment=at)
+        html = render_template(
+            "user_menu.html", who=who, may=who.may, all_hosts=all_hosts, moment=at
+        )
         return Rendered(html.encode(), "")
 
     return kept.kept.get(key, kept, make).body

@@ -1,7 +1,7 @@
 """What the store holds, what each tier costs, and what other lengths would: page and JSON.
 
-Sizes are estimates from samples (app/store/holdings); an address tells nothing of single hosts,
-so that whoever may look at some of them may look at it.
+Sizes are estimates from samples (app/store/holdings). They are of the store as a whole, and tell
+how many objects and changes there are on all hosts together: they are for readers of all hosts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -81,7 +81,7 @@ class Tier(NamedTuple):
 
 
 @blueprint.get("/store")
-@needs("viewer")
+@needs("viewer", everywhere=True)
 def page() -> Response:
     """The page, with the form's answer if it was asked."""
     check_parameters(_PARAMETERS)
@@ -107,7 +107,7 @@ def page() -> Response:
         parts=_parts(found),
         file=size(found.file_bytes),
         free=size(found.free_bytes) if found.free_bytes else "",
-        rest=size(found.rest_bytes),
+        rest=_bytes(found.rest_bytes),
         counts=found.counts,
         first=pages().zone.when(begun, None) if begun is not None else None,
         costs=list(_costs(found)),
@@ -122,7 +122,7 @@ def page() -> Response:
 
 
 @blueprint.get("/api/v1/store")
-@needs("viewer")
+@needs("viewer", everywhere=True)
 def as_json() -> Response:
     """The same as JSON; sizes in bytes, lengths in seconds."""
     check_parameters(_PARAMETERS)
@@ -262,7 +262,9 @@ def _per_day(whole: float, kept_s: int) -> float:
 def _parts(found: Holdings) -> list[Part]:
     """The file as one bar of shares."""
     parts = [(_CSS[name], float(found.tier_bytes(name))) for name in TIERS]
-    return shares([*parts, ("rest", float(found.rest_bytes)), ("free", float(found.free_bytes))])
+    return shares(
+        [*parts, ("rest", float(found.rest_bytes or 0)), ("free", float(found.free_bytes))]
+    )
 
 
 def _costs(found: Holdings) -> Iterator[tuple[str, str, str, str, str, str]]:
