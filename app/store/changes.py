@@ -96,11 +96,13 @@ def _page(store: Store, wanted: Wanted, limit: int, offset: int) -> list[Change]
     with store.reading() as connection:
         # The numbers first, from an index alone, however many are passed over.
         query = sa.select(table.c.id).where(*_conditions(connection, wanted))
-        numbers = connection.scalars(query.order_by(*_newest_first()).limit(limit).offset(offset))
-        rows = connection.execute(
-            _select().where(table.c.id.in_(numbers.all())).order_by(*_newest_first())
-        )
-        return _changes_of(connection, rows.all(), wanted.host_ids, wanted.as_of_ms)
+        query = query.order_by(*_newest_first()).limit(limit).offset(offset)
+        numbers = connection.scalars(query).all()
+        rows: list[Any] = []
+        for start in range(0, len(numbers), _AT_ONCE):
+            some = table.c.id.in_(numbers[start : start + _AT_ONCE])
+            rows += connection.execute(_select().where(some).order_by(*_newest_first()))
+        return _changes_of(connection, rows, wanted.host_ids, wanted.as_of_ms)
 
 
 def get_change(
@@ -162,6 +164,8 @@ def definitions(store: Store, change: Change) -> tuple[Definition | None, Defini
 
 # --- queries -------------------------------------------------------------------------------
 
+# So many rows are named in one statement: SQLite takes no more than 32,766 values as it comes.
+_AT_ONCE = 2000
 _LONGEST_SCAN_MS = 10 * 60_000
 _PEER = schema.host.alias("peer")
 
@@ -194,7 +198,7 @@ def _conditions(connection: sa.Connection, wanted: Wanted) -> Iterator[sa.Column
         if words:
             yield column.in_(words)
     if wanted.key:
-        yield table.c.entity_id.in_(_entities(connection, wanted.key, asked))
+        yield table.c.entity_id.in_(_entities(wanted.key, asked))
     if wanted.entity_id is not None:
         yield table.c.entity_id == wanted.entity_id
     else:
@@ -207,17 +211,13 @@ def _conditions(connection: sa.Connection, wanted: Wanted) -> Iterator[sa.Column
         yield _holds(word)
 
 
-def _entities(
-    connection: sa.Connection, key: str, host_ids: frozenset[int] | None
-) -> Sequence[int]:
+def _entities(key: str, host_ids: frozenset[int] | None) -> sa.Select[tuple[int]]:
     """What has that key, and what is inside of it and has it in front: the volumes of a pool."""
     entity = schema.entity
     query = sa.select(entity.c.id).where(
         sa.or_(entity.c.key == key, entity.c.key.between(f"{key}/", f"{key}0"))
     )
-    if host_ids is not None:
-        query = query.where(entity.c.host_id.in_(host_ids))
-    return connection.scalars(query).all()
+    return query if host_ids is None else query.where(entity.c.host_id.in_(host_ids))
 
 
 def _whats(wanted: Wanted) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ _SHARED: Kind[Any] = Kind(texts=lambda seen: (), sorts={"at": lambda seen: None}
 OWN = frozenset(("kind", "what", "key", "from", "to"))
 PARAMETERS = frozenset(("host", "q", "page", "per_page")) | OWN
 _KEY_MAX = 400
+# Each is looked for in the texts of every change.
+_MOST_WORDS = 8
 
 
 class Asked(Struct, frozen=True):
@@ -100,6 +102,8 @@ def read_asked(
     if "sort" in shared:
         raise InvalidField("sort", "Changes are listed newest first.")
     query = read_query(shared, _SHARED, hosts, strict=strict)
+    if len(set(query.text.split())) > _MOST_WORDS:
+        raise InvalidField("q", f"A search of changes has at most {_MOST_WORDS} words.")
     key = _one(arguments, "key")
     if len(key) > _KEY_MAX:
         raise InvalidField("key", f"A key is at most {_KEY_MAX} characters long.")
