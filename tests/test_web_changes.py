@@ -17,9 +17,10 @@ from app.store.audit import Attempt
 from app.store.changes import Change
 from app.store.hosts import get_host
 from app.store.record import Recorder
-from app.web.change_words import GROUPS, WHATS, phrase, when, who
+from app.web.change_words import GROUPS, WHATS, look, phrase, when, who
 from app.web.text_difference import compare
 from app.web.when import Zone
+from tests.fleet_support import domain_uuid
 from tests.storing import BASE_MS, a_host
 from tests.test_changes import Told, at, failed
 from tests.web_support import HOSTILE, Web, make_web
@@ -312,6 +313,23 @@ def test_every_word_of_a_change_is_in_a_group_and_can_be_said() -> None:
         assert said.verb, what
         assert "-" not in said.verb.split()[0], what
     assert all(label for label, _ in GROUPS.values())
+
+
+def test_no_change_has_the_colour_of_the_past() -> None:
+    """Violet says that a page is of another moment; a change is no such thing."""
+    icons = Path(__file__).parents[1] / "app" / "static" / "icons.svg"
+    drawn = icons.read_text(encoding="utf-8")
+    for what in WHATS:
+        icon, css = look(replace(CHANGE, what=what))
+        assert css in ("", "t2", "ok-t", "warn-t", "bad-t"), what
+        assert f'<symbol id="{icon}"' in drawn, what
+
+
+def test_what_never_changed_has_no_link_to_all_its_changes(fleet_web: Web) -> None:
+    page = fleet_web.text(f"/hosts/kvm-01/domains/{domain_uuid(0, 0)}")
+    panel = page.split('id="changes"', 1)[1].split("</section>", 1)[0]
+    assert "Nothing has changed" in panel
+    assert "<a " not in panel
 
 
 @pytest.mark.parametrize(

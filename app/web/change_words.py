@@ -64,7 +64,7 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "crashed": ("crash", "bad-t"), "paused": ("pause", ""), "resumed": ("play", "ok-t"),
     "asleep": ("sleep", ""), "woken": ("run", "ok-t"), "saved-state": ("save", ""),
     "saved-state-dropped": ("trash", ""), "unreachable": ("unk", "t2"), "back": ("run", "ok-t"),
-    "no-scans": ("past", "past-t"), "degraded": ("warn", "warn-t"),
+    "no-scans": ("gap", "t2"), "degraded": ("warn", "warn-t"),
     "inaccessible": ("ban", "bad-t"),
     "recovered": ("run", "ok-t"), "building": ("build", ""), "up": ("run", "ok-t"),
     "down": ("off", ""), "disk-added": ("disk", ""), "disk-removed": ("disk", ""),
