@@ -141,6 +141,22 @@ PAGES = ("/", "/hosts", "/hosts/kvm-01", "/domains", "/domains?flag=running", "/
          "/audit", "/changes")  # fmt: skip
 
 
+@pytest.mark.parametrize("address", [
+    *(page for page in PAGES if page not in ("/audit", "/changes")),
+    f"/hosts/kvm-01/domains/{KEPT}/devices/disk:vda",
+    f"/hosts/kvm-01/domains/{KEPT}/devices/nic:52:54:00:00:00:00",
+    f"/series?kind=domain&host=kvm-01&id={KEPT}",
+])  # fmt: skip
+def test_the_past_is_marked_as_such(fleet_web: Web, address: str) -> None:
+    at = moment_of(fleet_web)
+    page = fleet_web.text(f"{address}{'&' if '?' in address else '?'}at={at}")
+    assert '<span class="tag past">as of ' in page
+    assert page.count('id="past-note"') == 1
+    live = fleet_web.text(address)
+    assert "tag past" not in live
+    assert "past-note" not in live
+
+
 @pytest.mark.parametrize("address", PAGES)
 def test_the_past_offers_no_action_and_its_links_stay(fleet_web: Web, address: str) -> None:
     at = moment_of(fleet_web)
