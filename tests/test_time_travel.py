@@ -60,7 +60,7 @@ def changed(web: Web) -> None:
     here = {domain_uuid(0, n): make_domain(0, n) for n in range(24)}
     there = {domain_uuid(1, n): make_domain(1, n) for n in range(24)}
     del here[DELETED]
-    there[MOVED] = here.pop(MOVED)
+    there[MOVED] = replace(here.pop(MOVED), id=777)
     here[GROWN] = replace(here[GROWN], vcpus=6, memory_bytes=12 * GIB)
     there[CRASHED] = replace(there[CRASHED], state="crashed", state_reason="panicked", id=None)
     scan_again(web, 0, 780, domains=here)
@@ -294,6 +294,26 @@ def test_the_page_of_a_comparison_names_both_moments(fleet_web: Web) -> None:
     assert "Write date and time" in fleet_web.text("/compare?then=soon", 422)
     fleet_web.text("/api/v1/compare", 422)
     fleet_web.text(f"/api/v1/compare?at={at}&with=2999-01-01T00:00Z", 422)
+
+
+def test_a_comparison_speaks_of_two_moments_and_not_of_now(fleet_web: Web) -> None:
+    """Whenever its address is opened: the second moment is past by then."""
+    at = moment_of(fleet_web)
+    changed(fleet_web)
+    again = replace(make_domain(0, 12), id=99)
+    kept = [make_domain(0, place) for place in range(12)]
+    scan_again(fleet_web, 0, 840, domains={one.uuid: one for one in (*kept, again)})
+    time.sleep(0.8)
+    page = fleet_web.client.get(f"/compare?at={at}", follow_redirects=True).text
+    main = page.split('id="page"', 1)[1].split("</main>", 1)[0]
+    assert "First → second" in main
+    text = " ".join(re.sub("<[^>]+>", "", main).split())
+    assert " now" not in text
+    assert "72 → " in text
+    assert "Running → Running" not in text
+    assert "Running at the first and the second moment" in text
+    assert "none → " not in text
+    assert f"/hosts/kvm-01/domains/{again.uuid}?at={at}" in main
 
 
 def test_nothing_differs_from_itself(fleet_web: Web) -> None:

@@ -147,17 +147,16 @@ def _section(kind: KindName, found: Comparison, at: Moment, other: Moment) -> Se
 
 def _row(fate: Fate, at: Moment, other: Moment) -> Row:
     word, css = _WORDS[fate.what]
-    details = [
-        # The states themselves stand above.
-        (in_words(one), *(("", "") if one.field == "state" else values(one)))
-        for one in fate.differences
-    ]
+    now_state = "" if fate.now is None or not fate.now.known else _state(fate, fate.now)
+    told = [(in_words(one), *values(one)) for one in fate.differences]
+    # The states themselves stand above.
+    details = [one for one in told if one != (now_state, "", "")]
     if fate.what == "moved" and fate.now is not None and fate.then is not None:
         details.insert(0, ("Moved", fate.then.host, fate.now.host))
     return Row(
         name_of(fate), fate.seen.host, _address(fate, fate.then, at),
-        _address(fate, fate.now, other), css, word, _state(fate, fate.then),
-        "" if fate.now is None or not fate.now.known else _state(fate, fate.now), tuple(details),
+        _address(fate, fate.now, other), css, word, _state(fate, fate.then), now_state,
+        tuple(details),
     )  # fmt: skip
 
 

@@ -159,7 +159,12 @@ class _Later:
         elsewhere = [one for one in self._by_key.get(seen.key, ()) if one.host != seen.host]
         if len(elsewhere) == 1:
             found = elsewhere[0]
-            changes = tuple(differences(self._kind, seen.fact, found.fact))
+            changes = tuple(
+                one
+                for one in differences(self._kind, seen.fact, found.fact)
+                # Another host has another id for it: that tells of no restart.
+                if one.what != "restarted"
+            )
             return Fate(self._kind, "moved", seen, found, changes)
         if left is not None:
             changes = tuple(differences(self._kind, seen.fact, left.fact))

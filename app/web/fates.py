@@ -28,9 +28,12 @@ _WORDS = {
     "vcpus": "vCPU", "max-vcpus": "Most vCPUs", "memory": "Memory", "max-memory": "Most memory",
     "cpus": "CPUs", "cpus-online": "CPUs online", "resized": "Size",
 }  # fmt: skip
-# Of these the hour matters, too; a restart is told by its two halves.
+# Of these the hour matters, too.
 _EXACT = frozenset(("crashed",))
-_TOLD_AS = {"restarted": "started"}
+# A restart is told as such, or by its two halves; another state by the last turn there was.
+_STARTS = ("restarted", "started")
+_TURNS = ("started", "stopped", "crashed", "paused", "resumed", "asleep", "woken", "restarted",
+          "degraded", "inaccessible", "building", "recovered", "up", "down")  # fmt: skip
 _BYTES = frozenset(("memory", "max-memory", "resized"))
 _FROM_TO = frozenset(
     ("vcpus", "max-vcpus", "memory", "max-memory", "resized", "cpus", "cpus-online", "renamed",
@@ -104,18 +107,28 @@ def _rank(one: Difference) -> int:
 
 
 def _one(one: Difference, told: Mapping[str, Told], zone: Zone, now_ms: int) -> str:
-    date = _date(_TOLD_AS.get(one.what, one.what), told, zone, now_ms, exact=one.what in _EXACT)
+    date = _date(_told_as(one, told), told, zone, now_ms, exact=one.what in _EXACT)
     text = in_words(one)
     if not date:
         return text
-    return f"{text}, {date}" if one.what in _FROM_TO or one.part else f"{text} {date}"
+    apart = one.what in (*_FROM_TO, "paused") or one.part is not None
+    return f"{text}{',' if apart else ''} {date}"
+
+
+def _told_as(one: Difference, told: Mapping[str, Told]) -> str:
+    """The word under which the changes tell of a difference."""
+    words = _STARTS if one.what == "restarted" else _TURNS if one.field == "state" else ()
+    if one.what in told and words is not _STARTS:
+        return one.what
+    return max((word for word in words if word in told), key=lambda word: told[word].last_ms,
+               default=one.what)  # fmt: skip
 
 
 def in_words(one: Difference) -> str:
     """One difference: "vCPU 2 → 4", "Crashed", "Disk vdb added"."""
     if one.what == "paused":
         why = reason("paused", one.new)
-        return f"Paused: {why}" if why else "Paused"
+        return f"Paused{' ' if why.startswith('by ') else ': '}{why}" if why else "Paused"
     what, _, done = one.what.partition("-")
     if one.part is not None:
         noun = {"nic": "NIC"}.get(what, what.capitalize())
@@ -135,8 +148,16 @@ def _value(one: Difference, text: str | None) -> str:
 
 
 def values(one: Difference) -> tuple[str, str]:
-    """What a difference was and is, for a table; "" where there is nothing to say."""
-    return tuple("" if text is None else _value(one, text) for text in (one.old, one.new))  # type: ignore[return-value]  # two in, two out
+    """What a difference was and is beside its words, for a table; one of them is "" where there is
+    no other to compare it with, both where the words say it all.
+    """
+    if one.what == "restarted" or one.field == "state" or one.what in _FROM_TO:
+        return "", ""
+    if one.old is None and one.new is None:
+        return "", ""
+    if one.what.endswith(("-added", "-removed")):
+        return one.old or "", one.new or ""
+    return _value(one, one.old), _value(one, one.new)
 
 
 def _date(
