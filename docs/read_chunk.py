@@ -27,25 +27,38 @@ def vector(packed):
     return values if first is None else list(accumulate(values, initial=first))
 
 
+def bound(code, bits):
+    """The number whose code it is: its rank among those of so many leading bits."""
+    surplus = (code >> (bits - 1)) - 1 if bits else 0
+    return (code - (surplus << (bits - 1))) << surplus if surplus > 0 else code
+
+
 def buckets(body, wanted):
     """(number of the bucket, weight, total, lowest, highest) of a series; lowest None: as total."""
     version, starts, weights, columns = msgspec.msgpack.decode(zlib.decompress(body))
-    assert version == 1
-    for name, kind, weight, total, low, high, difference in columns:
-        if name == wanted and difference is None:
-            lists = [vector(starts), vector(weights[weight]), vector(total)]
-            lows = highs = [None] * len(lists[0])
-            if low is not None:
-                lows, highs = vector(low), vector(high)
-            if low is not None and kind == "gauge":
-                highs = [least + above for least, above in zip(lows, highs, strict=True)]
-            yield from zip(*lists, lows, highs, strict=True)
-        elif name == wanted:
+    assert version in (1, 2)
+    for name, kind, weight, total, low, high, difference, *more in columns:
+        if name != wanted:
+            continue
+        starts, weights, bits = vector(starts), vector(weights[weight]), more[0] if more else 0
+        totals, lows = vector(total), [None] * len(starts)
+        highs = lows
+        if difference is not None:
             whole, part = (list(buckets(body, columns[place][0])) for place in difference)
-            for one, less in zip(whole, part, strict=True):
-                low = None if None in (one[3], less[4]) else one[3] - less[4]
-                high = None if None in (one[4], less[3]) else one[4] - less[3]
-                yield one[0], one[1], one[2] - less[2], low, high
+            totals = [one[2] - less[2] for one, less in zip(whole, part, strict=True)]
+            if low is None and whole and whole[0][3] is not None and part[0][3] is not None:
+                lows = [one[3] - less[4] for one, less in zip(whole, part, strict=True)]
+                highs = [one[4] - less[3] for one, less in zip(whole, part, strict=True)]
+        if low is not None:
+            lows, above = vector(low), vector(high)
+            rises = lows if kind == "gauge" else [0] * len(lows)
+            highs = [bound(a + least, bits) for least, a in zip(rises, above, strict=True)]
+            lows = [bound(least, bits) for least in lows]
+            for place, (ms, number) in enumerate(zip(weights, totals, strict=True)):
+                if bits and not above[place]:
+                    per_s = {"gauge": 1, "counter": 1000, "events": 1_000_000}[kind]
+                    lows[place] = highs[place] = number * per_s // ms if ms else 0
+        yield from zip(starts, weights, totals, lows, highs, strict=True)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,17 @@ from msgspec import Meta, Struct
 
 from app.errors import StoreError
 from app.metrics import SeriesType
-from app.store.rollup import Column, Rolled
+from app.store import bounds
+from app.store.rollup import Column, Rolled, bounded, said
 
-_VERSION = 1
-_LEVEL = 4
+_VERSION = 2
+# The first version had no codes: least and greatest were told as they were.
+_VERSIONS = (1, 2)
+_LEVEL = 6
+# Planes of so many numbers are best told apart by short blocks, each with a code of its own; what
+# repeats in them are bytes, not strings.
+_MANY = 1000
+_SHORT_BLOCKS = 4
 _MOST_BYTES = 64 << 20
 _WIDEST = 8
 # What a damaged or made-up blob may claim at most, so that it cannot fill the memory: numbers of a
@@ -56,7 +63,9 @@ class Vector(Struct, array_like=True, frozen=True):
 
 class _Column(Struct, array_like=True, frozen=True):
     """A series; `weight` is a position in the chunk's weights. The highest are told as they are; of
-    a gauge, which wanders, by how much they are above the lowest.
+    a gauge, which wanders, by how much they are above the lowest. Where `bits` is not 0, these two
+    are codes of as many leading bits (app/store/bounds), and a highest of 0 says that lowest and
+    highest are what total and weight say.
     """
 
     name: str
@@ -65,8 +74,11 @@ class _Column(Struct, array_like=True, frozen=True):
     total: Vector
     low: Vector | None = None
     high: Vector | None = None
-    # It is one column less another, by their positions: then it has no vectors of its own.
+    # It is one column less another, by their positions: then it has no total of its own, and
+    # where it has no bounds of its own, they are the one's lowest less the other's highest, and
+    # the other way about.
     difference: tuple[_Position, _Position] | None = None
+    bits: Annotated[int, Meta(ge=0, le=32)] = 0
 
 
 class _Chunk(Struct, array_like=True, frozen=True):
@@ -77,8 +89,9 @@ class _Chunk(Struct, array_like=True, frozen=True):
 
 
 def encode(rolled: Rolled, differences: Sequence[tuple[str, str, str]] = ()) -> bytes:
-    """The blob of `rolled`. `differences` names series that may be one series less another (with
-    these two): where that is so, it is all that is kept of them.
+    """The blob of `rolled`, bounds rounded as `rollup.bounded` rounds them. `differences` names
+    series that may be one series less another (with these two): where that is so, their totals
+    are not kept.
     """
     weights: list[list[int]] = []
     columns = []
@@ -87,52 +100,64 @@ def encode(rolled: Rolled, differences: Sequence[tuple[str, str, str]] = ()) -> 
     for name, column in rolled.columns.items():
         if column.weight not in weights:
             weights.append(column.weight)
+        low, high, bits = _bounds(column)
         if name in follows:
-            whole, part = (places[one] for one in follows[name])
-            shared = weights.index(column.weight)
-            columns.append(_Column(name, column.type, shared, Vector(0), difference=(whole, part)))
-            continue
-        wanders = column.type == "gauge"
-        low = high = None
-        if column.low is not None and column.high is not None:
-            low = pack(column.low, by_steps=wanders)
-            above = list(map(sub, column.high, column.low)) if wanders else column.high
-            high = pack(above, by_steps=False)
-        total = pack(column.total, by_steps=wanders)
-        columns.append(_Column(name, column.type, weights.index(column.weight), total, low, high))
+            whole, part = follows[name]
+            total, difference = Vector(0), (places[whole], places[part])
+            if column.low is None:
+                low = high = None
+        else:
+            total, difference = pack(column.total, by_steps=column.type == "gauge"), None
+        weight = weights.index(column.weight)
+        columns.append(_Column(name, column.type, weight, total, low, high, difference, bits))
     chunk = _Chunk(
         _VERSION,
         pack(rolled.starts),
         tuple(pack(weight, by_steps=False) for weight in weights),
         tuple(columns),
     )
-    return deflated(chunk)
+    return deflated(chunk, len(rolled.starts))
+
+
+def _bounds(column: Column) -> tuple[Vector | None, Vector | None, int]:
+    """The vectors of the lowest and the highest, and of how many leading bits they are codes."""
+    if column.low is None or column.high is None:
+        return None, None, 0
+    wanders, bits = column.type == "gauge", bounds.BITS[column.type]
+    found = bounds.codes(column.low, column.high, lambda: said(column), bits)
+    if found is None:
+        bits, found = 0, bounds.rounded(column.low, column.high, bits)
+    low, high = found
+    if wanders and bits:
+        high = [most - least if most else 0 for least, most in zip(low, high, strict=True)]
+    elif wanders:
+        high = list(map(sub, high, low))
+    return pack(low, by_steps=wanders), pack(high, by_steps=False), bits
 
 
 def _following(
     rolled: Rolled, differences: Sequence[tuple[str, str, str]]
 ) -> Iterator[tuple[str, tuple[str, str]]]:
-    """The series that are indeed one less another, with the two."""
+    """The series whose totals are indeed one's less another's, with the two."""
     for name, whole, part in differences:
-        columns = [rolled.columns.get(one) for one in (name, whole, part)]
-        if None not in columns and columns[0] == _less(columns[1], columns[2]):
+        mine, one, other = (rolled.columns.get(name) for name in (name, whole, part))
+        if mine is None or one is None or other is None:
+            continue
+        if not mine.weight == one.weight == other.weight:
+            continue
+        if (mine.low is None) != (one.low is None or other.low is None):
+            continue
+        if mine.total == list(map(sub, one.total, other.total)):
             yield name, (whole, part)
 
 
-def _less(whole: Column | None, part: Column | None) -> Column | None:
-    """One gauge less another, if that can be told from the two of them."""
-    if whole is None or part is None or whole.weight != part.weight:
-        return None
-    total = list(map(sub, whole.total, part.total))
-    if whole.low is None or whole.high is None or part.low is None or part.high is None:
-        return Column("gauge", whole.weight, total)
-    low, high = map(sub, whole.low, part.high), map(sub, whole.high, part.low)
-    return Column("gauge", whole.weight, total, list(low), list(high))
-
-
-def deflated(whole: Struct) -> bytes:
-    """A blob of what is told by vectors."""
-    return zlib.compress(msgspec.msgpack.encode(whole), _LEVEL)
+def deflated(whole: Struct, longest: int = 0) -> bytes:
+    """A blob of what is told by vectors, of which the longest has so many numbers."""
+    text = msgspec.msgpack.encode(whole)
+    if longest < _MANY:
+        return zlib.compress(text, _LEVEL)
+    deflating = zlib.compressobj(_LEVEL, memLevel=_SHORT_BLOCKS, strategy=zlib.Z_RLE)
+    return deflating.compress(text) + deflating.flush()
 
 
 def inflated(blob: bytes, as_: type[T]) -> T:
@@ -148,12 +173,12 @@ def inflated(blob: bytes, as_: type[T]) -> T:
 
 
 def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
-    """What `encode` was given, of it the series `names` (None: all); raises StoreError for a blob
-    that is damaged.
+    """What `encode` was given, bounds rounded; of it the series `names` (None: all). Raises
+    StoreError for a blob that is damaged.
     """
     chunk = inflated(blob, _Chunk)
     try:
-        if chunk.version != _VERSION:
+        if chunk.version not in _VERSIONS:
             raise StoreError(f"A chunk has version {chunk.version}, made by another npvirt.")
         if chunk.starts.count > _MOST_BUCKETS:
             raise ValueError("it has too many buckets")
@@ -171,27 +196,43 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
                     len(starts), chunk.weights[column.weight]
                 )
             if column.difference is None:
-                columns[column.name] = _column(column, weight)
+                columns[column.name] = _column(column, _so_many(len(starts), column.total), weight)
                 continue
             pair = (chunk.columns[place] for place in column.difference)
-            less = _less(*(_column(one, weight) for one in pair))
-            if less is None:
-                raise ValueError("a difference has no parts")
+            whole, part = (_column(one, _so_many(len(starts), one.total), weight) for one in pair)
+            less = _less(whole, part)
+            if column.low is not None:
+                less = _column(column, less.total, weight)
             columns[column.name] = less
-        return Rolled(starts, columns)
-    except (ValueError, IndexError) as error:
+        found = Rolled(starts, columns)
+        return bounded(found) if chunk.version == 1 else found
+    except (ValueError, IndexError, OverflowError) as error:
         raise StoreError(f"A chunk of the store is damaged: {error}.") from None
 
 
-def _column(column: _Column, weight: list[int]) -> Column:
-    count = len(weight)
-    total = _so_many(count, column.total)
+def _column(column: _Column, total: list[int], weight: list[int]) -> Column:
+    found = Column(column.type, weight, total)
     if column.low is None or column.high is None:
-        return Column(column.type, weight, total)
-    low, high = _so_many(count, column.low), _so_many(count, column.high)
+        return found
+    low, high = _so_many(len(weight), column.low), _so_many(len(weight), column.high)
+    bits = column.bits
     if column.type == "gauge":
-        high = [least + above for least, above in zip(low, high, strict=True)]
+        high = [
+            least + above if above or not bits else 0
+            for least, above in zip(low, high, strict=True)
+        ]
+    if bits:
+        low, high = bounds.of_codes(low, high, lambda: said(found), bits)
     return Column(column.type, weight, total, low, high)
+
+
+def _less(whole: Column, part: Column) -> Column:
+    """One gauge less another, as the first version told it."""
+    total = list(map(sub, whole.total, part.total))
+    if whole.low is None or whole.high is None or part.low is None or part.high is None:
+        return Column("gauge", whole.weight, total)
+    low, high = map(sub, whole.low, part.high), map(sub, whole.high, part.low)
+    return Column("gauge", whole.weight, total, list(low), list(high))
 
 
 def _so_many(count: int, vector: Vector) -> list[int]:

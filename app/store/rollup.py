@@ -14,6 +14,7 @@ from operator import floordiv, lt, mul, sub
 from msgspec import Struct
 
 from app.metrics import SeriesType
+from app.store import bounds
 
 # A rate is a whole number per second, of single events per thousand seconds.
 RATE_PER_S: Mapping[SeriesType, int] = {"counter": 1, "events": 1000}
@@ -65,6 +66,25 @@ def told(rolled: Rolled) -> Rolled:
         for name, column in rolled.columns.items()
     }
     return Rolled(rolled.starts, columns)
+
+
+def bounded(rolled: Rolled) -> Rolled:
+    """The same with the lowest and highest of each bucket rounded outward, as chunks keep them."""
+    columns = {}
+    for name, column in rolled.columns.items():
+        if column.low is not None and column.high is not None:
+            bits = bounds.BITS[column.type]
+            low, high = bounds.rounded(column.low, column.high, bits)
+            column = Column(column.type, column.weight, column.total, low, high)
+        columns[name] = column
+    return Rolled(rolled.starts, columns)
+
+
+def said(column: Column) -> list[int]:
+    """What all values of each bucket were, if they were all the same."""
+    if column.type != "gauge":
+        return implied(column.type, column.weight, column.total)
+    return [t // w if w else 0 for t, w in zip(column.total, column.weight, strict=True)]
 
 
 def implied(type_: SeriesType, weight: Sequence[int], total: Sequence[int]) -> list[int]:

@@ -23,7 +23,7 @@ from app.store.archive import good_scans
 from app.store.engine import Store
 from app.store.gaps import chunked_to_ms, gaps_of, interval_of, looks_between
 from app.store.raw import Object, facts_between, longest_between, samples_between
-from app.store.rollup import Column, Rolled, merge, roll
+from app.store.rollup import Column, Rolled, bounded, merge, roll
 from app.store.tiers import HOURS, Tier
 from app.store.values import Line, line
 
@@ -213,18 +213,23 @@ class _Reading:
         return first_ms >= tiers.horizon_ms(self._connection, tier.name)
 
     def _whole(self, tier: Tier | None, width_ms: int) -> Rolled:
-        """All that is known, in buckets of `width_ms`, the first and the last of them whole."""
+        """All that is known, in buckets of `width_ms`, the first and the last of them whole. What
+        samples tell is rounded as chunks are: so it is told the same later.
+        """
         begin_ms = self._from_ms // width_ms * width_ms
         if tier is None:
-            return self._rolled_samples(begin_ms, width_ms)
+            return bounded(self._rolled_samples(begin_ms, width_ms))
         until_ms = min(self._chunked_to_ms, self._to_ms // tier.width_ms * tier.width_ms)
         entity_id = self._wanted.entity_id
         found = tiers.read(self._connection, entity_id, tier, begin_ms, until_ms, self._names)
         first, end = begin_ms // tier.width_ms, until_ms // tier.width_ms
         parts = [_within(part, first, end) for part in found]
-        parts.append(self._rolled_samples(max(until_ms, begin_ms), tier.width_ms))
+        parts.append(bounded(self._rolled_samples(max(until_ms, begin_ms), tier.width_ms)))
         kept = [part for part in parts if part.starts]
-        return merge(kept, width_ms // tier.width_ms) if kept else Rolled([], {})
+        if not kept:
+            return Rolled([], {})
+        merged = merge(kept, width_ms // tier.width_ms)
+        return merged if width_ms == tier.width_ms else bounded(merged)
 
     # --- days -----------------------------------------------------------------------------
 
