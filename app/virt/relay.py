@@ -21,6 +21,7 @@ from app.virt.uri import RelayAddress
 _BLOCK = 262_144
 _MOST_BUFFERED = 1_048_576
 _GREETING = 16
+_CLOSE_S = 3.0
 _KEEPALIVE_PROGRAM = 0x6B656570
 _HEADER = struct.Struct(">IIIIi")
 _LENGTH = struct.Struct(">I")
@@ -118,10 +119,10 @@ class Relay:
                 os.write(self._wake_write, b"x")
 
     def close(self) -> None:
-        """End the relay and wait until its thread has."""
+        """End the relay and wait until its thread has, but not for a carrier that will not end."""
         self.cut()
         if self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(_CLOSE_S)
 
     def _listen_unix(self) -> socket.socket:
         self._directory = tempfile.mkdtemp(prefix="npvirt-")

@@ -1,0 +1,218 @@
+"""One worker per host, which nothing that a host does may stop: closes that hang, threads that die.
+
+Planted to see each fail: a close without a bound, a watchdog that does not look at workers, a
+given-up look that is stored all the same.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app import clock
+from app.collect.collector import Collector
+from app.collect.scanner import Scanner
+from app.collect.worker import Looks
+from app.connection import Connection, Endpoint
+from app.errors import VirtError
+from app.inventory import Scan
+from app.settings import load
+from app.store import schema
+from app.store.engine import Store, store_path
+from app.store.hosts import HostRecord, add_host
+from app.virt import session as session_module
+from app.virt.relay import Relay
+from app.virt.session import Session
+from tests.test_collector import DEMO, status, until
+from tests.test_watchdog import scans_of
+
+
+class Troubled(Scanner):
+    """A scanner that runs into trouble at its second look: "dies" or "hangs" until it is let go."""
+
+    def __init__(self, trouble: str, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.trouble = trouble
+        self.looks = 0
+        self.hanging_since_ms: int | None = None
+        self.let_go = threading.Event()
+        self.ended = threading.Event()
+
+    def _look(self, at_ms: int, everything: bool, again: Collection[tuple[str, str]]) -> Scan:
+        self.looks += 1
+        if self.looks == 2:
+            if self.trouble == "dies":
+                raise SystemExit
+            self.hanging_since_ms = at_ms
+            self.let_go.wait(60.0)
+        return super()._look(at_ms, everything, again)
+
+    def close(self) -> None:
+        super().close()
+        self.ended.set()
+
+
+class Supervised(Collector):
+    """A collector whose first scanner of a host gets into trouble."""
+
+    def __init__(self, trouble: str, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.trouble = trouble
+        self.made: list[Troubled] = []
+
+    def _scanner(self, record: HostRecord, interval_ms: int) -> Looks:
+        if self.made or record.slug != "demo":
+            return super()._scanner(record, interval_ms)
+        scanner = Troubled(self.trouble, self._store, self._settings.data, record, interval_ms)
+        self.made.append(scanner)
+        return scanner
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(store_path(load({"NPVIRT_DATA": str(tmp_path / "var")})))
+    yield opened
+    opened.close()
+
+
+@contextlib.contextmanager
+def supervised(tmp_path: Path, store: Store, trouble: str) -> Iterator[Supervised]:
+    settings = load({"NPVIRT_DATA": str(tmp_path / "var"), "NPVIRT_SCAN_SECONDS": "1"})
+    collector = Supervised(trouble, replace(settings, scan_seconds=0.4), store, hung_after_s=1.0)
+    collector.start()
+    try:
+        yield collector
+    finally:
+        for scanner in collector.made:
+            scanner.let_go.set()
+        collector.stop()
+
+
+# Its death is meant.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_died_is_replaced_and_said(tmp_path: Path, store: Store) -> None:
+    add_host(store, "demo", DEMO)
+    with supervised(tmp_path, store, "dies") as collector:
+        until(lambda: collector.supervision().replaced == {"demo": 1})
+        before = len(scans_of(store))
+        until(lambda: len(scans_of(store)) > before + 2)
+        assert status(store, "demo").known
+        assert collector.supervision().workers["demo"].looks > 0
+
+
+def test_a_worker_that_hangs_beyond_its_deadlines_is_replaced_and_what_it_saw_late_is_not_stored(
+    tmp_path: Path, store: Store
+) -> None:
+    add_host(store, "demo", DEMO)
+    add_host(store, "other", Connection(socket=str(tmp_path / "nowhere")))
+    with supervised(tmp_path, store, "hangs") as collector:
+        until(lambda: collector.made and collector.made[0].hanging_since_ms)
+        hung = collector.made[0]
+        # Its neighbour is looked at meanwhile.
+        failures = status(store, "other").failures
+        until(lambda: status(store, "other").failures > failures)
+        until(lambda: collector.supervision().replaced == {"demo": 1})
+        before = len(scans_of(store))
+        until(lambda: len(scans_of(store)) > before + 2)
+        hung.let_go.set()
+        until(hung.ended.is_set)
+    # Nor as a look that failed, or one whose label had to be moved on.
+    table = schema.scan
+    query = sa.select(table).where(table.c.host_id == hung.record.id)
+    with store.reading() as connection:
+        rows = connection.execute(query).all()
+    assert all(row.ok and not row.clock_stepped for row in rows)
+    assert hung.hanging_since_ms not in [row.at_ms for row in rows]
+
+
+def test_a_look_that_goes_on_slowly_is_not_given_up(tmp_path: Path) -> None:
+    """Every call is a sign of life, however many there are."""
+    session = Session.open(Endpoint(DEMO), read_only=True)
+    try:
+        before_s = session.last_call_s
+        session.call(session.connection.getHostname)
+        assert before_s < session.last_call_s <= clock.monotonic_s()
+    finally:
+        session.close()
+
+
+# --- open and close -------------------------------------------------------------------------
+
+
+def held() -> tuple[int, int]:
+    """Open files, and threads but the one of the deadlines, which stays."""
+    threads = [thread for thread in threading.enumerate() if thread.name != "deadlines"]
+    return len(list(Path("/proc/self/fd").iterdir())), len(threads)
+
+
+def test_a_hundred_opens_that_hang_leave_nothing_behind(tmp_path: Path) -> None:
+    """Of a daemon that takes connections and never answers, as a stopped one does."""
+    path = tmp_path / "socket"
+    hung = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen(256)
+        endpoint = Endpoint(Connection(socket=str(path)))
+
+        def open_once(_number: int) -> None:
+            with pytest.raises(VirtError) as caught:
+                Session.open(endpoint, read_only=True, deadline_s=0.2)
+            hung.append(caught.value.problem)
+
+        open_once(0)
+        before = held()
+        with ThreadPoolExecutor(10) as pool:
+            list(pool.map(open_once, range(100)))
+        assert set(hung) == {"no-answer"}
+        assert len(hung) == 101
+        until(lambda: held() == before)
+
+
+def test_a_close_that_hangs_does_not_hold_up_whoever_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, closed = threading.Event(), threading.Event()
+    really = Session._close
+
+    def hang(self: Session, connection: Any) -> None:
+        let_go.wait(60.0)
+        really(self, connection)
+        closed.set()
+
+    monkeypatch.setattr(session_module, "_CLOSE_S", 0.2)
+    monkeypatch.setattr(Session, "_close", hang)
+    session = Session.open(Endpoint(DEMO), read_only=True)
+    before_s = clock.monotonic_s()
+    session.close()
+    assert clock.monotonic_s() - before_s < 10
+    assert not session.alive
+    assert not closed.is_set()
+    let_go.set()
+    assert closed.wait(10.0)
+
+
+def test_a_carrier_that_does_not_end_does_not_hold_up_the_relays_close(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr("app.virt.relay._CLOSE_S", 0.2)
+    near, far = socket.socketpair()
+
+    def finish() -> None:
+        let_go.wait(60.0)
+
+    relay = Relay(near, over_tcp=False, finish=finish)
+    before_s = clock.monotonic_s()
+    relay.close()
+    assert clock.monotonic_s() - before_s < 10
+    assert relay.ended
+    let_go.set()
+    relay._thread.join(10.0)
+    far.close()
