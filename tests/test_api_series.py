@@ -233,21 +233,56 @@ def test_a_host_out_of_scope_is_not_there(measured: Measured) -> None:
     assert answer.status_code == 404
 
 
-def test_the_fleet_is_the_sum_of_the_hosts_that_were_seen(measured: Measured) -> None:
+def test_the_fleet_is_the_sum_of_its_hosts(measured: Measured) -> None:
     add_host(measured.web.store, "kvm-02", Connection())
     told = measured.json("kind=fleet&metric=cpu&metric=running_domains&metric=capacity_bytes")
     by_name = {one["metric"]: one["avg"] for one in told["series"]}
     assert told["hosts_total"] == 2
     assert max(told["hosts_counted"]) == 1
     busy = [value for value in by_name["cpu"] if value is not None]
+    assert busy
     assert busy == pytest.approx([1 / 60 / 3] * len(busy))
     assert {value for value in by_name["capacity_bytes"] if value is not None} == {100}
     assert set(by_name["running_domains"]) == {None}
-    unseen = [n for n, value in zip(told["hosts_counted"], by_name["cpu"], strict=True) if value]
-    assert min(unseen) == 1
     assert (
         "running_domains_avg" in measured.get("kind=fleet&metric=running_domains&format=csv").text
     )
+
+
+def test_where_a_host_was_not_seen_the_sum_is_unknown_and_that_of_the_others_beside_it(
+    measured: Measured,
+) -> None:
+    add_host(measured.web.store, "kvm-02", Connection())
+    since_ms = measured.first_ms + 20 * MINUTE_MS
+    with measured.web.store.writing() as writing:
+        writing.exec_driver_sql(f"UPDATE host SET created_at_ms = {since_ms} WHERE slug = 'kvm-02'")
+    query = (
+        f"kind=fleet&metric=capacity_bytes&points=400"
+        f"&from={measured.first_ms // 1000}&to={since_ms // 1000 + 480}"
+    )
+    told = measured.json(query)
+    (series,) = told["series"]
+    step = told["step_seconds"]
+    assert step == 120
+    known = [1 if at + step <= since_ms / 1000 else 2 for at in told["t"]]
+    assert told["hosts_known"] == known
+    assert series["avg"] == told["avg"] == [100 if one == 1 else None for one in known]
+    # Of a step that has just begun it may be that nobody was looked at yet.
+    assert set(series["avg_counted"][:-1]) == {100}
+    ((begin, end, counted, of),) = told["partial"]
+    assert (counted, of) == (1, 2)
+    assert since_ms / 1000 - step <= begin <= since_ms / 1000
+    assert end == told["to"]
+    assert told["gaps"] == []
+    head, *lines = measured.get(f"{query}&format=csv").text.splitlines()
+    assert head.split(",") == [
+        "time", "capacity_bytes_avg", "capacity_bytes_avg_counted", "hosts_counted", "hosts_known",
+    ]  # fmt: skip
+    assert lines[0].split(",")[1:] == ["100.0", "100.0", "1", "1"]
+    assert lines[-2].split(",")[1:] == ["", "100.0", "1", "2"]
+    ends = f"from={measured.first_ms // 1000}&to={since_ms // 1000 + 480}"
+    page = measured.web.text(f"/series?kind=fleet&{ends}")
+    assert "100 B of 1 of 2 hosts" in page
 
 
 @pytest.mark.parametrize(

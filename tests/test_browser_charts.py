@@ -1,18 +1,19 @@
 """Charts in a real browser: drawn, hatched, one cursor, zoomed, kept by a refresh, of a moment."""
 
+import json
 import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from app.clock import now_ms, rfc3339
 from app.store.hosts import get_host
 from app.store.record import Recorder
 from tests.browser_support import Watched, watched
-from tests.chart_support import answers, settled
+from tests.chart_support import answer, answers, settled
 from tests.web_support import INTERVAL_MS, Web, a_scan
 
 DOMAIN = "/hosts/kvm-01/domains/00000001-0000-4000-8000-000000000002"
@@ -42,22 +43,29 @@ def window(address: str) -> tuple[int, int]:
     return int(query["from"][0]), int(query["to"][0])
 
 
-def coloured(page: Page, chart: str = "cpu") -> int:
-    """How many pixels of a chart's canvas are of a strong colour, which no axis or grid is."""
+def coloured(page: Page, chart: str = "cpu", begin: float = 0, end: float = 1) -> int:
+    """How many pixels of a chart's canvas, between two parts of its plot's width, are of a strong
+    colour, which no axis, no grid and nothing pale is.
+    """
     return int(
         page.evaluate(
-            """name => {
+            """([name, begin, end]) => {
               const canvas = document.querySelector(`#chart-${name} canvas`);
+              const plot = document.querySelector(`#chart-${name} .u-over`);
               const { width, height } = canvas;
               const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+              const ratio = width / canvas.clientWidth;
+              const [left, whole] = [plot.offsetLeft * ratio, plot.clientWidth * ratio];
               let found = 0;
               for (let at = 0; at < data.length; at += 4) {
                 const [low, , high] = [data[at], data[at + 1], data[at + 2]].sort((a, b) => a - b);
+                const x = (at / 4 % width - left) / whole;
+                if (x < begin || x > end) continue;
                 if (data[at + 3] > 200 && high - low > 60) found += 1;
               }
               return found;
             }""",
-            chart,
+            [chart, begin, end],
         )
     )
 
@@ -361,4 +369,73 @@ def test_the_real_answers_are_drawn(web: Web, seen: Watched) -> None:
     seen.go("/?range=1h")
     settled(page)
     # The host that does not answer any more may have been seen within the last bucket.
-    expect(page.locator("#chart-memory .now")).to_have_text(re.compile(r"^(16|24) GiB$"))
+    expect(page.locator("#chart-memory .now")).to_have_text(
+        re.compile(r"^(16 GiB 2 of 3 hosts|24 GiB)$")
+    )
+
+
+def test_a_host_that_falls_silent_is_no_fall_of_the_fleet(seen: Watched, asked: list[str]) -> None:
+    page = seen.go("/")
+    settled(page)
+    for chart in ("cpu", "memory", "space", "vms"):
+        part = page.locator(f"#chart-{chart} .gap.some")
+        expect(part).to_have_count(1)
+        expect(part).to_have_text("3 of 4 hosts")
+        left, width, y = over(page, chart)
+        box = part.bounding_box()
+        assert box is not None
+        assert abs((box["x"] - left) / width - 11 / 12) < 0.02
+        expect(page.locator(f"#chart-{chart} .gap:not(.some)")).to_have_count(1)
+    expect(page.locator("#chart-memory .some-hosts")).to_be_visible()
+    now = page.locator("#chart-memory .now")
+    expect(now).to_have_text(re.compile(r"^[0-9.]+ GiB 3 of 4 hosts$"))
+    page.mouse.move(left + 0.96 * width, y)
+    tip = page.locator("#chart-vms .tip")
+    expect(tip).to_contain_text("3 of 4 hosts")
+    expect(tip.locator("b").first).to_have_text(re.compile("[0-9]"))
+    page.mouse.move(left + 0.8 * width, y)
+    expect(tip).not_to_contain_text("hosts")
+    label = page.locator("#chart-memory .plot").get_attribute("aria-label") or ""
+    assert "now not known" in label
+    assert "only 3 of 4 hosts " in label
+
+
+def test_the_line_of_the_fleet_is_broken_where_not_all_hosts_were_seen(
+    seen: Watched, asked: list[str]
+) -> None:
+    page = seen.go("/")
+    settled(page)
+    for chart in ("cpu", "memory", "space", "vms"):
+        # What is drawn of some hosts is pale.
+        assert coloured(page, chart, 11 / 12 + 0.01) < 10
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_of_what_nothing_was_measured_that_is_said_on_hatched_ground(
+    chromium: Browser, web: Web, width: int
+) -> None:
+    def nothing(route: Route) -> None:
+        told = answer(route.request.url)
+        for one in told["series"]:  # type: ignore[attr-defined]  # a list, see chart_support
+            if one["metric"].startswith("disk"):
+                one |= dict.fromkeys(("avg", "min", "max"), [None] * len(told["t"]))  # type: ignore[arg-type]
+        route.fulfill(status=200, body=json.dumps(told), content_type="application/json")
+
+    with watched(chromium, web.app, width=width) as seen:
+        seen.page.route("**/api/v1/series?*", nothing)
+        page = seen.go(DOMAIN)
+        settled(page)
+        said = page.locator("#chart-disk .nothing")
+        expect(said).to_have_text("Nothing was measured in this time.")
+        assert "gradient" in said.evaluate("one => getComputedStyle(one).backgroundImage")
+        expect(page.locator("#chart-disk canvas")).to_have_count(0)
+        expect(page.locator("#chart-disk .now")).to_have_text("–")
+        expect(page.locator("#chart-cpu canvas")).to_have_count(1)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.unroute("**/api/v1/series?*")
+        answers(page)
+        rescan(web)
+        seen.refresh()
+        expect(page.locator("#chart-disk canvas")).to_have_count(1)
+        expect(said).to_have_count(0)
+        assert seen.errors == []

@@ -9,12 +9,12 @@ from app.inventory import Domain, DomainSample, Host, HostSample, Scan
 from app.metrics import METRIC_BY_NAME
 from app.store.compaction import Compactor
 from app.store.engine import Store
+from app.store.fleet import fleet_series
 from app.store.gaps import gaps_of
 from app.store.hosts import HostRecord
 from app.store.record import Recorder
 from app.store.series import Found, find_object, series
 from app.store.tiers import move_horizon
-from app.store.together import fleet_series
 from tests.storing import a_host, a_store
 
 __all__ = ["a_store"]

@@ -8,10 +8,11 @@ import pytest
 from app.inventory import Domain, DomainSample, Host, HostSample, Pool, PoolSample, Scan
 from app.store.compaction import Compactor
 from app.store.engine import Store
+from app.store.fleet import FleetSeries, Part, fleet_series
 from app.store.hosts import HostRecord
 from app.store.record import Recorder
 from app.store.tiers import move_horizon
-from app.store.together import OTHERS, Part, Together, fleet_series, stack
+from app.store.together import OTHERS, Stack, stack
 from tests.storing import a_host
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -69,7 +70,7 @@ class Told:
         while compactor.step(END_MS + HOUR_MS):
             pass
 
-    def fleet(self, from_ms: int, to_ms: int, points: int) -> Together:
+    def fleet(self, from_ms: int, to_ms: int, points: int) -> FleetSeries:
         names = ("cpu", "memory_used_bytes", "capacity_bytes")
         return fleet_series(self.store, self.cpus, names, from_ms, to_ms, points)
 
@@ -77,9 +78,7 @@ class Told:
     def cpus(self) -> dict[int, int | None]:
         return {self.one.id: 8, self.two.id: 24}
 
-    def stack(
-        self, name: str, from_ms: int, to_ms: int, points: int = 300
-    ) -> tuple[Together, list[Part]]:
+    def stack(self, name: str, from_ms: int, to_ms: int, points: int = 300) -> Stack:
         return stack(self.store, self.one.id, name, from_ms, to_ms, points)
 
 
@@ -100,45 +99,93 @@ def source(request: pytest.FixtureRequest, told: Told) -> Iterator[int]:
         move_horizon(connection, "recent", 0)
 
 
-def _at(found: Together, name: str, at_ms: int) -> tuple[float | None, int]:
+def _at(found: FleetSeries, name: str, at_ms: int) -> tuple[float | None, float | None, int]:
+    """What is told of all hosts, of those that were seen, and of how many that is."""
     place = (at_ms - found.buckets.from_ms) // found.buckets.width_ms
-    return found.lines[name][place], found.counted[place]
+    return found.lines[name][place], found.counted_lines[name][place], found.counted[place]
 
 
 def test_hosts_add_up_to_what_was_seen_of_them(told: Told, source: int) -> None:
     found = told.fleet(FIRST_MS, END_MS, 72)
     assert found.buckets.width_ms == HOUR_MS
     both, alone = FIRST_MS + 5 * HOUR_MS, AWAY.start + 5 * HOUR_MS
-    share, counted = _at(found, "cpu", both)
-    assert share == pytest.approx(10 / 32, rel=0.002)
+    share, of_seen, counted = _at(found, "cpu", both)
+    assert share == of_seen == pytest.approx(10 / 32, rel=0.002)
     assert counted == 2
-    assert _at(found, "memory_used_bytes", both) == (4 * GIB, 2)
-    assert _at(found, "capacity_bytes", both) == (200 * GIB, 2)
-    share, counted = _at(found, "cpu", alone)
-    assert share == pytest.approx(4 / 8, rel=0.002)
+    assert _at(found, "memory_used_bytes", both) == (4 * GIB, 4 * GIB, 2)
+    assert _at(found, "capacity_bytes", both) == (200 * GIB, 200 * GIB, 2)
+    share, of_seen, counted = _at(found, "cpu", alone)
+    assert share is None
+    assert of_seen == pytest.approx(4 / 8, rel=0.002)
     assert counted == 1
-    assert _at(found, "memory_used_bytes", alone) == (2 * GIB, 1)
+    assert _at(found, "memory_used_bytes", alone) == (None, 2 * GIB, 1)
+    assert set(found.known) == {2}
+
+
+def test_a_host_that_falls_silent_is_no_fall_of_the_fleet(told: Told, source: int) -> None:
+    for points in (72, 3):
+        found = told.fleet(FIRST_MS, END_MS, points)
+        assert found.parts == [Part(AWAY.start, AWAY.stop, 1, 2)]
+        for name in ("memory_used_bytes", "capacity_bytes"):
+            whole = {value for value in found.lines[name] if value is not None}
+            assert whole == {found.lines[name][0]}
+
+
+def test_a_host_that_falls_silent_now_leaves_the_fleet_unknown(told: Told) -> None:
+    to_ms = AWAY.start + 3 * HOUR_MS + 7 * MINUTE_MS
+    found = told.fleet(to_ms - DAY_MS, to_ms, 288)
+    assert found.parts == [Part(AWAY.start, to_ms, 1, 2)]
+    after = (AWAY.start - found.buckets.from_ms) // found.buckets.width_ms
+    for name, line in found.lines.items():
+        assert set(line[after:]) == {None}, name
+        assert None not in found.counted_lines[name][after:], name
+    # A host that was silent for all of the stretch is missed as well.
+    silent = told.fleet(AWAY.start + HOUR_MS, AWAY.start + 2 * HOUR_MS, 6)
+    assert set(silent.lines["memory_used_bytes"]) == {None}
+    assert set(silent.counted_lines["memory_used_bytes"]) == {2 * GIB}
+    # Nor is it a fall that of a step just begun a host was not looked at yet.
+    begun = told.fleet(FIRST_MS, AWAY.start + 500, 288)
+    assert begun.parts == []
+    assert begun.lines["memory_used_bytes"][-1] is None
+    assert begun.lines["memory_used_bytes"][-2] == 4 * GIB
+
+
+def test_a_host_counts_from_when_it_was_added_and_a_disabled_one_to_its_last_look(
+    told: Told,
+) -> None:
+    with told.store.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE entity SET first_seen_ms = {AWAY.stop}")
+    added = told.fleet(FIRST_MS, END_MS, 72)
+    off = fleet_series(
+        told.store, told.cpus, ["cpu"], END_MS - HOUR_MS, END_MS + HOUR_MS, 24,
+        disabled=[told.two.id],
+    )  # fmt: skip
+    with told.store.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE entity SET first_seen_ms = {FIRST_MS}")
+    assert added.known == [0] * 48 + [2] * 24
+    assert added.parts == []
+    assert off.known == [2] * 6 + [1] * 6
 
 
 def test_where_nobody_was_seen_is_null_and_a_gap(told: Told, source: int) -> None:
     found = told.fleet(FIRST_MS, END_MS, 72)
     assert found.gaps == [(NOBODY.start, NOBODY.stop)]
     for name in found.lines:
-        assert _at(found, name, NOBODY.start + HOUR_MS) == (None, 0)
+        assert _at(found, name, NOBODY.start + HOUR_MS) == (None, None, 0)
 
 
 def test_days_are_told_as_well(told: Told, source: int) -> None:
     found = told.fleet(FIRST_MS, END_MS, 3)
     assert found.buckets.width_ms == DAY_MS
-    shares = [_at(found, "cpu", FIRST_MS + day * DAY_MS)[0] for day in (1, 2)]
+    shares = [_at(found, "cpu", FIRST_MS + day * DAY_MS)[1] for day in (1, 2)]
     assert shares == [pytest.approx(0.5, rel=0.002), pytest.approx(10 / 32, rel=0.01)]
-    assert _at(found, "memory_used_bytes", AWAY.start) == (2 * GIB, 1)
+    assert _at(found, "memory_used_bytes", AWAY.start) == (None, 2 * GIB, 1)
 
 
 def test_a_host_that_is_not_asked_for_is_not_counted(told: Told) -> None:
     cpus = {told.two.id: told.cpus[told.two.id]}
     found = fleet_series(told.store, cpus, ["memory_used_bytes"], FIRST_MS, END_MS, 72)
-    assert _at(found, "memory_used_bytes", AWAY.start + HOUR_MS) == (None, 0)
+    assert _at(found, "memory_used_bytes", AWAY.start + HOUR_MS) == (None, None, 0)
     nobody = fleet_series(told.store, {}, ["cpu"], FIRST_MS, END_MS, 72)
     assert set(nobody.lines["cpu"]) == {None}
     assert nobody.gaps == []
@@ -146,7 +193,7 @@ def test_a_host_that_is_not_asked_for_is_not_counted(told: Told) -> None:
 
 def test_the_domains_that_take_the_most_stand_first(told: Told, source: int) -> None:
     for points, place, rel in ((72, 5, 0.002), (3, 1, 0.002)):
-        _, parts = told.stack("cpu", FIRST_MS, END_MS, points)
+        parts = told.stack("cpu", FIRST_MS, END_MS, points).parts
         assert [part.key for part in parts] == [*UUIDS[:3:-1], OTHERS]
         values = [part.values[place] for part in parts[:-1]]
         assert values == pytest.approx([n / 10 for n in range(11, 3, -1)], rel=rel)
@@ -154,25 +201,24 @@ def test_the_domains_that_take_the_most_stand_first(told: Told, source: int) -> 
 
 
 def test_a_stack_has_nothing_where_its_host_was_not_seen(told: Told, source: int) -> None:
-    found, parts = told.stack("memory_used_bytes", FIRST_MS + 2 * DAY_MS, END_MS, 24)
+    found = told.stack("memory_used_bytes", FIRST_MS + 2 * DAY_MS, END_MS, 24)
     ((begin, end),) = found.gaps
     assert (round(begin / HOUR_MS), round(end / HOUR_MS)) == (
         NOBODY.start // HOUR_MS, NOBODY.stop // HOUR_MS
     )  # fmt: skip
-    for part in parts:
+    for part in found.parts:
         assert part.values[6:9] == [None] * 3
         assert part.values[5] is not None
 
 
 def test_what_no_domain_did_has_no_stack(told: Told) -> None:
-    _, parts = told.stack("net_rx_bytes", FIRST_MS, END_MS)
-    assert parts == []
+    assert told.stack("net_rx_bytes", FIRST_MS, END_MS).parts == []
 
 
 def test_nothing_that_came_later_is_told(told: Told, source: int) -> None:
     to_ms = FIRST_MS + 30 * HOUR_MS + 20 * MINUTE_MS
-    found, parts = told.stack("cpu", FIRST_MS, to_ms, 31)
+    found = told.stack("cpu", FIRST_MS, to_ms, 31)
     assert found.buckets.end_ms == to_ms
-    assert parts[0].values[29] == pytest.approx(1.1, rel=0.002)
+    assert found.parts[0].values[29] == pytest.approx(1.1, rel=0.002)
     # The hour that was not over is told by samples alone.
-    assert (parts[0].values[30] is None) == (source > 0)
+    assert (found.parts[0].values[30] is None) == (source > 0)

@@ -1,51 +1,29 @@
-"""Series of many objects put together: the sums of a fleet, and what each VM takes of its host.
+"""Series of many objects put together: what each VM takes of its host, and what all sums share.
 
-Reads only, what app/store/glance tells of each object. A host that was not seen is in no sum of
-that time; how many were is told beside it.
+Reads only, what app/store/glance tells of each object.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 from msgspec import Struct
 
 from app.clock import DAY_MS, HOUR_MS
-from app.metrics import METRIC_BY_NAME, Metric
+from app.metrics import METRIC_BY_NAME
 from app.store import schema, tiers
 from app.store.engine import Store
 from app.store.gaps import gaps_of, interval_of
-from app.store.glance import Buckets, Values, glance
+from app.store.glance import Buckets, glance
 from app.store.series import DAILY, RAW, nice_width_ms
 
 # Longer stretches are told by days.
 _HOURS_MS = 62 * DAY_MS
 OTHERS = ""
 
-# What is told of a fleet, and of which kind it is the sum.
-FLEET_METRICS: Mapping[str, Metric] = {
-    name: METRIC_BY_NAME[kind, name]
-    for kind, names in (
-        ("host", ("cpu", "memory_used_bytes", "memory_total_bytes", "assigned_memory_bytes",
-                  "running_domains", "defined_domains", "assigned_vcpus")),
-        ("pool", ("allocation_bytes", "capacity_bytes", "available_bytes",
-                  "volumes_capacity_bytes")),
-    )
-    for name in names
-}  # fmt: skip
 STACK_METRICS = (
     "cpu", "memory_used_bytes", "memory_rss_bytes", "disk_read_bytes", "disk_write_bytes",
     "net_rx_bytes", "net_tx_bytes",
 )  # fmt: skip
-
-
-class Together(Struct):
-    """Lines over the same buckets, by name; `counted`: how many hosts were seen in each."""
-
-    buckets: Buckets
-    tier: str
-    lines: dict[str, list[float | None]]
-    counted: list[int]
-    gaps: list[tuple[int, int]]
 
 
 class Part(Struct, frozen=True):
@@ -55,33 +33,15 @@ class Part(Struct, frozen=True):
     values: list[float | None]
 
 
-def fleet_series(
-    store: Store,
-    cpus: Mapping[int, int | None],
-    names: Sequence[str],
-    from_ms: int,
-    to_ms: int,
-    points: int,
-) -> Together:
-    """Sums over the hosts `cpus` (with how many CPUs each has, by id); `cpu` is the share of all
-    the CPUs of those that were seen. Raises StoreError for a damaged chunk.
+class Stack(Struct, frozen=True):
+    """Parts over the same buckets, the greatest first. `gaps`: from and to, when their host was
+    not seen.
     """
-    with store.reading() as connection:
-        buckets, tier = _buckets(connection, list(cpus), from_ms, to_ms, points)
-        read = {
-            name: glance(connection, FLEET_METRICS[name], list(cpus), buckets) for name in names
-        }
-        hosts = _hosts(connection, {number for values in read.values() for number in values})
-        if "cpu" in read:
-            read["cpu"] = _divided(read["cpu"], {n: cpus.get(hosts[n]) for n in read["cpu"]})
-        lines = {
-            name: _share(values, hosts, cpus, buckets)
-            if name == "cpu"
-            else _sum(values.values(), buckets)
-            for name, values in read.items()
-        }
-        counted = _counted(read, hosts, buckets)
-        return Together(buckets, tier, lines, counted, _unseen(counted, buckets, from_ms))
+
+    buckets: Buckets
+    tier: str
+    parts: list[Part]
+    gaps: list[tuple[int, int]]
 
 
 def stack(
@@ -93,13 +53,13 @@ def stack(
     points: int,
     *,
     most: int = 8,
-) -> tuple[Together, list[Part]]:
+) -> Stack:
     """What the domains of a host took of it: the `most` that took most, one by one, and all others
     together. `cpu` is in CPUs. Raises StoreError for a damaged keyframe.
     """
     metric = METRIC_BY_NAME["domain", name]
     with store.reading() as connection:
-        buckets, tier = _buckets(connection, [host_id], from_ms, to_ms, points)
+        buckets, tier = buckets_of(connection, [host_id], from_ms, to_ms, points)
         values = glance(connection, metric, [host_id], buckets)
         keys = _keys(connection, values)
         gaps = gaps_of(connection, host_id, from_ms, to_ms)
@@ -107,12 +67,11 @@ def stack(
     parts = [Part(keys[number], values[number]) for number in ordered[:most]]
     others = [values[number] for number in ordered[most:]]
     if others:
-        parts.append(Part(OTHERS, _sum(others, buckets)))
-    whole = _sum(values.values(), buckets)
-    return Together(buckets, tier, {name: whole}, [], gaps), parts
+        parts.append(Part(OTHERS, sum_of(others, buckets)))
+    return Stack(buckets, tier, parts, gaps)
 
 
-def _buckets(
+def buckets_of(
     connection: sa.Connection, host_ids: Sequence[int], from_ms: int, to_ms: int, points: int
 ) -> tuple[Buckets, str]:
     """Buckets for a stretch, and out of which tier they are told."""
@@ -135,24 +94,8 @@ def _buckets(
     return Buckets(first * width_ms, width_ms, -(-to_ms // width_ms) - first, to_ms), tier
 
 
-def _unseen(counted: Sequence[int], buckets: Buckets, from_ms: int) -> list[tuple[int, int]]:
-    """The stretches of buckets of which no host tells anything; none where nothing is told at
-    all. A last bucket that is not over says nothing by itself.
-    """
-    found: list[tuple[int, int]] = []
-    for place, count in enumerate(counted if any(counted) else ()):
-        begin_ms = buckets.from_ms + place * buckets.width_ms
-        end_ms = min(begin_ms + buckets.width_ms, buckets.end_ms)
-        if count:
-            continue
-        if found and found[-1][1] == begin_ms:
-            found[-1] = (found[-1][0], end_ms)
-        elif end_ms - begin_ms == buckets.width_ms:
-            found.append((max(begin_ms, from_ms), end_ms))
-    return found
-
-
-def _hosts(connection: sa.Connection, entity_ids: Collection[int]) -> dict[int, int]:
+def hosts_of(connection: sa.Connection, entity_ids: Collection[int]) -> dict[int, int]:
+    """By object the host that it is of."""
     table = schema.entity
     query = sa.select(table.c.id, table.c.host_id).where(table.c.id.in_(entity_ids))
     return {row.id: row.host_id for row in connection.execute(query)}
@@ -164,50 +107,13 @@ def _keys(connection: sa.Connection, entity_ids: Collection[int]) -> dict[int, s
     return {row.id: row.key for row in connection.execute(query)}
 
 
-def _share(
-    values: Values,
-    hosts: Mapping[int, int],
-    cpus: Mapping[int, int | None],
-    buckets: Buckets,
-) -> list[float | None]:
-    """The shares of the hosts that were seen, each weighed by its CPUs."""
-    found: list[float | None] = []
-    for place in range(buckets.count):
-        busy = weight = 0.0
-        for entity_id, line in values.items():
-            value, count = line[place], cpus.get(hosts[entity_id])
-            if value is not None and count:
-                busy, weight = busy + value * count, weight + count
-        found.append(busy / weight if weight else None)
-    return found
-
-
-def _divided(values: Values, by: Mapping[int, float | None]) -> Values:
-    """Each line divided by its own count; what has none is unknown."""
-    return {
-        number: [None if value is None else value / count for value in line]
-        for number, line in values.items()
-        if (count := by[number])
-    }
-
-
-def _sum(lines: Collection[Sequence[float | None]], buckets: Buckets) -> list[float | None]:
+def sum_of(lines: Collection[Sequence[float | None]], buckets: Buckets) -> list[float | None]:
+    """What is known of the lines in each bucket, added up; None where nothing is."""
     found: list[float | None] = []
     for place in range(buckets.count):
         known = [value for line in lines if (value := line[place]) is not None]
         found.append(sum(known) if known else None)
     return found
-
-
-def _counted(read: Mapping[str, Values], hosts: Mapping[int, int], buckets: Buckets) -> list[int]:
-    """How many hosts were seen in each bucket."""
-    found: list[set[int]] = [set() for _ in range(buckets.count)]
-    for values in read.values():
-        for entity_id, line in values.items():
-            for place, value in enumerate(line):
-                if value is not None:
-                    found[place].add(hosts[entity_id])
-    return [len(seen) for seen in found]
 
 
 def _total(line: Sequence[float | None]) -> float:

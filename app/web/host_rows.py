@@ -76,6 +76,11 @@ def cpus_of_host(host: HostView) -> int | None:
     return (facts.cpus_online or facts.cpus) if facts else None
 
 
+def disabled_of(fleet: Fleet) -> frozenset[int]:
+    """The ids of the hosts that nobody looks at: so it is wanted."""
+    return frozenset(view.record.id for view in fleet.hosts if not view.record.enabled)
+
+
 def samples_of(host: HostView) -> tuple[HostSample | None, HostSample | None]:
     """The host's last sample and the one before."""
     return (None, None) if host.seen is None else (host.seen.sample, host.seen.previous)

@@ -14,8 +14,8 @@ from app.inventory import KindName
 from app.metrics import METRICS, Metric, Unit
 from app.services import services
 from app.store.devices import device_series
+from app.store.fleet import FLEET_METRICS, FleetSeries, fleet_series
 from app.store.series import Found, find_object, series
-from app.store.together import FLEET_METRICS, fleet_series
 from app.store.values import Line
 from app.web.chart_panel import Panel, Subject, panel
 from app.web.charts import (
@@ -36,7 +36,7 @@ from app.web.figures import size
 from app.web.finding import find_domain, find_pool
 from app.web.format import UNKNOWN, megabytes
 from app.web.host_page import find_host
-from app.web.host_rows import cpus_of_host
+from app.web.host_rows import cpus_of_host, disabled_of
 from app.web.list_page import placed
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
@@ -91,8 +91,12 @@ def build(drawing: Drawing) -> Mapping[str, object]:
     known = FLEET_METRICS if kind == "fleet" else metrics_of(kind)
     metrics = [known[name] for name in names]
     charts = panel(drawing, "/series", subject, named.charts, carried=subject.pairs)
-    found = _read(drawing, subject, metrics)
-    rows = list(_rows(found, metrics, drawing.zone))
+    reaches: _Reaches = {}
+    if subject.kind == "fleet":
+        found, reaches = _read_fleet(drawing, metrics)
+    else:
+        found = _read(drawing, subject, metrics)
+    rows = _rows(found, metrics, drawing.zone, reaches)
     return {
         "title": f"Values of {named.name}",
         "named": named,
@@ -126,6 +130,10 @@ def _named(drawing: Drawing, subject: Subject) -> Named:
     raise InvalidField("kind", "The kind is one of: host, domain, pool, fleet.")
 
 
+# What stands small beside an unknown value, by metric and place.
+_Reaches = Mapping[tuple[str, int], str]
+
+
 def metrics_of(kind: str) -> Mapping[str, Metric]:
     """The declared metrics of a kind, by name."""
     return {metric.name: metric for metric in METRICS if metric.kind == kind}
@@ -138,8 +146,6 @@ def _read(drawing: Drawing, subject: Subject, metrics: Sequence[Metric]) -> Foun
     now_ms = clock.now_ms()
     stretch = read_stretch(drawing.arguments, drawing.moment, drawing.zone, now_ms)
     from_ms, to_ms = stretch.window(now_ms)
-    if subject.kind == "fleet":
-        return _read_fleet(drawing, [metric.name for metric in metrics], from_ms, to_ms)
     record = find_host(drawing.fleet, subject.host).record
     key = "host" if subject.kind == "host" else subject.id.lower()
     wanted = find_object(services().store, record.id, _KINDS[subject.kind], key)
@@ -151,33 +157,38 @@ def _read(drawing: Drawing, subject: Subject, metrics: Sequence[Metric]) -> Foun
     return series(services().store, wanted, metrics, from_ms, to_ms, _POINTS)
 
 
-def _read_fleet(drawing: Drawing, names: Sequence[str], from_ms: int, to_ms: int) -> Found:
-    """The sums over the fleet, which have no bounds; a step in which no host was seen is a gap."""
-    cpus = {view.record.id: cpus_of_host(view) for view in drawing.fleet.hosts}
-    told = fleet_series(services().store, cpus, names, from_ms, to_ms, _POINTS)
+def _read_fleet(drawing: Drawing, metrics: Sequence[Metric]) -> tuple[Found, _Reaches]:
+    """The sums over the fleet, which have no bounds; where not all of its hosts tell theirs, the
+    sum of those that do stands small beside the unknown one.
+    """
+    now_ms = clock.now_ms()
+    stretch = read_stretch(drawing.arguments, drawing.moment, drawing.zone, now_ms)
+    from_ms, to_ms = stretch.window(now_ms)
+    fleet, names = drawing.fleet, [metric.name for metric in metrics]
+    cpus = {view.record.id: cpus_of_host(view) for view in fleet.hosts}
+    off = disabled_of(fleet)
+    told = fleet_series(services().store, cpus, names, from_ms, to_ms, _POINTS, disabled=off)
     width_ms = told.buckets.width_ms
     starts = [told.buckets.from_ms + place * width_ms for place in range(told.buckets.count)]
     nothing: list[float | None] = [None] * len(starts)
-    gaps = told.gaps or [
-        (start, start + width_ms)
-        for start, count in zip(starts, told.counted, strict=True)
-        if not count
-    ]
     lines = {name: Line(told.lines[name], nothing, nothing) for name in names}
-    return Found(from_ms, to_ms, width_ms, told.tier, starts, lines, _joined(gaps))
+    found = Found(from_ms, to_ms, width_ms, told.tier, starts, lines, told.gaps)
+    reaches = {
+        (metric.name, place): f"{_FORMATS[metric.unit](value)} of {hosts}"
+        for metric in metrics
+        for place, value in enumerate(told.counted_lines[metric.name])
+        if value is not None and (hosts := _hosts(told, place))
+    }
+    return found, reaches
 
 
-def _joined(gaps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for begin_ms, end_ms in gaps:
-        if joined and joined[-1][1] == begin_ms:
-            joined[-1] = (joined[-1][0], end_ms)
-        else:
-            joined.append((begin_ms, end_ms))
-    return joined
+def _hosts(told: FleetSeries, place: int) -> str:
+    """Of how many hosts a sum is, where it is not of all."""
+    counted, known = told.counted[place], told.known[place]
+    return "" if counted >= known else f"{counted} of {known} hosts"
 
 
-def _rows(found: Found, metrics: Sequence[Metric], zone: Zone) -> list[Row]:
+def _rows(found: Found, metrics: Sequence[Metric], zone: Zone, reaches: _Reaches) -> list[Row]:
     """The steps in the order of time; a stretch without scans is one row."""
     rows: list[Row] = []
     gaps = list(found.gaps)
@@ -187,19 +198,19 @@ def _rows(found: Found, metrics: Sequence[Metric], zone: Zone) -> list[Row]:
             rows.append(Row(f"{_time(begin_ms, zone)} – {_time(end_ms, zone)}", gap=True))
         if any(begin_ms <= start_ms < end_ms for begin_ms, end_ms in found.gaps):
             continue
-        cells = tuple(_cell(found, metric, place) for metric in metrics)
+        cells = tuple(_cell(found, metric, place, reaches) for metric in metrics)
         rows.append(Row(_time(start_ms, zone), cells))
     for begin_ms, end_ms in gaps:
         rows.append(Row(f"{_time(begin_ms, zone)} – {_time(end_ms, zone)}", gap=True))
     return rows
 
 
-def _cell(found: Found, metric: Metric, place: int) -> Cell:
+def _cell(found: Found, metric: Metric, place: int, reaches: _Reaches) -> Cell:
     line = found.lines[metric.name]
     average, least, greatest = line.average[place], line.least[place], line.greatest[place]
     text = _FORMATS[metric.unit]
     if average is None:
-        return Cell(UNKNOWN)
+        return Cell(UNKNOWN, reaches.get((metric.name, place), ""))
     if least is None or greatest is None or text(least) == text(greatest):
         return Cell(text(average))
     return Cell(text(average), f"{text(least)} – {text(greatest)}")

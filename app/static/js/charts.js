@@ -126,6 +126,7 @@
     }));
   }
 
+  const hostsOf = ([, , counted, known]) => `${counted} of ${known} hosts`;
   const latest = values => values?.findLast(value => value != null) ?? null;
 
   // The newest value, if it is of the last moments shown.
@@ -162,14 +163,16 @@
       const found = new Map(answer.series.map(one => [one.key ?? one.metric, one]));
       const nothing = answer.t.map(() => null);
       const all = linesOf(this.figure).map(line => ({ ...line, ...(found.get(line.metric) ?? { avg: nothing, min: nothing, max: nothing }), label: line.label }));
-      const known = all.filter(line => latest(line.avg) !== null);
+      // Where not all hosts were seen the sum of the fleet is not known; that of those that were is.
+      for (const line of all) line.some = line.avg_counted?.map((value, at) => answer.of[at] ? value : null);
+      const known = all.filter(line => [line.avg, line.some ?? []].some(values => latest(values) !== null));
       for (const line of all) line.item.hidden = known.length > 0 && !known.includes(line);
-      return { all, lines: known.length ? known : all.slice(0, 1) };
+      return known;
     }
 
     build() {
       const { answer } = this;
-      const { lines } = this.columns();
+      const lines = this.columns();
       // A sample is of its moment, a step is drawn at its middle.
       const half = answer.t.some(at => at % answer.step_seconds) ? 0 : answer.step_seconds / 2;
       const x = answer.t.map(at => at + half);
@@ -187,6 +190,12 @@
           series.push({ scale: 'y', stroke: null, width: 0, points: { show: false } }, { scale: 'y', stroke: null, width: 0, points: { show: false } });
           bands.push({ series: [data.length - 2, data.length - 1], fill: faded(line.color, 0.17) });
         }
+      }
+      for (const line of lines) {
+        if (!line.some) continue;
+        data.push(line.some);
+        series.push({ scale: 'y', stroke: faded(line.color, 0.75), width: 1.2, dash: [3, 3], spanGaps: false,
+          points: { show: true, size: 3, width: 0, fill: faded(line.color, 0.75), filter: (u, index) => alone(u.data[index]) } });
       }
       this.lines = lines;
       this.axis = scale(this.unit, this.peak(data));
@@ -241,15 +250,19 @@
       this.destroy();
       const said = document.createElement('p');
       said.className = 'nothing';
-      said.textContent = 'Nothing was measured in this time.';
+      const text = document.createElement('span');
+      text.textContent = 'Nothing was measured in this time.';
+      said.append(text);
       this.plot.append(said);
       this.plot.setAttribute('aria-label', `${this.figure.dataset.title}: nothing was measured`);
       this.figure.querySelector('.now').textContent = '–';
+      this.figure.querySelectorAll('[data-metric] b').forEach(value => { value.textContent = '–'; });
+      this.figure.querySelectorAll('.no-scans, .some-hosts').forEach(key => { key.hidden = true; });
     }
 
     draw() {
       if (this.figure.dataset.stack) this.name();
-      const hasLines = this.columns().all.length > 0;
+      const hasLines = this.columns().length > 0;
       this.nothing(!hasLines);
       if (!hasLines) return;
       const { data, series, bands } = this.build();
@@ -316,14 +329,19 @@
       const [from, to] = this.panel.window;
       const percent = at => 100 * (at - from) / (to - from);
       this.u.under.querySelectorAll('.gap').forEach(old => old.remove());
-      for (const [begin, end] of this.answer.gaps) {
+      for (const [begin, end, counted, known] of [...this.answer.gaps, ...this.answer.partial]) {
         const [left, right] = [Math.max(0, percent(begin)), Math.min(100, percent(end))];
         if (right <= 0 || left >= 100 || right - left < 0.05) continue;
         const gap = document.createElement('i');
-        gap.className = 'gap';
+        gap.className = known ? 'gap some' : 'gap';
         gap.style.left = `${left}%`;
         gap.style.width = `${right - left}%`;
         this.u.under.append(gap);
+        // What goes on to the end is said even where it is narrow: to the left of it.
+        if (!known || ((right - left) * this.u.under.clientWidth / 100 < 76 && right < 99.5)) continue;
+        const said = document.createElement('b');
+        said.textContent = hostsOf([begin, end, counted, known]);
+        gap.append(said);
       }
       this.u.over.querySelectorAll('.mark').forEach(old => old.remove());
       const width = this.u.over.clientWidth;
@@ -359,14 +377,20 @@
       const { offset } = this.panel;
       const at = this.u.cursor.idx;
       const isPointed = at != null && this.u.cursor.left >= 0;
+      const isPart = this.answer.of.at(-1);
       for (const line of this.lines) {
-        const value = isPointed ? line.avg[at] : current(line.avg);
+        const newest = current(isPart && line.some ? line.some : line.avg);
+        const value = isPointed ? line.avg[at] ?? line.some?.[at] : newest;
         line.value.textContent = value == null ? '–' : short(value / this.axis.divisor);
       }
       const summed = this.figure.dataset.big === 'sum' ? added(this.lines.map(line => line.avg)) : this.lines[0].avg;
       const isHere = hovered === this || this.plot === document.activeElement;
-      this.figure.querySelector('.now').textContent = withUnit(current(summed), this.axis);
+      const now = this.figure.querySelector('.now');
+      now.textContent = withUnit(isPart ? current(this.lines[0].some ?? []) : current(summed), this.axis);
+      if (isPart) now.append(' ', Object.assign(document.createElement('small'), { textContent: hostsOf(isPart) }));
       this.figure.querySelector('.no-scans').hidden = answer.gaps.length === 0;
+      const some = this.figure.querySelector('.some-hosts');
+      if (some) some.hidden = answer.partial.length === 0;
       this.plot.setAttribute('aria-label', this.words(summed));
       this.tip.hidden = !(isPointed && isHere);
       if (!this.tip.hidden) this.fillTip(at, wholeTime(answer.t[at], offset, answer.step_seconds));
@@ -381,7 +405,7 @@
         const name = document.createElement('bdi');
         name.textContent = line.label;
         const value = document.createElement('b');
-        value.textContent = withUnit(line.avg[at], this.axis);
+        value.textContent = withUnit(line.avg[at] ?? line.some?.[at], this.axis);
         row.append(key, name, ' ', value);
         const [low, high] = [line.min?.[at], line.max?.[at]];
         if (low != null && high != null && high > low && line.look !== 'limit') {
@@ -392,6 +416,8 @@
         return row;
       });
       this.tip.replaceChildren(time, ...rows);
+      const of = this.answer.of[at];
+      if (of) this.tip.append(Object.assign(document.createElement('small'), { textContent: hostsOf(of) }));
       const isRight = this.u.cursor.left > this.u.over.clientWidth / 2;
       this.tip.style.left = isRight ? 'auto' : `${this.u.cursor.left + 10}px`;
       this.tip.style.right = isRight ? `${this.u.over.clientWidth - this.u.cursor.left + 10}px` : 'auto';
@@ -403,12 +429,14 @@
       const { offset, root } = this.panel;
       const title = `${this.figure.dataset.title}, ${root.querySelector('h2').textContent}`;
       const most = values.reduce((best, value, at) => value != null && (best < 0 || value > values[best]) ? at : best, -1);
-      if (most < 0) return `${title}: nothing was measured`;
-      const now = current(values);
+      if (most < 0 && !answer.partial.length) return `${title}: nothing was measured`;
+      const now = answer.of.at(-1) ? null : current(values);
       const parts = [now == null ? 'now not known' : `${this.panel.endsNow ? 'now' : 'at the end'} ${withUnit(now, this.axis)}`,
-        `peak ${withUnit(values[most], this.axis)} at ${wholeTime(answer.t[most], offset, answer.step_seconds)}`];
+        most < 0 ? 'never of all hosts' : `peak ${withUnit(values[most], this.axis)} at ${wholeTime(answer.t[most], offset, answer.step_seconds)}`];
       const gaps = answer.gaps.slice(0, 3).map(([from, to]) => `${wholeTime(from, offset, 60)} to ${wholeTime(to, offset, 60)}`);
       if (gaps.length) parts.push(`no scans ${gaps.join(' and ')}${answer.gaps.length > 3 ? ` and ${answer.gaps.length - 3} times more` : ''}`);
+      const some = answer.partial.slice(0, 3).map(([from, to, ...of]) => `${hostsOf([from, to, ...of])} ${wholeTime(from, offset, 60)} to ${wholeTime(to, offset, 60)}`);
+      if (some.length) parts.push(`only ${some.join(' and ')}${answer.partial.length > 3 ? ` and ${answer.partial.length - 3} times more` : ''}`);
       return `${title}: ${parts.join(', ')}`;
     }
 
@@ -443,7 +471,7 @@
     resize() {
       const width = this.plot.clientWidth;
       if (this.u && width > 80 && Math.abs(width - this.u.width) > 1) this.u.setSize({ width, height: HEIGHT });
-      else if (!this.u && width > 80 && this.panel.answer) this.panel.want();
+      else if (!this.u && width > 80 && this.panel.answer && !this.plot.querySelector('.nothing')) this.panel.want();
     }
 
     destroy() {
@@ -544,11 +572,9 @@
       if (date && Math.abs(date - Date.now() - skewMs) > 3000) skewMs = date - Date.now();
       if (!response.ok) throw new Error(await sentenceOf(response));
       const answer = await response.json();
-      // Of the fleet it is told how many hosts were seen in each step.
-      if (answer.hosts_counted) {
-        answer.gaps = answer.hosts_counted.flatMap((count, at) => count ? [] : [[answer.t[at], Math.min(answer.t[at] + answer.step_seconds, answer.to)]]);
-        answer.gaps = answer.gaps.reduce((joined, gap) => (joined.at(-1)?.[1] === gap[0] ? (joined.at(-1)[1] = gap[1]) : joined.push(gap), joined), []);
-      }
+      // Of the fleet it is told where not all hosts were seen: of how many each step is, if of some.
+      answer.partial ??= [];
+      answer.of = answer.t.map(at => answer.partial.find(([from, to]) => at + answer.step_seconds > from && at < to));
       return answer;
     }
 

@@ -81,9 +81,12 @@ def _csv(body: Mapping[str, Any]) -> str:
     """A line for each point: its time, then mean, least and greatest of each series."""
     columns = {"time": [rfc3339(round(at * 1000)) for at in body["t"]]}
     for told in body["series"]:
-        for figure in ("avg", "min", "max"):
-            if told[figure] is not None:
+        for figure in ("avg", "min", "max", "avg_counted"):
+            if told.get(figure) is not None:
                 columns[f"{told.get('key', told['metric'])}_{figure}"] = told[figure]
+    for name in ("hosts_counted", "hosts_known"):
+        if name in body:
+            columns[name] = body[name]
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     return to_csv(rows, list(columns))
 

@@ -11,13 +11,14 @@ from flask import Response, request
 from app.errors import InvalidField
 from app.metrics import METRIC_BY_NAME, Metric
 from app.services import services
-from app.store.history import Fleet
-from app.store.together import FLEET_METRICS, OTHERS, STACK_METRICS, Together, fleet_series, stack
+from app.store.fleet import FLEET_METRICS, fleet_series
+from app.store.glance import Buckets
+from app.store.together import OTHERS, STACK_METRICS, stack
 from app.web.api import blueprint
 from app.web.api.answers import check_parameters
 from app.web.api.stretch import MOST_METRICS, Stretch, one, read_stretch, respond, seconds
 from app.web.host_page import find_host
-from app.web.host_rows import facts_of
+from app.web.host_rows import cpus_of_host, disabled_of
 from app.web.permission import needs
 from app.web.scope import seen_fleet
 
@@ -35,15 +36,28 @@ def fleet_answer(stretch: Stretch) -> dict[str, Any]:
             "metric", f"A metric of the fleet is one of: {', '.join(FLEET_METRICS)}."
         )
     fleet = seen_fleet(stretch.at_ms)
-    cpus = {view.record.id: _cpus(fleet, view.slug) for view in fleet.hosts}
     found = fleet_series(
-        services().store, cpus, names, stretch.from_ms, stretch.to_ms, stretch.points
+        services().store,
+        {view.record.id: cpus_of_host(view) for view in fleet.hosts},
+        names,
+        stretch.from_ms,
+        stretch.to_ms,
+        stretch.points,
+        disabled=disabled_of(fleet),
     )
-    told = [_line(FLEET_METRICS[name], found.lines[name]) for name in names]
+    told = [
+        {**_line(FLEET_METRICS[name], found.lines[name]), "avg_counted": found.counted_lines[name]}
+        for name in names
+    ]
     return {
-        **_answer(found, stretch, told),
+        **_answer(found.buckets, found.tier, found.gaps, stretch, told),
         "hosts_counted": found.counted,
+        "hosts_known": found.known,
         "hosts_total": len(fleet.hosts),
+        "partial": [
+            [seconds(one.from_ms), seconds(one.to_ms), one.counted, one.known]
+            for one in found.parts
+        ],
     }
 
 
@@ -59,7 +73,7 @@ def get_stack() -> Response:
     fleet = seen_fleet(stretch.at_ms)
     record = find_host(fleet, slug).record
     mine = {seen.key: seen.fact for seen in fleet.domains if seen.host == slug}
-    found, parts = stack(
+    found = stack(
         services().store,
         record.id,
         name,
@@ -69,7 +83,7 @@ def get_stack() -> Response:
     )
     metric = METRIC_BY_NAME["domain", name]
     told = []
-    for part in parts:
+    for part in found.parts:
         known = mine.get(part.key)
         label = "others" if part.key == OTHERS else known.name if known else part.key
         told.append(
@@ -80,12 +94,7 @@ def get_stack() -> Response:
                 "unit": "cpus" if name == "cpu" else metric.unit,
             }
         )
-    return respond(_answer(found, stretch, told))
-
-
-def _cpus(fleet: Fleet, slug: str) -> int | None:
-    facts = facts_of(find_host(fleet, slug))
-    return (facts.cpus_online or facts.cpus) if facts else None
+    return respond(_answer(found.buckets, found.tier, found.gaps, stretch, told))
 
 
 def _line(metric: Metric, values: Sequence[float | None]) -> dict[str, Any]:
@@ -100,8 +109,13 @@ def _line(metric: Metric, values: Sequence[float | None]) -> dict[str, Any]:
     }
 
 
-def _answer(found: Together, stretch: Stretch, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    buckets = found.buckets
+def _answer(
+    buckets: Buckets,
+    tier: str,
+    gaps: Sequence[tuple[int, int]],
+    stretch: Stretch,
+    told: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
     first = told[0]["avg"] if told else [None] * buckets.count
     starts = (buckets.from_ms + place * buckets.width_ms for place in range(buckets.count))
     return {
@@ -112,8 +126,8 @@ def _answer(found: Together, stretch: Stretch, told: Sequence[Mapping[str, Any]]
         "from": seconds(stretch.from_ms),
         "to": seconds(stretch.to_ms),
         "step_seconds": seconds(buckets.width_ms),
-        "tier": found.tier,
-        "gaps": [[seconds(begin), seconds(end)] for begin, end in found.gaps],
+        "tier": tier,
+        "gaps": [[seconds(begin), seconds(end)] for begin, end in gaps],
         "as_of": stretch.as_of,
         "series": told,
     }
