@@ -1,5 +1,6 @@
 """What a request handler may use, made once per process and kept by the Flask application."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +12,7 @@ from app.settings import Settings
 from app.store.engine import Store
 
 _KEY = "npvirt"
+_STOPS = "npvirt-stops"
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,15 @@ def services_of(app: Flask) -> Services:
 def services() -> Services:
     """The services of the current application."""
     return services_of(current_app)
+
+
+def on_stop(app: Flask, do: Callable[[], None]) -> None:
+    """Have `do` called when the process that serves `app` is about to end."""
+    app.extensions.setdefault(_STOPS, []).append(do)
+
+
+def stop(app: Flask) -> None:
+    """End what `app` started in its process, the collector last; waits some seconds at most."""
+    for do in app.extensions.get(_STOPS, ()):
+        do()
+    services_of(app).collector.stop()

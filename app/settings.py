@@ -63,6 +63,8 @@ class Settings:
     proxy_auth_secret: str
     proxy_auth_peer: str
     syslog: str
+    streams_user: int
+    streams_total: int
     oidc_issuer: str
     oidc_client_id: str
     oidc_client_secret_file: Path | None
@@ -183,6 +185,12 @@ def _public_url(text: str) -> str:
 def _hops(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 10):
         raise ValueError("must be a number from 0 to 10")
+    return int(text)
+
+
+def _streams(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= 10_000 and len(text) < 6):
+        raise ValueError("must be a number from 0 to 10000")
     return int(text)
 
 
@@ -384,6 +392,20 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "where the audit goes too: a socket (/dev/log) or HOST:PORT (UDP)",
         _syslog,
+    ),
+    Setting(
+        "NPVIRT_STREAMS_USER",
+        "streams_user",
+        "8",
+        "how many open pages of one user or token are told of changes; further ones ask",
+        _streams,
+    ),
+    Setting(
+        "NPVIRT_STREAMS_TOTAL",
+        "streams_total",
+        "200",
+        "how many open pages are told of changes in all; 0: none, all of them ask",
+        _streams,
     ),
     Setting(
         "NPVIRT_OIDC_ISSUER",

@@ -4,17 +4,22 @@ A page of `Watched` notes every console message, page error, failed request and 
 content security policy; `errors` must be empty at the end of a test.
 """
 
+import contextlib
+import os
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, sync_playwright
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+from app.web.events import streams_of
 from tests.signing import COOKIE, a_user, session_cookie
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -36,7 +41,38 @@ def is_of_the_page(text: str) -> bool:
     return "net::ERR_NETWORK_CHANGED" not in text
 
 
+class _Lent:
+    """A connection as gunicorn gives it to an answer, which may take it along."""
+
+    def __init__(self, handler: "_Silent") -> None:
+        self._handler = handler
+
+    def detach(self) -> int:
+        """Its descriptor, from now on somebody else's."""
+        self._handler.is_taken = True
+        return os.dup(self._handler.connection.fileno())
+
+
+class _Server(ThreadedWSGIServer):
+    def shutdown_request(self, request: Any) -> None:
+        """Close it without an end for the reader, whose connection may have been taken along."""
+        self.close_request(request)
+
+
 class _Silent(WSGIRequestHandler):
+    is_taken = False
+
+    def make_environ(self) -> Any:
+        """The environment, with the connection under gunicorn's name for it."""
+        return super().make_environ() | {"gunicorn.socket": _Lent(self)}
+
+    def finish(self) -> None:
+        """End the answer, unless its connection was taken along."""
+        if not self.is_taken:
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_WR)
+        super().finish()
+
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 (its name)
         """Keep the test's output to itself."""
 
@@ -44,13 +80,14 @@ class _Silent(WSGIRequestHandler):
 @contextmanager
 def served(app: Flask) -> Iterator[str]:
     """`app` behind an address of this machine, in threads, until the block ends."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Silent)
+    server = _Server("127.0.0.1", 0, app, _Silent)
     thread = threading.Thread(target=server.serve_forever, name="served", daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
+        streams_of(app).stop()
         server.server_close()
         thread.join()
 

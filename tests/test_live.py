@@ -173,7 +173,6 @@ def test_what_another_process_stores_is_noticed(store: Store) -> None:
     noticer = Noticer(store, hub, lambda: False)
     other = Store.open(store.path)
     try:
-        noticer.begin()
         noticer.look()
         assert hub.number == 0
         fill(other)
@@ -197,7 +196,7 @@ def test_a_process_that_collects_notices_the_registry_and_tells_its_scans_itself
 ) -> None:
     hub, collecting = Hub(), True
     noticer = Noticer(store, hub, lambda: collecting)
-    noticer.begin()
+    noticer.look()
     fill(store)
     noticer.look()
     assert {kind for kinds in hub.news(0).hosts.values() for kind in kinds} == {"host"}

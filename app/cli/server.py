@@ -5,8 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
 from app.settings import Bind
+
+
+class Worker(ThreadWorker):
+    """Threads for requests, and none for streams: an answer may take its connection along (see
+    app/web/events), and then there is nothing to close here.
+    """
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Forget a connection that an answer took; see to all others as ever."""
+        if conn.sock.fileno() == -1:
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)
 
 
 class Server(BaseApplication):
@@ -24,7 +38,7 @@ class Server(BaseApplication):
         options: dict[str, Any] = {
             "bind": str(self._bind),
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "threads": self._threads,
             "graceful_timeout": 5,
             "timeout": 0,
@@ -34,7 +48,7 @@ class Server(BaseApplication):
             "umask": 0o077,
             "control_socket_disable": True,
             "when_ready": self._say_where,
-            "worker_exit": self._stop_collecting,
+            "worker_exit": self._stop,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -51,9 +65,11 @@ class Server(BaseApplication):
     def _say_where(self, _arbiter: object) -> None:
         print(f"npvirt serves on http://{self._bind} (Ctrl-C ends it)", flush=True)
 
-    def _stop_collecting(self, _arbiter: object, _worker: object) -> None:
-        """End the scans while threads can still be started: a scan in mid-flight needs some."""
+    def _stop(self, _arbiter: object, _worker: object) -> None:
+        """End streams and scans while threads can still be started: a scan in mid-flight needs
+        some.
+        """
         if self._app is not None:
-            from app.services import services_of
+            from app.services import stop
 
-            services_of(self._app).collector.stop()
+            stop(self._app)

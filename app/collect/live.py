@@ -110,7 +110,7 @@ class Hub:
     def unlisten(self, wake: Wake) -> None:
         """Have `wake` called no more."""
         with self._condition:
-            self._wakes = tuple(one for one in self._wakes if one is not wake)
+            self._wakes = tuple(one for one in self._wakes if one != wake)
 
     def _news(self, since: int) -> News:
         if since < self._forgotten or since > self._number:

@@ -5,6 +5,7 @@ rest. Reads the store and nothing else; whoever owns a thread for it calls `look
 for as long as anybody listens to the hub.
 """
 
+import threading
 from collections.abc import Callable, Collection
 
 from app.collect.live import Hub, live_kinds
@@ -19,25 +20,26 @@ class Noticer:
         self._store = store
         self._hub = hub
         self._is_collecting = is_collecting
+        self._lock = threading.Lock()
         self._version: int | None = None
         self._mark: Mark | None = None
         self._collected = False
 
-    def begin(self) -> None:
-        """Take the store as it is now for known; raises StoreError."""
-        self._version = self._store.version()
-        self._mark = mark_of(self._store)
-        self._collected = self._is_collecting()
-
     def look(self) -> None:
-        """Publish what is new; costs nothing but the store's version when nothing is. Raises
-        StoreError, and then the next look tells it.
+        """Publish what is new; costs nothing but the store's version when nothing is. The first
+        look takes the store as it is for known. Raises StoreError, and then the next look tells it.
         """
+        with self._lock:
+            self._look()
+
+    def _look(self) -> None:
         collecting = self._is_collecting()
         # Of its own scans this process has told already, to the kind.
         own = collecting and self._collected
         version = self._store.version()
-        if self._mark is not None and version != self._version:
+        if self._mark is None:
+            self._version, self._mark = version, mark_of(self._store)
+        elif version != self._version:
             mark, committed = committed_since(self._store, self._mark)
             self._version, self._mark = version, mark
             self._publish(committed.others if own else committed.others | committed.things)

@@ -118,6 +118,15 @@ def token_of(store: Store, text: str) -> Token | None:
     return token
 
 
+def still_working(store: Store, digests: Collection[str]) -> dict[str, Principal]:
+    """Who asks with the tokens of these digests, of those that work; a few hundred at most."""
+    now_ms = clock.now_ms()
+    query = sa.select(schema.token).where(schema.token.c.digest.in_(digests))
+    with store.reading() as connection:
+        found = {row.digest: _token(row) for row in connection.execute(query)}
+    return {key: bearer(token) for key, token in found.items() if token.works(now_ms)}
+
+
 def bearer(token: Token) -> Principal:
     """Who asks with a token."""
     return Principal("token", token.name, token.role, token.host_ids)

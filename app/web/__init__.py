@@ -24,6 +24,7 @@ from app.web import (
     demonstration,
     devices,
     domains,
+    events,
     guard,
     help_page,
     host_forms,
@@ -40,6 +41,7 @@ from app.web import (
 from app.web.addresses import StoredNumber
 from app.web.auditing import audit_refusal
 from app.web.errors import register_errors
+from app.web.events import attach_streams
 from app.web.identity import attach_identities
 from app.web.page import attach_pages
 from app.web.permission import check_declared
@@ -66,12 +68,13 @@ def register(app: Flask) -> None:
     attach_signin(app)
     oidc.attach_oidc(app, services.settings)
     attach_pages(app)
+    attach_streams(app, services)
     _speak(app, services)
     register_errors(app)
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
         actions, acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
-        store_page, api,
+        store_page, events, api,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)
