@@ -461,3 +461,42 @@ class Scan(Struct, frozen=True, gc=False):
     interfaces: Mapping[str, Interface] | None = None
     devices: Mapping[str, Device] | None = None
     device_samples: Mapping[str, DeviceSample] | None = None
+
+
+# --- what libvirt tells by itself ----------------------------------------------------------
+
+# What of an object changed, as far as its event says.
+What = Literal["state", "definition", "devices", "memory", "metadata", "agent", "contents", "value"]
+ToldKind = Literal["domain", "pool", "network", "secret", "node-device"]
+
+
+class Told(Struct, frozen=True, gc=False):
+    """One of libvirt's events: that `what` changed of an object. `key` is a UUID, a node device's
+    its name; `at_ms` when it arrived, by the wall clock, and `at_s` by the monotonic one.
+    """
+
+    kind: ToldKind
+    key: str
+    what: What
+    at_ms: int
+    at_s: float
+
+
+class PartialLook(Struct, frozen=True, gc=False):
+    """A look at some objects of a host between its scans, because of what libvirt told.
+
+    Each map has the objects that were asked for and answered; None: libvirt says that it is gone.
+    `definitions` are those of the domains, `volumes` complete for each pool that is a key in it.
+    `told` says of each object what the events told. Nothing is measured.
+    """
+
+    at_ms: int
+    took_ms: int
+    told: Mapping[tuple[str, str], frozenset[What]]
+    domains: Mapping[str, Domain | None] = field(default_factory=dict)
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
+    pools: Mapping[str, Pool | None] = field(default_factory=dict)
+    volumes: Mapping[str, Mapping[str, Volume]] = field(default_factory=dict)
+    networks: Mapping[str, Network | None] = field(default_factory=dict)
+    # What could not be read now, so that a scan must.
+    unread: frozenset[tuple[str, str]] = frozenset()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import libvirt
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.errors import VirtError
 from app.inventory import Guest, GuestAddress
@@ -91,6 +91,16 @@ class AgentWatch:
             }
         if self._due():
             self._background.submit(self._ask_due)
+
+    def heard(self, uuid: str, channel: str | None) -> None:
+        """Take note of the channel's state ("connected", "disconnected") as libvirt tells it; it
+        is this agent's turn now.
+        """
+        with self._lock:
+            self._turns.pop(uuid, None)
+            answer = self._answers.get(uuid)
+            if answer is not None and channel is not None:
+                self._answers[uuid] = structs.replace(answer, agent=channel)
 
     def hurry(self) -> None:
         """Every agent's turn is now."""

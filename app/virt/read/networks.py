@@ -46,6 +46,11 @@ class NetworkReader:
         facts = (known.fact for known in self._known.values())
         return frozenset(fact.bridge for fact in facts if fact is not None and fact.bridge)
 
+    def last(self, uuid: str) -> Network | None:
+        """The network as it was last read."""
+        known = self._known.get(uuid)
+        return None if known is None else known.fact
+
     def read(self, look: Look) -> Mapping[str, Network] | None:
         """All networks by UUID; None (and noted) when they cannot be listed. Raises VirtError
         when the host is lost.
@@ -90,20 +95,43 @@ class NetworkReader:
             look.note_error(f"network {name}", error)
             look.rotation.failed(("network XML", uuid))
             flaw = flaw or (error.sentence if known.xml is None else None)
-        xml = known.xml or NetworkXml()
-        fact = Network(
-            uuid=uuid,
-            name=name,
-            state=state,
+        fact = network_of(
+            uuid,
+            name,
+            state,
+            xml=known.xml or NetworkXml(),
             autostart=None if self._autostart is None else uuid in self._autostart,
             persistent=None if self._persistent is None else uuid in self._persistent,
             leases=known.leases,
             damaged=flaw,
-            **structs.asdict(xml),
         )
         if known.fact is None or fact != known.fact:
             known.fact = fact
         return known.fact
+
+
+def network_of(
+    uuid: str,
+    name: str,
+    state: str,
+    *,
+    xml: NetworkXml,
+    autostart: bool | None,
+    persistent: bool | None,
+    leases: tuple[Lease, ...] | None,
+    damaged: str | None = None,
+) -> Network:
+    """The network as a fact, of what its definition and its lists say."""
+    return Network(
+        uuid=uuid,
+        name=name,
+        state=state,
+        autostart=autostart,
+        persistent=persistent,
+        leases=leases,
+        damaged=damaged,
+        **structs.asdict(xml),
+    )
 
 
 def _both(look: Look) -> tuple[list[libvirt.virNetwork], frozenset[str]]:
@@ -156,16 +184,22 @@ def _read_leases(
     key = ("leases", uuid)
     if not look.rotation.due(key, PERIOD_S) and not changed:
         return
+    known.leases = leases_of(look, handle)
+
+
+def leases_of(look: Look, handle: libvirt.virNetwork) -> tuple[Lease, ...] | None:
+    """The leases of an active network; None (and noted) where they cannot be had. Raises VirtError
+    when the network has gone, or the host is lost.
+    """
     try:
         found = look.call(handle.DHCPLeases)
     except VirtError as error:
         if error.failure == "gone":
             raise
         look.note_error("leases", error)
-        known.leases = None
-        return
+        return None
     leases = [_lease(entry) for entry in (found or [])[:_MAX_LEASES]]
-    known.leases = tuple(sorted(leases, key=lambda lease: (lease.mac or "", lease.address or "")))
+    return tuple(sorted(leases, key=lambda lease: (lease.mac or "", lease.address or "")))
 
 
 def _lease(entry: Mapping[str, Any]) -> Lease:

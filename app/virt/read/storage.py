@@ -22,7 +22,7 @@ DEFINITION_PERIOD_S = 15 * 60.0
 PERSISTENT_PERIOD_S = 3600.0
 FLAGS_PERIOD_S = 5 * 60.0
 MEASURE_PERIOD_S = 5 * 60.0
-_LISTABLE = ("running", "degraded", "inaccessible")
+LISTABLE = ("running", "degraded", "inaccessible")
 
 # Path of a volume -> names of its pool and itself.
 Places = Mapping[str, tuple[str, str]]
@@ -62,6 +62,11 @@ class StorageReader:
     def places(self) -> Places:
         """Which volume lies at a path; the same object as long as nothing changed."""
         return self._places
+
+    def last(self, uuid: str) -> tuple[Pool | None, Mapping[str, Volume]]:
+        """The pool as it was last read, and its volumes by name."""
+        known = self._known.get(uuid)
+        return (None, {}) if known is None else (known.fact, known.volumes.facts)
 
     def forget(self) -> None:
         """Have every volume looked at anew."""
@@ -115,7 +120,7 @@ class StorageReader:
             if known.fact is None:
                 continue
             pools[uuid] = known.fact
-            if sizes is None or known.fact.state not in _LISTABLE:
+            if sizes is None or known.fact.state not in LISTABLE:
                 whole = whole and sizes is not None
                 continue
             fresh = refreshed_at_ms.get(uuid)
@@ -149,16 +154,13 @@ class StorageReader:
             look.note_error(f"pool {name}", error)
             look.rotation.failed(("pool XML", uuid))
             flaw = flaw or (error.sentence if known.xml is None else None)
-        xml = known.xml or PoolXml()
-        fact = Pool(
-            uuid=uuid,
-            name=name,
-            state=pool_state(sizes[0]) if sizes else _last_state(known.fact),
+        fact = pool_of(
+            uuid,
+            name,
+            pool_state(sizes[0]) if sizes else _last_state(known.fact),
+            xml=known.xml or PoolXml(),
             autostart=None if self._autostart is None else uuid in self._autostart,
             persistent=None if self._persistent is None else uuid in self._persistent,
-            type=xml.type,
-            target=xml.target,
-            source=xml.source,
             damaged=flaw,
         )
         if fact != known.fact:
@@ -199,6 +201,30 @@ class StorageReader:
                     places.setdefault(volume.path, (name, volume.name))
         if places != self._places:
             self._places = places
+
+
+def pool_of(
+    uuid: str,
+    name: str,
+    state: str,
+    *,
+    xml: PoolXml,
+    autostart: bool | None,
+    persistent: bool | None,
+    damaged: str | None = None,
+) -> Pool:
+    """The pool as a fact, of what its definition and its lists say."""
+    return Pool(
+        uuid=uuid,
+        name=name,
+        state=state,
+        autostart=autostart,
+        persistent=persistent,
+        type=xml.type,
+        target=xml.target,
+        source=xml.source,
+        damaged=damaged,
+    )
 
 
 def _listed(look: Look, part: str, flag: int, last: frozenset[str] | None) -> frozenset[str] | None:

@@ -29,8 +29,8 @@ class _Seen(NamedTuple):
 class PoolVolumes:
     """Reads the volumes of one pool and remembers them; `facts` by name as of the last read."""
 
-    def __init__(self) -> None:
-        self.facts: Mapping[str, Volume] = {}
+    def __init__(self, facts: Mapping[str, Volume] | None = None) -> None:
+        self.facts: Mapping[str, Volume] = {} if facts is None else facts
         # Those that could not be looked at.
         self._unseen: frozenset[str] = frozenset()
 
