@@ -20,6 +20,7 @@ from app.virt import ssh
 from app.virt.classify import call_error, open_error
 from app.virt.deadline import Deadline, watchdog, within
 from app.virt.dial import Upstream, dial
+from app.virt.events import Subscription
 from app.virt.problems import problem
 from app.virt.relay import Relay
 from app.virt.uri import libvirt_uri
@@ -50,6 +51,8 @@ class Session:
         # Problem and detail; an error raised from here anew each time, since a kept one would
         # gather the frames of everybody who met it.
         self._dead: tuple[str, str] | None = None
+        # What the host tells by itself, if it was asked to (app/virt/events.py).
+        self.subscription: Subscription | None = None
         self._close_lock = threading.Lock()
 
     @classmethod
@@ -99,6 +102,11 @@ class Session:
         finally:
             self.last_call_s = clock.monotonic_s()
 
+    def lose(self, reason: str) -> None:
+        """Take note that libvirt found the connection broken; `reason` as in events.subscribe."""
+        code = "no-answer" if reason == "keepalive" else "lost"
+        self._dead = self._dead or (code, f"libvirt closed the connection: {reason}")
+
     def cut(self) -> None:
         """Cut the way to the host: calls that hang end at once, as VirtError ("no-answer")."""
         self._cut_late()
@@ -112,6 +120,9 @@ class Session:
             if connection is None:
                 return
             self._dead = self._dead or ("lost", "closed here")
+            if self.subscription is not None:
+                # That the way is cut is no news then.
+                self.subscription.closed = True
         if not within(_CLOSE_S, lambda: self._close(connection)):
             log.warning("A connection is not closed after %.0f s; npvirt goes on.", _CLOSE_S)
 
@@ -119,6 +130,8 @@ class Session:
         if self._relay is not None:
             # First, because libvirt's close would wait for an answer.
             self._relay.close()
+        if self.subscription is not None:
+            self.subscription.close()
         # It complains that the way to the host is gone, as is meant.
         with contextlib.suppress(libvirt.libvirtError):
             connection.close()

@@ -1,0 +1,243 @@
+"""libvirt's events: the loop that brings them, and what a connection is asked to tell.
+
+Owns the one event loop of the process and the callbacks of each connection. Callbacks run in the
+loop's thread and make no libvirt call (in the close callback one would wipe the error of the call
+that failed): they turn an event into a value and hand it on. What is done about it is not decided
+here.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import libvirt
+
+from app import clock
+from app.errors import VirtError
+from app.inventory import Told, ToldKind, What
+
+if TYPE_CHECKING:
+    from app.virt.session import Session
+
+log = logging.getLogger(__name__)
+
+# Asks again after so long without an answer, and gives the connection up after so many times
+# (and one more): a host that stands still is noticed after eight seconds, also between scans.
+_KEEPALIVE_S, _KEEPALIVE_COUNT = 2, 3
+
+_REASONS: Mapping[int, str] = {
+    libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "error",
+    libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "eof",
+    libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "keepalive",
+    libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT: "client",
+}
+_DEFINED = (libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED)
+_DOMAIN_EVENTS: Mapping[int, What] = {
+    libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: "agent",
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED: "devices",
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: "devices",
+    libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE: "devices",
+    libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE: "devices",
+    libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: "memory",
+    libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: "metadata",
+}
+# Of pools, networks and secrets alike: 0 defined, 1 undefined, and started, stopped.
+_RUN = (libvirt.VIR_NETWORK_EVENT_STARTED, libvirt.VIR_NETWORK_EVENT_STOPPED)
+
+Tell = Callable[[Told], None]
+# Asks for an event, given the connection, its number and a callback; gives the callback's number.
+_Ask = Callable[[Any, int, Callable[..., None]], int]
+
+
+class _Loop:
+    """libvirt's default event loop in one daemon thread; lives as long as the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                libvirt.virEventRegisterDefaultImpl()
+                self._thread = threading.Thread(
+                    target=self._run, name="libvirt-events", daemon=True
+                )
+                self._thread.start()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                libvirt.virEventRunDefaultImpl()
+            except libvirt.libvirtError as error:
+                # Without a pause an error that stays would keep a core busy.
+                log.error("libvirt's event loop: %s", error)
+                pause.wait(1.0)
+
+    def forget(self) -> None:
+        """In a forked child no event arrives, whatever is done there."""
+        self._lock = threading.Lock()
+        self._thread = None
+
+
+_loop = _Loop()
+os.register_at_fork(after_in_child=_loop.forget)
+
+
+def start_loop() -> None:
+    """Have libvirt's events arrive in this process from now on, on connections that are opened
+    afterwards. To be called where hosts are looked at, after any fork; a second call does nothing.
+    """
+    _loop.start()
+
+
+class Subscription:
+    """What one connection tells; `kinds` are those of which it tells what comes and goes."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._undo: list[Callable[[], None]] = []
+        self.kinds: frozenset[ToldKind] = frozenset()
+        self.closed = False
+
+    def close(self) -> None:
+        """Tell nothing any more; to be called when the way to the host is cut, so that nothing
+        waits for it.
+        """
+        self.closed = True
+        while self._undo:
+            # libvirt forgets its side of it, and then complains that the host was not told.
+            with suppress(libvirt.libvirtError):
+                self._undo.pop()()
+        # Left over by calls that complained; the binding would keep the connection with it.
+        for kind in ("domain", "network", "storagePool", "nodeDevice", "secret"):
+            getattr(self._connection, f"{kind}EventCallbackID", {}).clear()
+
+    def _later(self, undo: Callable[[], None]) -> None:
+        self._undo.append(undo)
+
+
+def subscribe(session: "Session", tell: Tell, lost: Callable[[str], None]) -> Subscription | None:
+    """Have `tell` called with each event of the session's host, and `lost` with the reason ("eof",
+    "keepalive", "error") when libvirt finds the connection broken; both in the loop's thread, which
+    they must not hold up. What the driver does not have is left out; None where no loop runs.
+    Raises VirtError when the host is lost.
+    """
+    if not _loop.runs:
+        return None
+    subscription = Subscription(session.connection)
+    session.subscription = subscription
+    _watch_over(session, subscription, lost)
+    kinds: set[ToldKind] = set()
+    for kind, register, deregister, events in _wanted(subscription, tell):
+        for number, callback in events:
+            asked = _ask(session, register, number, callback)
+            if asked is None:
+                continue
+            subscription._later(_undoing(session.connection, deregister, asked))
+            # Each kind's own lifecycle is its number 0.
+            kinds |= {kind} if number == 0 else set()
+    subscription.kinds = frozenset(kinds)
+    return subscription
+
+
+def _watch_over(
+    session: "Session", subscription: Subscription, lost: Callable[[str], None]
+) -> None:
+    """Keep the connection alive, and be told of its end."""
+    connection = session.connection
+
+    def closed(_connection: Any, reason: int, _opaque: None) -> None:
+        if not subscription.closed:
+            word = _REASONS.get(reason, "error")
+            session.lose(word)
+            lost(word)
+
+    with _lacking():
+        session.call(connection.registerCloseCallback, closed, None)
+        subscription._later(connection.unregisterCloseCallback)
+    with _lacking():
+        session.call(connection.setKeepAlive, _KEEPALIVE_S, _KEEPALIVE_COUNT)
+
+
+def _wanted(
+    subscription: Subscription, tell: Tell
+) -> Iterator[tuple[ToldKind, str, str, list[tuple[int, Callable[..., None]]]]]:
+    """By kind: the methods that ask for events and take it back, and the events with what they
+    are turned into.
+    """
+
+    def told(kind: ToldKind, key: str, what: What) -> None:
+        if not subscription.closed:
+            tell(Told(kind, key, what, clock.now_ms(), clock.monotonic_s()))
+
+    def lifecycle(kind: ToldKind) -> Callable[..., None]:
+        def callback(_connection: Any, one: Any, event: int, _detail: int, _opaque: None) -> None:
+            told(kind, one.UUIDString(), "state" if event in _RUN else "definition")
+
+        return callback
+
+    def of_domain(_connection: Any, one: Any, event: int, _detail: int, _opaque: None) -> None:
+        told("domain", one.UUIDString(), "definition" if event in _DEFINED else "state")
+
+    def always(kind: ToldKind, what: What) -> Callable[..., None]:
+        # Such events have more or fewer details between the object and the opaque value.
+        return lambda _connection, one, *_: told(kind, one.UUIDString(), what)
+
+    def of_device(what: What) -> Callable[..., None]:
+        return lambda _connection, one, *_: told("node-device", one.name(), what)
+
+    others = [(number, always("domain", what)) for number, what in _DOMAIN_EVENTS.items()]
+    yield "domain", "domainEventRegisterAny", "domainEventDeregisterAny", [
+        (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, of_domain), *others,
+    ]  # fmt: skip
+    yield "pool", "storagePoolEventRegisterAny", "storagePoolEventDeregisterAny", [
+        (libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, lifecycle("pool")),
+        (libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH, always("pool", "contents")),
+    ]  # fmt: skip
+    yield "network", "networkEventRegisterAny", "networkEventDeregisterAny", [
+        (libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, lifecycle("network")),
+    ]  # fmt: skip
+    yield "secret", "secretEventRegisterAny", "secretEventDeregisterAny", [
+        (libvirt.VIR_SECRET_EVENT_ID_LIFECYCLE, lifecycle("secret")),
+        (libvirt.VIR_SECRET_EVENT_ID_VALUE_CHANGED, always("secret", "value")),
+    ]  # fmt: skip
+    yield "node-device", "nodeDeviceEventRegisterAny", "nodeDeviceEventDeregisterAny", [
+        (libvirt.VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, of_device("state")),
+        (libvirt.VIR_NODE_DEVICE_EVENT_ID_UPDATE, of_device("definition")),
+    ]  # fmt: skip
+
+
+def _ask(
+    session: "Session", register: str, number: int, callback: Callable[..., None]
+) -> int | None:
+    """The number of the callback; None where the driver does not have the event."""
+    with _lacking():
+        method = getattr(session.connection, register)
+        asked: int = session.call(method, None, number, callback, None)
+        return asked
+    return None
+
+
+def _undoing(connection: Any, deregister: str, number: int) -> Callable[[], None]:
+    return lambda: getattr(connection, deregister)(number)
+
+
+class _lacking(suppress):  # noqa: N801 (used like contextlib's own)
+    """Lets pass what a driver lacks or does not permit; other errors go on."""
+
+    def __init__(self) -> None:
+        super().__init__(VirtError)
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
+        if isinstance(error, VirtError):
+            return error.failure in ("unsupported", "denied", "failed")
+        return False
