@@ -18,7 +18,7 @@ from app.store import schema
 from app.store.asked import shutdowns, still_running
 from app.store.hosts import HostRecord, host_record
 from app.store.looks import MISSED_TICKS, HostLook, last_listing, looks_at
-from app.store.measured import Measurements, ReadBefore
+from app.store.measured import Measurements, ReadBefore, since_measured
 from app.store.views import Fleet, HostStatus, HostView, Seen
 
 # A host is known for three intervals after its last look, and what that look took, and some.
@@ -156,16 +156,14 @@ class Builder:
 
     def _revisions(self, looks: Mapping[int, HostLook]) -> list[_Revision]:
         """What held of the hosts that were looked at, each as far as it was known."""
-        ends = {host_id: look.until_ms for host_id, look in looks.items()}
-        asked = {"at_ms": self._at_ms, "ended_ms": min(ends.values(), default=self._at_ms)}
+        ends = (look.until_ms for look in looks.values())
+        asked = {"at_ms": self._at_ms, "ended_ms": min(ends, default=self._at_ms)}
         query = _revisions_query(live=self._moment_ms is None)
         rows = self._connection.execute(query, asked).all()
         return [
             _Revision(*row)
             for *row, to_ms in rows
-            if (until_ms := ends.get(row[2])) is not None
-            and row[5] <= until_ms
-            and (to_ms is None or to_ms > until_ms)
+            if (look := looks.get(row[2])) is not None and look.holds(row[5], to_ms)
         ]
 
     def _read_facts(self, revisions: Iterable[_Revision]) -> None:
@@ -190,6 +188,11 @@ class Builder:
         ok_ms = status.last_ok_at_ms if status.last_ok_at_ms is not None else row.valid_from_ms
         fact = self._parsed.facts[row.id]
         taken = measured.of(row.kind, row.host_id, row.entity_id, fact)
+        if row.valid_from_ms > ok_ms:
+            # Seen since the last scan, when libvirt told of it: what it measured before, if it is
+            # another run of a domain now, was not this one's.
+            ok_ms = row.valid_from_ms
+            taken = since_measured(taken, fact)
         known = status.known and row.kind not in status.unlisted
         return Seen(
             record.slug, row.key, row.entity_id, fact, ok_ms, row.valid_from_ms, known,

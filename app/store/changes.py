@@ -19,7 +19,7 @@ from app.inventory import Definition
 from app.store import doers, schema
 from app.store.doers import By
 from app.store.engine import Store
-from app.store.looks import STORED_WITHIN_MS
+from app.store.looks import LONGEST_MS, STORED_WITHIN_MS
 from app.store.moves import MOVED, MOVED_AWAY
 
 Direction = Literal["previous", "next"]
@@ -166,7 +166,6 @@ def definitions(store: Store, change: Change) -> tuple[Definition | None, Defini
 
 # So many rows are named in one statement: SQLite takes no more than 32,766 values as it comes.
 _AT_ONCE = 2000
-_LONGEST_SCAN_MS = 10 * 60_000
 _PEER = schema.host.alias("peer")
 
 
@@ -237,14 +236,18 @@ def _told(wanted: Wanted) -> Iterator[sa.ColumnElement[bool]]:
 
 
 def _over(at: sa.ColumnElement[int], as_of_ms: int) -> sa.ColumnElement[bool]:
-    """Whether the scan of `at` was over at that moment, so that what it tells was known: what is
+    """Whether the look of `at` was over at that moment, so that what it tells was known: what is
     asked while it goes on is to have the same answer later. (At the very time by which the change
     is called it was.)
     """
-    scan = schema.scan
-    end = scan.c.at_ms + scan.c.took_ms + STORED_WITHIN_MS
-    goes_on = sa.exists().where(scan.c.at_ms == at, end > as_of_ms)
-    return sa.or_(at <= as_of_ms - _LONGEST_SCAN_MS, at == as_of_ms, sa.not_(goes_on))
+
+    def goes_on(table: sa.Table) -> sa.ColumnElement[bool]:
+        end = table.c.at_ms + table.c.took_ms + STORED_WITHIN_MS
+        return sa.exists().where(table.c.at_ms == at, end > as_of_ms)
+
+    longest_ago = at <= as_of_ms - LONGEST_MS
+    either = sa.or_(goes_on(schema.scan), goes_on(schema.partial_look))
+    return sa.or_(longest_ago, at == as_of_ms, sa.not_(either))
 
 
 def _in_scope(host_ids: frozenset[int] | None) -> Iterator[sa.ColumnElement[bool]]:

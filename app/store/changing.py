@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from app.clock import rfc3339
-from app.inventory import Definition, Fact, KindName, Pool, Scan
+from app.inventory import Definition, Fact, KindName, PartialLook, Pool, Scan, What
 from app.store import schema
 from app.store.differences import Difference, differences, saved_differences
 from app.store.looks import MISSED_TICKS
@@ -32,6 +32,19 @@ DEFINED = frozenset(
 )  # fmt: skip
 _CONNECTED = re.compile(r" state=(['\"])(?:dis)?connected\1")
 _ID = re.compile(r"<domain[^>]* id=['\"](\d+)['\"]")
+
+
+# Of which fields an event tells that they changed then, "" for that the object came or went; what
+# else is found by the way may have changed at any time since it was read.
+_VOUCHED: Mapping[What, frozenset[str]] = {
+    "state": frozenset(("", "state", "id")),
+    "definition": DEFINED
+    | {"", "definition", "persistent", "target", "source"}
+    | {"bridge", "forward", "domain_name", "addresses", "dhcp"},
+    "devices": frozenset(("disks", "nics", "definition")),
+    "memory": frozenset(("memory_bytes", "definition")),
+    "metadata": frozenset(("title", "description", "definition")),
+}
 
 
 class Turn(Struct, gc=False):
@@ -172,10 +185,12 @@ class ChangeLog:
         # When a kind was last listed, and a definition last read, as far as it is remembered.
         self._listed: dict[str, int] = {}
         self._read: dict[str, int] = {}
+        # When something was looked at alone since the last scan, by kind and key.
+        self._partial: dict[tuple[str, str], int] = {}
 
     def follow(self, connection: sa.Connection, last_ms: int | None) -> None:
         """Forget what is remembered: the store is now at the scan of `last_ms`."""
-        self._listed, self._read = {}, {}
+        self._listed, self._read, self._partial = {}, {}, {}
         self._last_ms = last_ms
         self._good_ms = last_scan(connection, self._host_id, schema.scan.c.ok == 1)
 
@@ -183,7 +198,7 @@ class ChangeLog:
         """Take note that good scans found nothing new up to `at_ms`."""
         self._last_ms = self._good_ms = at_ms
         self._listed = dict.fromkeys(self._listed, at_ms)
-        self._read = {}
+        self._read, self._partial = {}, {}
 
     def write(
         self, connection: sa.Connection, scan: Scan, at_ms: int, turns: Sequence[Turn]
@@ -199,6 +214,29 @@ class ChangeLog:
             self._good_ms = at_ms
         self._read.update(dict.fromkeys(scan.definitions, at_ms))
         self._listed.update(dict.fromkeys(_listed(scan), at_ms))
+        self._partial = {one: ms for one, ms in self._partial.items() if ms > at_ms}
+
+    def write_partial(
+        self, connection: sa.Connection, look: PartialLook, at_ms: int, turns: Sequence[Turn]
+    ) -> None:
+        """Write what a look at some objects tells, whose time is `at_ms`. What the events tell of
+        is known to have happened then: not after another time, but after that very one.
+        """
+
+        def after(turn: Turn, field: str) -> int | None:
+            kind = "domain" if turn.kind == "definition" else turn.kind
+            what = look.told.get((kind, turn.key), frozenset())
+            if any(field in _VOUCHED.get(one, ()) for one in what):
+                return at_ms
+            return self._after(connection, turn, field)
+
+        _read_definitions(connection, turns)
+        insert_changes(connection, told(turns, self._host_id, at_ms, after))
+        self._read.update(dict.fromkeys(look.definitions, at_ms))
+        for kind, found in (
+            ("domain", look.domains), ("pool", look.pools), ("network", look.networks),
+        ):  # fmt: skip
+            self._partial.update({(kind, key): at_ms for key in found})
 
     def ever_listed(self, connection: sa.Connection, kind: KindName) -> bool:
         """Whether any scan before listed that kind whole."""
@@ -216,6 +254,9 @@ class ChangeLog:
             return None
         kind: KindName = "domain" if turn.kind == "definition" else turn.kind
         listed_ms = self._listed.get(kind) or _scan_listing(connection, self._host_id, kind)
+        partial_ms = self._partial.get((kind, turn.key))
+        if partial_ms is not None:
+            listed_ms = max(partial_ms, listed_ms or 0)
         if kind == "domain" and turn.old is not None and field in (*DEFINED, "definition"):
             return self._read.get(turn.key) or read_before(connection, turn, listed_ms)
         return listed_ms

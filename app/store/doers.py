@@ -19,6 +19,8 @@ By = Literal["npvirt", "outside", "scan"]
 _SLOW_MS = 15 * 60_000
 # Two clocks: a change is told at its scan's beginning, an action when it was asked for.
 _SLACK_MS = 2_000
+# So long libvirt may take to do what it was asked for: as long as it is waited for, and some.
+_DOING_MS = 30_000
 _MANY = 400
 
 _UP = ("start", "snapshot-revert", "create")
@@ -137,8 +139,12 @@ def _explains(entry: Any, change: Any) -> bool:
     if entry.key not in _keys(change):
         return False
     from_ms = change.at_ms if change.after_ms is None else change.after_ms
-    slow = entry.action in _SLOW
-    if not from_ms - (_SLOW_MS if slow else _SLACK_MS) <= entry.at_ms <= change.at_ms + _SLACK_MS:
+    if entry.action in _SLOW:
+        from_ms -= _SLOW_MS
+    else:
+        # Of one that libvirt told of, the very time is known; it was asked for before.
+        from_ms -= _DOING_MS if change.after_ms == change.at_ms else _SLACK_MS
+    if not from_ms <= entry.at_ms <= change.at_ms + _SLACK_MS:
         return False
     if change.what == "created":
         return bool(change.name) and change.name in (entry.name, _new_name(entry))

@@ -20,7 +20,7 @@ from app.store import schema
 from app.store.archive import rows_before
 from app.store.building import Builder, Parsed, decoded_missing
 from app.store.engine import Store
-from app.store.looks import known_until_ms, over_at
+from app.store.looks import HostLook, look_at, over_at
 from app.store.views import Density, Fleet, HostStatus, HostView, Seen, Try
 
 __all__ = [
@@ -57,23 +57,25 @@ def definition(
         .join(entity, entity.c.id == revision.c.entity_id)
         .join(host, host.c.id == entity.c.host_id)
         .where(entity.c.host_id == host_id, entity.c.kind == "definition", entity.c.key == uuid)
-        .where(
-            revision.c.valid_from_ms <= sa.bindparam("until_ms"),
-            sa.or_(
-                revision.c.valid_to_ms.is_(None),
-                revision.c.valid_to_ms > sa.bindparam("until_ms"),
-            ),
-        )
+        .where(revision.c.valid_from_ms <= at_ms)
+        .order_by(revision.c.valid_from_ms.desc())
     )
     with store.reading() as connection:
-        if moment_ms is not None:
-            at_ms = known_until_ms(connection, host_id, moment_ms)
-        row = connection.execute(query, {"until_ms": at_ms}).one_or_none()
+        if moment_ms is None:
+            row = connection.execute(query.where(revision.c.valid_to_ms.is_(None))).first()
+        else:
+            look = look_at(connection, host_id, moment_ms)
+            rows = connection.execute(query) if look is not None else ()
+            row = next((one for one in rows if _held(look, one)), None)
     if row is None:
         return None
     fact = msgspec.json.decode(row.body, type=Definition)
     since = row.valid_from_ms
     return Seen(row.slug, row.key, row.entity_id, fact, since, since, known=True)
+
+
+def _held(look: HostLook | None, row: Any) -> bool:
+    return look is not None and look.holds(row.valid_from_ms, row.valid_to_ms)
 
 
 def scans(store: Store, host_id: int, moment_ms: int | None, limit: int) -> list[Try]:
@@ -88,7 +90,8 @@ def scans(store: Store, host_id: int, moment_ms: int | None, limit: int) -> list
         ).all()
         until_ms = clock.now_ms()
         if moment_ms is not None:
-            until_ms = known_until_ms(connection, host_id, moment_ms)
+            look = look_at(connection, host_id, moment_ms)
+            until_ms = moment_ms if look is None else look.until_ms
         packed = rows_before(connection, host_id, until_ms, limit)
     rows = sorted((*found, *packed), key=lambda row: row.at_ms, reverse=True)[:limit]
     return [

@@ -19,13 +19,16 @@ from app.store.archive import ArchivedDay, days_at, failures_between
 MISSED_TICKS = 3
 # How long it may take until a look that is over is stored, however many others wait to be.
 STORED_WITHIN_MS = 500
+# No look takes longer.
+LONGEST_MS = 10 * 60_000
 # The last good look, and the one before it.
 _GOOD = 2
 
 
 class HostLook(Struct, frozen=True):
     """The looks at one host that matter at a moment: rows of the last and of the last good one,
-    times of others. What was found later than `until_ms` was not known yet.
+    times of others. What was measured later than `until_ms` was not known yet; `unstored` are the
+    times of all looks that were not, those at some objects included.
     """
 
     last: Any
@@ -34,6 +37,17 @@ class HostLook(Struct, frozen=True):
     before_ms: int | None
     volumes_ms: int | None
     until_ms: int
+    at_ms: int
+    unstored: frozenset[int] = frozenset()
+
+    def holds(self, from_ms: int, to_ms: int | None) -> bool:
+        """Whether what was found by the look of `from_ms` and no more by that of `to_ms` is what
+        was known. (While a scan goes on, libvirt may tell of something that is known first: not
+        all that is unknown is the newest.)
+        """
+        if from_ms > self.at_ms or from_ms in self.unstored:
+            return False
+        return to_ms is None or to_ms > self.at_ms or to_ms in self.unstored
 
 
 def looks_at(
@@ -46,6 +60,7 @@ def looks_at(
     scans = _scans(connection, times)
     # Today's scans are not archived.
     archived = {} if live else days_at(connection, host_ids, at_ms)
+    partial = {} if live else _partial_unstored(connection, host_ids, at_ms)
     found = {}
     for row in rows:
         times_of = _times(row)
@@ -58,16 +73,53 @@ def looks_at(
         ok = None
         if times_of.ok_ms is not None:
             ok = scans.get((row.id, times_of.ok_ms)) or _archived(day, times_of.ok_ms)
-        unstored_ms = times_of.unstored_ms
+        unstored = partial.get(row.id, set())
+        if times_of.unstored_ms is not None:
+            unstored |= _begun_since(connection, row.id, day, times_of.unstored_ms, at_ms)
         found[row.id] = HostLook(
             last,
             ok,
             0 if last.ok else _failures(connection, row.id, ok, last),
             _near(times_of.before_ms, ok),
             times_of.volumes_ms,
-            at_ms if live or unstored_ms is None else unstored_ms - 1,
+            at_ms if live or not unstored else min(unstored) - 1,
+            at_ms,
+            frozenset() if live else frozenset(unstored),
         )
     return found
+
+
+def _partial_unstored(
+    connection: sa.Connection, host_ids: Collection[int], at_ms: int
+) -> dict[int, set[int]]:
+    """By host, the times of the looks at some objects that were not stored for sure at a moment."""
+    table = schema.partial_look
+    query = sa.select(table.c.host_id, table.c.at_ms).where(
+        table.c.host_id.in_(host_ids),
+        # At the very time by which a look is called it counts.
+        table.c.at_ms.between(at_ms - LONGEST_MS, at_ms - 1),
+        table.c.at_ms + table.c.took_ms + STORED_WITHIN_MS > at_ms,
+    )
+    found: dict[int, set[int]] = {}
+    for host_id, began_ms in connection.execute(query):
+        found.setdefault(host_id, set()).add(began_ms)
+    return found
+
+
+def _begun_since(
+    connection: sa.Connection, host_id: int, day: ArchivedDay | None, from_ms: int, at_ms: int
+) -> set[int]:
+    """The times of a host's scans from one on that was not over at a moment: as they come one
+    after the other, neither were the others.
+    """
+    table = schema.scan
+    query = sa.select(table.c.at_ms).where(
+        table.c.host_id == host_id, table.c.at_ms.between(from_ms, at_ms)
+    )
+    times = set(connection.execute(query).scalars())
+    if day is not None:
+        times |= {ms for ms in day.times_ms[: day.before(at_ms)] if ms >= from_ms}
+    return times
 
 
 class _Times(Struct, frozen=True):
@@ -144,12 +196,9 @@ def _failures(connection: sa.Connection, host_id: int, ok: Any, last: Any) -> in
     return rows + failures_between(connection, host_id, after_ms, last.at_ms)
 
 
-def known_until_ms(connection: sa.Connection, host_id: int, at_ms: int) -> int:
-    """Up to when what is kept of a host was known at a past moment: the moment itself, or just
-    before the look that was going on.
-    """
-    look = looks_at(connection, [host_id], at_ms, live=False).get(host_id)
-    return at_ms if look is None else look.until_ms
+def look_at(connection: sa.Connection, host_id: int, at_ms: int) -> HostLook | None:
+    """The looks at one host that matter at a past moment; None before the first."""
+    return looks_at(connection, [host_id], at_ms, live=False).get(host_id)
 
 
 def last_listing(connection: sa.Connection, host_id: int, kind: str, until_ms: int) -> int | None:

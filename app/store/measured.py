@@ -152,6 +152,13 @@ class Measurements:
         return found
 
 
+def since_measured(taken: Taken, fact: Fact) -> Taken:
+    """What still holds of it of an object that is like this since: nothing of what does not run
+    any more.
+    """
+    return taken if _is_measured(fact) else _NOTHING
+
+
 def _is_measured(fact: Fact) -> bool:
     """Whether there is something to measure of an object as it is."""
     if isinstance(fact, Domain):

@@ -1,11 +1,11 @@
-"""The write side: one scan of one host becomes rows, in one transaction.
+"""The write side: one look at one host becomes rows, in one transaction.
 
 Keeps the host's open revisions in memory, so that a scan that saw nothing new compares by
 identity and writes only its own row and its samples. What the memory says is what the store
 says: it is changed after the commit, and read anew when somebody else wrote for this host.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import blake2b
 from itertools import count
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from app.inventory import KIND_BY_NAME, Definition, Fact, KindName, Sample, Scan
+from app.inventory import KIND_BY_NAME, Definition, Fact, KindName, PartialLook, Sample, Scan
 from app.store import schema
 from app.store.changing import ChangeLog, Turn, pool_was_read
 from app.store.engine import Store
@@ -26,6 +26,12 @@ HOST_KEY = "host"
 _LARGEST = 2**63 - 1
 # A device comes and goes with its domain, of which it is told.
 _UNTOLD: frozenset[KindName] = frozenset(("device",))
+
+
+# What comes and goes with something else, by whose key theirs begins.
+_OWNERS: Mapping[KindName, KindName] = {
+    "definition": "domain", "device": "domain", "volume": "pool",
+}  # fmt: skip
 
 
 class Recorded(Struct, frozen=True):
@@ -55,6 +61,16 @@ class _Changes(Struct):
     seen: list[tuple[KindName, str, Fact]]
     gone: list[tuple[KindName, str]]
 
+    @property
+    def kinds(self) -> frozenset[KindName]:
+        """The kinds of what changed."""
+        return frozenset([one[0] for one in self.seen] + [one[0] for one in self.gone])
+
+    @property
+    def count(self) -> int:
+        """How many things changed, untold ones left out."""
+        return sum(kind not in _UNTOLD for kind, *_ in (*self.seen, *self.gone))
+
 
 class Recorder:
     """Records the scans of one host, one after the other."""
@@ -65,13 +81,17 @@ class Recorder:
         self._slug = host.slug
         self._interval_ms = interval_ms
         self._last_at_ms: int | None = None
+        # The times of the looks at some objects since then, which may be newer.
+        self._partial_ms: list[int] = []
         self._loaded = False
         self._open: dict[KindName, dict[str, _Open]] = {}
         self._entity_ids: dict[tuple[str, str], int] = {}
         self._log = ChangeLog(host.id, host.slug, interval_ms)
 
-    def record(self, scan: Scan) -> Recorded:
-        """Store `scan`; raises StoreError, and then nothing of it is stored.
+    def record(self, scan: Scan, newer: Collection[tuple[str, str]] = ()) -> Recorded:
+        """Store `scan`; raises StoreError, and then nothing of it is stored. Of the domains, pools
+        and networks `newer` (kind, UUID) something newer than the scan is known or expected: what
+        it says of them is passed over.
 
         Its time is moved to one millisecond past the host's last scan where it is not past it,
         and the scan is marked `clock_stepped`.
@@ -79,7 +99,22 @@ class Recorder:
         try:
             with self._store.writing() as connection:
                 self._follow_store(connection)
-                return self._write(connection, scan)
+                return self._write(connection, scan, frozenset(newer))
+        except BaseException:
+            # The transaction is undone, and so is what was changed here on its behalf.
+            self._loaded = False
+            raise
+
+    def record_partial(self, look: PartialLook) -> frozenset[KindName]:
+        """Store what a look at some objects found, and give the kinds of what changed; raises
+        StoreError, and then nothing of it is stored. Where nothing changed nothing is stored.
+
+        Its time is moved past the host's last look where it is not past it.
+        """
+        try:
+            with self._store.writing() as connection:
+                self._follow_store(connection)
+                return self._write_partial(connection, look)
         except BaseException:
             # The transaction is undone, and so is what was changed here on its behalf.
             self._loaded = False
@@ -97,22 +132,56 @@ class Recorder:
         everything as it was.
         """
         self._last_at_ms = at_ms
+        self._partial_ms = []
         self._log.went_on(at_ms)
 
-    def _write(self, connection: sa.Connection, scan: Scan) -> Recorded:
+    def _write(
+        self,
+        connection: sa.Connection,
+        scan: Scan,
+        newer: frozenset[tuple[str, str]] = frozenset(),
+    ) -> Recorded:
         last = -1 if self._last_at_ms is None else self._last_at_ms
-        at_ms = max(scan.at_ms, last + 1)
+        at_ms = wanted_ms = max(scan.at_ms, last + 1)
+        while at_ms in self._partial_ms:
+            at_ms += 1
         changes = self._changes(scan)
+        if newer:
+            changes = _without(changes, newer)
         turns = self._turns(connection, changes)
         closed = self._close(connection, changes, at_ms)
         self._insert_entities(connection, changes, at_ms)
         self._insert_revisions(connection, changes, at_ms)
         self._log.write(connection, scan, at_ms, self._placed(turns))
         sampled = self._insert_samples(connection, scan, at_ms)
-        scan_id = self._insert_scan(connection, scan, at_ms, sampled, changes)
+        stepped = scan.clock_stepped or wanted_ms != scan.at_ms
+        scan_id = self._insert_scan(connection, scan, at_ms, sampled, changes, stepped=stepped)
         self._last_at_ms = at_ms
-        kinds = frozenset([one[0] for one in changes.seen] + [one[0] for one in changes.gone])
-        return Recorded(scan_id, at_ms, len(changes.seen), closed, kinds, sampled != 0)
+        self._partial_ms = [ms for ms in self._partial_ms if ms > at_ms]
+        return Recorded(scan_id, at_ms, len(changes.seen), closed, changes.kinds, sampled != 0)
+
+    def _write_partial(self, connection: sa.Connection, look: PartialLook) -> frozenset[KindName]:
+        changes = self._partial_changes(look)
+        if not changes.count:
+            return frozenset()
+        at_ms = max(look.at_ms, self._seen_ms() + 1)
+        turns = self._turns(connection, changes)
+        self._close(connection, changes, at_ms)
+        self._insert_entities(connection, changes, at_ms)
+        self._insert_revisions(connection, changes, at_ms)
+        self._log.write_partial(connection, look, at_ms, self._placed(turns))
+        connection.execute(
+            sa.insert(schema.partial_look).values(
+                host_id=self._host_id, at_ms=at_ms, took_ms=look.took_ms, changes=changes.count
+            )
+        )
+        self._partial_ms.append(at_ms)
+        return changes.kinds
+
+    def _seen_ms(self) -> int:
+        """The time of the host's newest look of either sort; -1 where there is none."""
+        last_ms = -1 if self._last_at_ms is None else self._last_at_ms
+        return max((last_ms, *self._partial_ms))
 
     def _follow_store(self, connection: sa.Connection) -> None:
         """Read the host's open revisions unless the memory is up to date."""
@@ -120,9 +189,14 @@ class Recorder:
         newest = connection.scalar(
             sa.select(sa.func.max(table.c.at_ms)).where(table.c.host_id == self._host_id)
         )
-        if self._loaded and newest == self._last_at_ms:
+        partial = sa.select(sa.func.max(schema.partial_look.c.at_ms)).where(
+            schema.partial_look.c.host_id == self._host_id
+        )
+        newest_partial = connection.scalar(partial)
+        if self._loaded and newest == self._last_at_ms and self._knows_partial(newest_partial):
             return
         self._last_at_ms = newest
+        self._partial_ms = [] if newest_partial is None else [newest_partial]
         self._open = {kind: {} for kind in schema.KIND_BIT}  # type: ignore[misc] # its keys are kinds
         entity, revision = schema.entity, schema.revision
         mine = sa.select(entity.c.id, entity.c.kind, entity.c.key).where(
@@ -140,6 +214,11 @@ class Recorder:
         self._log.follow(connection, newest)
         self._loaded = True
 
+    def _knows_partial(self, newest_ms: int | None) -> bool:
+        if newest_ms is None or newest_ms in self._partial_ms:
+            return True
+        return not self._partial_ms and newest_ms < (self._last_at_ms or 0)
+
     # --- what changed ---------------------------------------------------------------------
 
     def _changes(self, scan: Scan) -> _Changes:
@@ -153,7 +232,25 @@ class Recorder:
         self._compare(
             "definition", {k: v for k, v in scan.definitions.items() if k in there}, changes
         )
-        self._volume_changes(scan, changes)
+        self._volume_changes(scan.volumes, changes)
+        self._follow_owners(changes)
+        return changes
+
+    def _partial_changes(self, look: PartialLook) -> _Changes:
+        changes = _Changes([], [])
+        found: tuple[tuple[KindName, Mapping[str, Fact | None]], ...] = (
+            ("domain", look.domains), ("pool", look.pools), ("network", look.networks),
+        )  # fmt: skip
+        for kind, facts in found:
+            there = {key: fact for key, fact in facts.items() if fact is not None}
+            self._compare(kind, there, changes)
+            changes.gone.extend(
+                (kind, key)
+                for key, fact in facts.items()
+                if fact is None and key in self._open[kind]
+            )
+        self._compare("definition", look.definitions, changes)
+        self._volume_changes(look.volumes, changes)
         self._follow_owners(changes)
         return changes
 
@@ -164,8 +261,8 @@ class Recorder:
             if before is None or (before.fact is not fact and before.fact != _remembered(fact)):
                 changes.seen.append((kind, key, fact))
 
-    def _volume_changes(self, scan: Scan, changes: _Changes) -> None:
-        for pool_uuid, volumes in scan.volumes.items():
+    def _volume_changes(self, found: Mapping[str, Mapping[str, Fact]], changes: _Changes) -> None:
+        for pool_uuid, volumes in found.items():
             facts = {volume_key(pool_uuid, name): fact for name, fact in volumes.items()}
             self._compare("volume", facts, changes)
             prefix = volume_key(pool_uuid, "")
@@ -263,10 +360,15 @@ class Recorder:
             connection.execute(
                 sa.update(entity)
                 .where(entity.c.id == sa.bindparam("row"))
-                .values(last_seen_ms=self._last_at_ms),
+                .values(last_seen_ms=self._looked_before(at_ms)),
                 [{"row": before.entity_id} for before in ended],
             )
         return len(ended)
+
+    def _looked_before(self, at_ms: int) -> int | None:
+        """When the host was last looked at before a time."""
+        times = (*self._partial_ms, *(() if self._last_at_ms is None else (self._last_at_ms,)))
+        return max((ms for ms in times if ms < at_ms), default=None)
 
     def _insert_entities(self, connection: sa.Connection, changes: _Changes, at_ms: int) -> None:
         """Rows for what was never seen before; what is back after it was gone is there again."""
@@ -325,7 +427,14 @@ class Recorder:
         return sampled
 
     def _insert_scan(
-        self, connection: sa.Connection, scan: Scan, at_ms: int, sampled: int, changes: _Changes
+        self,
+        connection: sa.Connection,
+        scan: Scan,
+        at_ms: int,
+        sampled: int,
+        changes: _Changes,
+        *,
+        stepped: bool,
     ) -> int:
         listed = sum(schema.KIND_BIT[kind] for kind, _ in _lists(scan))
         missing = msgspec.json.encode(scan.missing).decode() if scan.missing else None
@@ -340,12 +449,12 @@ class Recorder:
                 detail=scan.detail,
                 missing=missing,
                 rpc_count=scan.rpc_count,
-                clock_stepped=int(scan.clock_stepped or at_ms != scan.at_ms),
+                clock_stepped=int(stepped),
                 interval_ms=self._interval_ms,
                 next_at_ms=scan.next_at_ms,
                 listed=listed,
                 sampled=sampled,
-                changes=sum(kind not in _UNTOLD for kind, *_ in (*changes.seen, *changes.gone)),
+                changes=changes.count,
             )
         )
         return int(result.lastrowid)
@@ -356,6 +465,19 @@ def _remembered(fact: Fact) -> Fact | bytes:
     if isinstance(fact, Definition):
         return blake2b(msgspec.json.encode(fact), digest_size=16).digest()
     return fact
+
+
+def _without(changes: _Changes, newer: frozenset[tuple[str, str]]) -> _Changes:
+    """The changes of everything else."""
+
+    def is_other(kind: KindName, key: str) -> bool:
+        owner, *_ = key.split("/", 1)
+        return (_OWNERS.get(kind, kind), owner) not in newer
+
+    return _Changes(
+        [one for one in changes.seen if is_other(one[0], one[1])],
+        [one for one in changes.gone if is_other(*one)],
+    )
 
 
 def volume_key(pool_uuid: str, name: str) -> str:

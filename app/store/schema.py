@@ -13,7 +13,7 @@ from app.inventory import KINDS, Kind
 from app.metrics import METRICS
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0005"
+REVISION = "0006"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -93,6 +93,20 @@ scan = sa.Table(
 sa.Index("scan_host_at", scan.c.host_id, scan.c.at_ms, unique=True)
 sa.Index("scan_host_ok_at", scan.c.host_id, scan.c.ok, scan.c.at_ms)
 sa.Index("scan_at", scan.c.at_ms)
+
+# Looks at some objects between the scans, because libvirt told of them: those that found something.
+# A time of a host is that of one look alone, of either sort.
+partial_look = sa.Table(
+    "partial_look",
+    metadata,
+    sa.Column("host_id", Wide, sa.ForeignKey("host.id"), primary_key=True),
+    sa.Column("at_ms", Wide, primary_key=True),
+    # From the event until all was read.
+    sa.Column("took_ms", Wide, nullable=False),
+    sa.Column("changes", Wide, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
 
 # Blobs of app/store/archive: the scans of a day of long ago, but for a few; the id says of which
 # host and day. From its first scan to its last none were further apart than widest_ms.

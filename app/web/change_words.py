@@ -239,7 +239,9 @@ def who(change: Change) -> str:
         return "outside npvirt"
     if change.what in ("unreachable", "back", "added"):
         return "npvirt’s schedule"
-    return "" if change.what == "no-scans" else "seen at a scan"
+    if change.what == "no-scans":
+        return ""
+    return "told by libvirt" if change.after_ms == change.at_ms else "seen at a scan"
 
 
 def when(change: Change, zone: Zone, interval_ms: int) -> tuple[str, str]:
@@ -248,6 +250,8 @@ def when(change: Change, zone: Zone, interval_ms: int) -> tuple[str, str]:
     """
     at, after_ms = zone.local(change.at_ms), change.after_ms
     text = at.strftime("%H:%M")
+    if after_ms == change.at_ms:
+        return text, f"At {zone.stamp(change.at_ms)}, as libvirt told it."
     if after_ms is None:
         return text, f"When is not known: first seen at {zone.stamp(change.at_ms)}."
     between = f"Between {zone.stamp(after_ms)} and {zone.stamp(change.at_ms)}."
