@@ -1,7 +1,7 @@
-"""What a stored scan tells the hub: the kinds that it really changed, of the host that it is of."""
+"""What a stored look tells the hub: the kinds that it really changed, of the host that it is of."""
 
 from app.collect.live import Hub, live_kinds
-from app.inventory import Scan
+from app.inventory import KindName, Scan
 from app.store.record import Recorded
 
 
@@ -23,3 +23,7 @@ class Announcer:
         if not seen.ok or before != self._answered:
             kinds |= {"scan"}
         self._hub.publish(self._host, kinds)
+
+    def told_partial(self, changed: frozenset[KindName]) -> None:
+        """Take what a look at some objects changed, once it is committed; returns at once."""
+        self._hub.publish(self._host, live_kinds(changed))

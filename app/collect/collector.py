@@ -31,6 +31,7 @@ from app.settings import Settings
 from app.store.engine import Store
 from app.store.hosts import HostRecord, list_hosts
 from app.store.walking import tell_older
+from app.virt import events
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,10 @@ class Collector:
         self._replaced: dict[str, int] = {}
 
     def start(self) -> None:
-        """Start the schedule; the first scans begin at once if the lock is free."""
+        """Start the schedule; the first scans begin at once if the lock is free. To be called in
+        the process that serves, after its fork: libvirt's events arrive from now on.
+        """
+        events.start_loop()
         self._schedule.every("tick", self._pulse.every_s, self._tick)
         self._schedule.every("upkeep", EVERY_S, self.keep_up, after_s=EVERY_S, pool="upkeep")
         self._schedule.start()

@@ -1,10 +1,12 @@
 """Scan one host once: open or keep its connection, look, store what was seen.
 
-Owns a host's session, reader and recorder. Knows no schedule and no thread: whoever calls
-`scan` waits for it, and only one at a time may.
+Owns a host's session, reader and recorder, and that a scan never overwrites what is newer. Knows
+no schedule and no thread: whoever calls `scan` waits for it, and only one at a time may; beside it
+another thread may `look_at` what libvirt told of.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -12,18 +14,25 @@ from msgspec.structs import replace
 
 from app import clock
 from app.collect.announcing import Announcer
+from app.collect.partial import Gathered
 from app.collect.steps import Labels
 from app.errors import Conflict, NpvirtError, VirtError
-from app.inventory import Scan
+from app.inventory import Scan, Told
 from app.store.credentials import resolve
 from app.store.engine import Store
 from app.store.hosts import HostRecord, claim_uuid
 from app.store.record import Recorder
+from app.virt import events
 from app.virt.read.reader import Reader
 from app.virt.session import Session
 from app.virt.uri import display_uri
 
 log = logging.getLogger(__name__)
+
+# So many objects are remembered to be read anew by the next scan; beyond it, it reads all.
+_MOST_STALE = 1000
+# Of those, what a scan reads in turn unless it is told.
+_READ = frozenset(("domain", "pool", "network"))
 
 
 class Scanner:
@@ -47,9 +56,27 @@ class Scanner:
         self._session: Session | None = None
         self._reader = Reader(open_writable=self._writable_opener())
         self._claimed_uuid = record.host_uuid
+        self._tell: Callable[[Told], None] | None = None
+        self._lost: Callable[[str], None] = lambda reason: None
+        # Held while something is stored, and by a look at some objects from its first call on, so
+        # that what is stored later was not read earlier.
+        self._storing = threading.Lock()
+        # Whether a scan over this session was stored: it is the right host, and all is known.
+        self._is_known = False
+        self._noting = threading.Lock()
+        # What was told of or looked at alone since the present scan began: it knows less of it.
+        self._newer: set[tuple[str, str]] = set()
+        # What was told of since the last scan began, and is to be read anew by the next.
+        self._stale: set[tuple[str, str]] = set()
         self._labels = Labels()
         self._abandoned = False
         self._sign_s = 0.0
+
+    def listen(self, tell: Callable[[Told], None], lost: Callable[[str], None]) -> None:
+        """Have `tell` called with what libvirt tells of the host from the next connection on, and
+        `lost` with the reason when a connection breaks; in libvirt's thread, not to be held up.
+        """
+        self._tell, self._lost = tell, lost
 
     def scan(
         self,
@@ -66,25 +93,63 @@ class Scanner:
         """
         at_ms, started_s = clock.both()
         self._sign_s = started_s
+        with self._noting:
+            stale, self._stale = self._stale, set()
+            self._newer = set()
+        everything = everything or len(stale) > _MOST_STALE
         try:
-            seen = self._look(at_ms, everything, again)
+            seen = self._look(at_ms, everything, {*again, *stale})
         except (VirtError, Conflict) as error:
             self.disconnect()
             seen = _failed(at_ms, error)
-        seen = replace(
-            seen,
-            took_ms=clock.took_ms(started_s),
-            next_at_ms=next_at_ms(seen.ok),
-            clock_stepped=self._labels.stepped(at_ms, started_s),
-        )
-        self._sign_s = clock.monotonic_s()
-        if self._abandoned:
-            raise NpvirtError("A look that had been given up ended; what it saw is not stored.")
-        recorded = self._recorder.record(seen)
+        with self._storing:
+            seen = replace(
+                seen,
+                took_ms=clock.took_ms(started_s),
+                next_at_ms=next_at_ms(seen.ok),
+                clock_stepped=self._labels.stepped(at_ms, started_s),
+            )
+            self._sign_s = clock.monotonic_s()
+            if self._abandoned:
+                sentence = "A look that had been given up ended; what it saw is not stored."
+                raise NpvirtError(sentence)
+            with self._noting:
+                newer = frozenset(self._newer)
+            recorded = self._recorder.record(seen, newer)
+            self._is_known = seen.ok
         self._labels.stored(recorded.at_ms, started_s, good=seen.ok)
         if self._announcer is not None:
             self._announcer.told(seen, recorded)
         return seen
+
+    def look_at(self, gathered: Gathered) -> bool:
+        """Look at what libvirt told of, and store what is different. False: not all of it could be
+        read, and a scan is to. Raises StoreError.
+        """
+        batch = {one: what for one, what in gathered.batch.items() if one[0] in _READ}
+        if not batch:
+            return True
+        with self._storing:
+            session = self._session
+            if session is None or not session.alive or not self._is_known:
+                return False
+            try:
+                seen = self._reader.look_at(session, batch)
+            except VirtError as error:
+                log.info("%s: %s", self.record.slug, error)
+                return False
+            if self._abandoned:
+                return False
+            took_ms = clock.took_ms(gathered.at_s)
+            changed = self._recorder.record_partial(
+                replace(seen, at_ms=gathered.at_ms, took_ms=took_ms)
+            )
+            with self._noting:
+                # Again: a scan may have begun since they were told of.
+                self._newer.update(batch)
+        if self._announcer is not None:
+            self._announcer.told_partial(changed)
+        return not seen.unread
 
     def last_sign_s(self) -> float:
         """When it last gave a sign of life, by the monotonic clock: a call began or ended."""
@@ -100,6 +165,7 @@ class Scanner:
 
     def disconnect(self) -> None:
         """Close the connection; the next scan opens it again and reads all anew."""
+        self._is_known = False
         self._reader.forget()
         if self._session is not None:
             self._session.close()
@@ -114,6 +180,9 @@ class Scanner:
         if self._session is None:
             endpoint = resolve(self._store, self._data, self.record.connection)
             self._session = Session.open(endpoint, read_only=True)
+            if self._tell is not None:
+                # Before anything is read, so that no change is missed in between.
+                events.subscribe(self._session, self._told, self._lost)
         uri = display_uri(self.record.connection)
         seen = self._reader.scan(
             self._session, at_ms=at_ms, uri=uri, everything=everything, again=again
@@ -123,6 +192,15 @@ class Scanner:
             claim_uuid(self._store, self.record.id, uuid)
             self._claimed_uuid = uuid
         return seen
+
+    def _told(self, one: Told) -> None:
+        key = (one.kind, one.key)
+        with self._noting:
+            self._newer.add(key)
+            if len(self._stale) <= _MOST_STALE:
+                self._stale.add(key)
+        if self._tell is not None:
+            self._tell(one)
 
     def _writable_opener(self) -> Callable[[], Session] | None:
         connection = self.record.connection

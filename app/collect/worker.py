@@ -1,8 +1,8 @@
 """One thread per host: waits to be woken, scans, plans the next look.
 
 A hung host hangs its own worker only. Wakes that come while a scan runs are one more scan. What
-hangs in spite of all deadlines, or died, is noticed by the collector, which puts another worker
-in its place.
+libvirt tells of in between is looked at beside it (app/collect/partial.py). What hangs in spite of
+all deadlines, or died, is noticed by the collector, which puts another worker in its place.
 """
 
 import logging
@@ -14,9 +14,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from app import clock
+from app.collect.partial import Gathered, PartialLooks
 from app.collect.summary import Summary, summarise
 from app.errors import NpvirtError, StoreError
-from app.inventory import Scan
+from app.inventory import Scan, Told
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,12 @@ class Looks(Protocol):
         next_at_ms: Callable[[bool], int | None],
     ) -> Scan:
         """See Scanner.scan."""
+
+    def listen(self, tell: Callable[[Told], None], lost: Callable[[str], None]) -> None:
+        """See Scanner.listen."""
+
+    def look_at(self, gathered: Gathered) -> bool:
+        """See Scanner.look_at."""
 
     def disconnect(self) -> None:
         """See Scanner.disconnect."""
@@ -92,6 +99,7 @@ class HostWorker:
         self._failures = 0
         self._retry_in_s: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"scan-{slug}", daemon=True)
+        self._partial = PartialLooks(f"look-{slug}", self._look_at, self.wake)
 
     def start(self) -> None:
         """Start the thread; it scans when woken."""
@@ -123,6 +131,7 @@ class HostWorker:
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
+        self._partial.stop()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end; True when it has ended."""
@@ -154,7 +163,6 @@ class HostWorker:
         return WorkerFigures(self._scans_ended, looking_s, self._late_s)
 
     def _run(self) -> None:
-        scanner: Looks | None = None
         while True:
             with self._condition:
                 self._busy_s = None
@@ -169,8 +177,7 @@ class HostWorker:
                 self._scans_begun += 1
             outcome: Summary | None = None
             try:
-                scanner = self._scanner = scanner or self._make_scanner()
-                seen = scanner.scan(everything=everything, again=again, next_at_ms=self._plan)
+                seen = self._ready().scan(everything=everything, again=again, next_at_ms=self._plan)
                 outcome = summarise(self.slug, seen)
             except StoreError as error:
                 log.error("%s: what was seen could not be stored: %s", self.slug, error)
@@ -181,14 +188,33 @@ class HostWorker:
             except Exception:
                 # This loop must survive whatever one host provokes; the log keeps the traceback.
                 log.exception("%s: the scan failed for a reason npvirt did not foresee", self.slug)
-                if scanner is not None:
-                    scanner.disconnect()
+                if self._scanner is not None:
+                    self._scanner.disconnect()
             with self._condition:
                 self._last = outcome
                 self._scans_ended = self._scans_begun
                 self._condition.notify_all()
-        if scanner is not None:
-            scanner.close()
+        if self._scanner is not None:
+            self._scanner.close()
+
+    def _ready(self) -> Looks:
+        if self._scanner is None:
+            self._scanner = self._make_scanner()
+            self._scanner.listen(self._partial.tell, self._broken)
+        return self._scanner
+
+    def _look_at(self, gathered: Gathered) -> None:
+        scanner = self._scanner
+        if scanner is None or not scanner.look_at(gathered):
+            self.wake()
+
+    def _broken(self, reason: str) -> None:
+        """The connection broke: a look finds out more, unless one is finding out right now."""
+        log.info("%s: libvirt's connection ended: %s", self.slug, reason)
+        with self._condition:
+            is_looking = self._scans_begun != self._scans_ended
+        if not is_looking:
+            self.wake()
 
     def _plan(self, ok: bool) -> int:
         """When the next look is planned, as a wall-clock label.

@@ -11,11 +11,12 @@ from app.collect.announcing import Announcer
 from app.collect.collector import Collector
 from app.collect.connecting import Diagnosis
 from app.collect.live import Hub
+from app.collect.partial import Gathered
 from app.collect.worker import Looks
 from app.connection import Connection
 from app.demo.live import Stage
 from app.errors import Conflict
-from app.inventory import Scan
+from app.inventory import Scan, Told
 from app.settings import Settings
 from app.store.engine import Store
 from app.store.hosts import HostRecord, list_hosts
@@ -55,6 +56,13 @@ class DemoScanner:
             return
         for at_ms in range(last_ms + MINUTE_MS, now_ms - MINUTE_MS // 2, MINUTE_MS):
             self._recorder.record(self._host.scan(at_ms, _then(at_ms + MINUTE_MS)))
+
+    def listen(self, tell: Callable[[Told], None], lost: Callable[[str], None]) -> None:
+        """Nothing tells of made-up hosts."""
+
+    def look_at(self, gathered: Gathered) -> bool:
+        """Nothing is told, so nothing is looked at."""
+        return True
 
     def disconnect(self) -> None:
         """There is no connection."""
