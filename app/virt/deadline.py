@@ -63,10 +63,14 @@ class Watchdog:
                     self._condition.wait(None if not self._pending else _PERIOD_S)
                 else:
                     self._condition.wait(_PERIOD_S)
-            now_s = clock.monotonic_s()
-            for token, (until_s, cut) in list(self._pending.items()):
-                if now_s >= until_s and self._pending.pop(token, None) is not None:
-                    cut()
+            self._cut_late()
+
+    def _cut_late(self) -> None:
+        # In a function of its own, so that nothing of it is held on to between two looks.
+        now_s = clock.monotonic_s()
+        for token, (until_s, cut) in list(self._pending.items()):
+            if now_s >= until_s and self._pending.pop(token, None) is not None:
+                cut()
 
 
 watchdog = Watchdog()
