@@ -7,7 +7,7 @@ import pytest
 
 from app.clock import now_ms, rfc3339
 from app.connection import Connection
-from app.inventory import FLAG_GROUPS
+from app.inventory import FLAG_GROUPS, DomainSample
 from app.store.hosts import HostRecord, add_host, get_host
 from tests.fleet_support import domain_uuid, make_domain, make_scan, scan_again
 from tests.web_support import Web
@@ -98,6 +98,24 @@ def test_a_row_tells_state_memory_processor_rates_and_port(fleet_web: Web) -> No
     assert "80 %" in text
     assert "0.4 / 0.9" in text
     assert ":5901" in text
+
+
+def test_memory_of_a_running_domain_that_nobody_measured_is_unknown(fleet_web: Web) -> None:
+    off = row(fleet_web.text("/domains?per_page=1000"), 0, 4)
+    assert "Shut off" in off
+    assert '<svg class="meter" aria-hidden="true"></svg>' in off
+    domains = {domain_uuid(0, place): make_domain(0, place) for place in (1, 4)}
+    bare = DomainSample(cpu_time_ns=10**15)
+    scan_again(fleet_web, 0, 90_000, domains=domains, domain_samples={domain_uuid(0, 1): bare})
+    page = fleet_web.text("/domains?per_page=1000")
+    running = row(page, 0, 1)
+    assert "Running" in running
+    assert '<svg class="meter unk"' in running
+    assert "– / 6 GiB" in shown(running)
+    assert '<svg class="meter unk"' not in row(page, 0, 4)
+    one = shown(fleet_web.text(f"/hosts/kvm-01/domains/{domain_uuid(0, 1)}"))
+    assert "Memory – / 6 GiB" in one
+    assert "Memory – /" not in shown(fleet_web.text(f"/hosts/kvm-01/domains/{domain_uuid(0, 4)}"))
 
 
 def test_all_sixteen_flags_are_offered_with_their_counts(fleet_web: Web) -> None:

@@ -7,8 +7,15 @@ import pytest
 from msgspec.structs import replace
 
 from app.clock import now_ms, rfc3339
-from app.inventory import Disk
-from tests.fleet_support import domain_uuid, make_domain, make_pools, pool_uuid, scan_again
+from app.inventory import Disk, VolumeSample
+from tests.fleet_support import (
+    domain_uuid,
+    make_domain,
+    make_pools,
+    make_volumes,
+    pool_uuid,
+    scan_again,
+)
 from tests.test_web_domains import poll_of, shown
 from tests.web_support import Web
 
@@ -156,6 +163,19 @@ def test_volumes_of_a_silent_host_are_unknown_and_nobody_is_said_not_to_use_them
     assert "no VM uses it" not in page
     assert 'class="meter unk"' in page
     assert "has not answered since" in page
+
+
+def test_what_nobody_measured_of_a_volume_is_unknown(fleet_web: Web) -> None:
+    assert 'class="meter unk"' not in volume_row(fleet_web.text(IMAGES), "old.raw")
+    _, samples = make_volumes(0, 2)
+    told = {(pool_uuid(0, 0), name): sample for name, sample in samples.items()}
+    told[(pool_uuid(0, 0), "old.raw")] = VolumeSample()
+    scan_again(fleet_web, 0, 800, volume_samples=told)
+    page = fleet_web.text(IMAGES)
+    unmeasured = volume_row(page, "old.raw")
+    assert 'class="meter unk"' in unmeasured
+    assert "– / 200 GiB" in shown(unmeasured)
+    assert 'class="meter unk"' not in volume_row(page, "base.qcow2")
 
 
 def test_an_inactive_pool_says_that_it_is_not_read(fleet_web: Web) -> None:

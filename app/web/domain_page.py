@@ -155,7 +155,8 @@ def strip(seen: DomainSeen, fleet: Fleet, leased: Leases) -> list[Fact]:
     """The figures under the head."""
     domain, found = seen.fact, rates(seen)
     used = domain_memory_used_bytes(seen.sample)
-    memory = size(domain.memory_bytes) if used is None else size_of(used, domain.memory_bytes)
+    is_used = used is not None or is_active(domain)
+    memory = size_of(used, domain.memory_bytes) if is_used else size(domain.memory_bytes)
     most = domain.max_memory_bytes
     small = f"max {size(most)}" if most is not None and most != domain.memory_bytes else ""
     vcpus = f"max {domain.max_vcpus}" if domain.max_vcpus not in (None, domain.vcpus) else ""

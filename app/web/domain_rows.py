@@ -15,6 +15,7 @@ from app.metrics import domain_memory_used_bytes
 from app.store.history import Fleet
 from app.web.action_buttons import first_of
 from app.web.figures import percent, size, size_of
+from app.web.flags import is_active
 from app.web.format import both_ways, number, port, quiet_reason
 from app.web.kinds import DomainSeen
 from app.web.rates import domain_rates
@@ -152,7 +153,7 @@ def _known(seen: DomainSeen, drawn: Spark) -> DomainRow:
     cpu = "" if rates.cpu is None else str(round(100 * min(1.0, rates.cpu)))
     return DomainRow(
         *still.names, True, *still.look, still.vcpus,
-        "" if filled is None else str(min(filled, 100)),
+        _filled(seen.fact, filled),
         "warn" if filled is not None and filled >= 92 else "mem",
         f"– / {still.size}" if used is None else size_of(used, whole),
         cpu,
@@ -161,6 +162,13 @@ def _known(seen: DomainSeen, drawn: Spark) -> DomainRow:
         f"{still.below} · CPU {cpu} %" if cpu else still.below,
         state, act, label, icon, asks, *drawn,
     )  # fmt: skip
+
+
+def _filled(domain: Domain, percent: int | None) -> str:
+    """The meter: hatched where something is used and nobody knows how much."""
+    if percent is None:
+        return "?" if is_active(domain) else ""
+    return str(min(percent, 100))
 
 
 def _unknown(seen: DomainSeen, since: Mapping[str, When | None], drawn: Spark) -> DomainRow:

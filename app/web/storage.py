@@ -112,7 +112,9 @@ class PoolRow(NamedTuple):
 
 
 class VolumeRow(NamedTuple):
-    """One volume; `users` are (address, name, disk), `percent` "" without a meter."""
+    """One volume; `users` are (address, name, disk), `percent` "" with an empty meter, "?" with a
+    hatched one.
+    """
 
     id: int
     name: str
@@ -386,7 +388,7 @@ def volume_row(seen: VolumeSeen, usage: Usage, at: str) -> VolumeRow:
         shown, len(users) - len(shown), _use(seen.known, unused, overlays), unused and seen.known,
         volume.format or volume.type or UNKNOWN,
         seen.known,
-        "" if filled is None else str(min(filled, 100)),
+        "?" if allocated is None else "" if filled is None else str(min(filled, 100)),
         # A raw volume is allocated whole by nature; only a growing one comes near its end.
         "mem",
         size_of(allocated, volume.capacity_bytes),
