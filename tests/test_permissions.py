@@ -44,7 +44,8 @@ _VIEWER = frozenset(
      "/series/stack", "/volumes")
 )  # fmt: skip
 _OPERATOR_ROUTES = frozenset(
-    ("/changes/<int:change_id>", "/domains/actions/<action>", "/hosts/<slug>/scan",
+    ("/changes/<int:change_id>", "/changes/<int:change_id>/definition",
+     "/domains/actions/<action>", "/hosts/<slug>/scan",
      "/jobs/<int:job_id>/cancel",
      "/hosts/<slug>/domains/<key>/menu", "/hosts/<slug>/pools/<key>/menu",
      "/hosts/<slug>/networks/<key>/menu", "/hosts/<slug>/volumes/<key>/menu",

@@ -1,12 +1,17 @@
 """The list of changes as people and scripts read it: page, panels, JSON, CSV, XML's difference."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from app.access import Principal
@@ -361,7 +366,7 @@ def test_on_whose_behalf() -> None:
 def test_a_difference_shows_what_changed_with_a_few_lines_around() -> None:
     old = "\n".join(f"line {n}" for n in range(100))
     side = compare("x", old, old.replace("line 10\n", "LINE\nmore\n").replace("line 90", "90"))
-    assert (side.added, side.removed, side.whole) == (3, 2, True)
+    assert (side.added, side.removed, side.too_large) == (3, 2, False)
     assert [len(hunk) for hunk in side.hunks] == [9, 8]
     assert [(line.sign, line.old, line.new) for line in side.hunks[0]][2:6] == [
         (" ", 10, 10), ("-", 11, None), ("+", None, 11), ("+", None, 12),
@@ -370,9 +375,86 @@ def test_a_difference_shows_what_changed_with_a_few_lines_around() -> None:
     assert (rest.old, rest.new, rest.text) == (88, 89, "line 87")
 
 
-def test_equal_texts_have_no_hunk_and_huge_ones_are_not_compared() -> None:
+def test_equal_texts_have_no_hunk() -> None:
     assert compare("x", "a\nb", "a\nb").hunks == []
-    huge = "\n".join(str(n) for n in range(4000))
-    side = compare("x", f"same\n{huge}", f"same\n{huge[::-1]}")
-    assert not side.whole
-    assert side.hunks[0][0].text == "same"
+
+
+@given(
+    st.lists(st.sampled_from("abcde"), max_size=30),
+    st.lists(st.sampled_from("abcdef"), max_size=30),
+)
+def test_a_difference_tells_how_one_text_becomes_the_other(old: list[str], new: list[str]) -> None:
+    """With every line in reach of a change the hunks hold both texts whole."""
+    side = compare("x", "\n".join([*old, "end"]), "\n".join([*new, "end"]))
+    for sign, numbers, text in (("-", "old", [*old, "end"]), ("+", "new", [*new, "end"])):
+        told = {
+            getattr(line, numbers): line.text
+            for hunk in side.hunks
+            for line in hunk
+            if line.sign in (" ", sign)
+        }
+        assert all(text[number - 1] == line for number, line in told.items())
+        changed = [line for one, line in side.changed if one == sign]
+        assert len(changed) == (side.removed if sign == "-" else side.added)
+    assert len(new) - len(old) == side.added - side.removed
+
+
+_MIB = 1 << 20
+# All alike; two kinds of lines; in another order; all others; longer than anybody reads.
+HOSTILE_TEXTS = {
+    "alike": ("\n" * (_MIB - 1) + "a", "b" + "\n" * (_MIB - 2) + "b"),
+    "two kinds": ("a\nb\nb\n" * (_MIB // 6), "b\na\na\n" * (_MIB // 6)),
+    "another order": tuple(
+        "\n".join(sorted(map(str, range(150_000)), key=lambda text: text[::way])) for way in (1, -1)
+    ),
+    "all others": tuple("\n".join(f"{sign}{n}" for n in range(100_000)) for sign in "xy"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_TEXTS)
+def test_hostile_texts_of_a_mebibyte_take_no_more_steps_than_are_allowed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = HOSTILE_TEXTS[name]
+    steps = 0
+    find = SequenceMatcher.find_longest_match
+
+    def counted(matcher: Any, alo: int = 0, ahi: int = 0, blo: int = 0, bhi: int = 0) -> Any:
+        nonlocal steps
+        steps += sum(1 + len(matcher.b2j.get(line, ())) for line in matcher.a[alo:ahi])
+        assert steps <= 5_000_000
+        return find(matcher, alo, ahi, blo, bhi)
+
+    monkeypatch.setattr(SequenceMatcher, "find_longest_match", counted)
+    side = compare("x", old, new)
+    assert side.too_large
+    assert side.hunks == []
+    assert compare("x", old, f"{old}\n").too_large is False
+
+
+def test_a_difference_that_is_too_large_is_said_to_be_and_both_texts_are_offered(web: Web) -> None:
+    memory = items(web, "?what=memory")[0]
+    old, new = HOSTILE_TEXTS["two kinds"]
+    with web.store.writing() as connection:
+        table = schema.revision
+        of_definitions = table.select().where(table.c.kind == "definition").order_by(table.c.id)
+        rows = connection.execute(of_definitions).all()
+        for row, text in zip(rows, (old, f"{new}</domain>"), strict=False):
+            body = msgspec.json.encode(Definition(None, text)).decode()
+            connection.execute(table.update().where(table.c.id == row.id).values(body=body))
+    page = web.text(memory["xml_url"])
+    assert "too large to show" in page
+    assert len(page) < 50_000
+    links = re.findall(r'href="(/changes/\d+/definition[^"]*)"', page)
+    texts = [web.client.get(link.replace("&amp;", "&")) for link in links]
+    assert [answer.text for answer in texts] == [old, f"{new}</domain>"]
+    assert {answer.mimetype for answer in texts} == {"text/plain"}
+    assert all("attachment" in answer.headers["Content-Disposition"] for answer in texts)
+    at_once = links[0].replace("&amp;", "&")
+    assert web.client.get(at_once.replace("before", "between")).status_code == 422
+    assert web.client.get(at_once.replace("saved", "live")).status_code == 404
+    assert web.client.get(f"{at_once}&at={rfc3339(at(0))}").status_code == 404
+    web.sign_in("vic", "viewer")
+    assert web.client.get(at_once).status_code == 403
+    web.sign_in("oda", "operator", ["kvm-02"])
+    assert web.client.get(at_once).status_code == 404

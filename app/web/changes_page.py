@@ -10,17 +10,18 @@ from flask import Blueprint, Response, request
 from msgspec.structs import replace
 
 from app import clock
-from app.errors import NotFound
+from app.errors import InvalidField, NotFound
 from app.inventory import Definition
 from app.services import services
 from app.store.changes import Change, changes, count_by_what, definitions, get_change
 from app.store.views import Fleet
-from app.web.api.answers import Made, answer_made, known_hosts
+from app.web.api.answers import Made, answer_made, check_parameters, known_hosts
 from app.web.change_query import NOTHING, PARAMETERS, Asked, read_asked
 from app.web.change_rows import COLUMNS, Rows, item
 from app.web.change_words import GROUPS, KINDS
 from app.web.identity import principal
 from app.web.list_page import Choice, Pager, host_choices, placed
+from app.web.moment import moment
 from app.web.page import Drawing, View, draw, pages
 from app.web.permission import needs
 from app.web.text_difference import Side, compare
@@ -47,6 +48,28 @@ def page() -> Response:
 def as_json() -> Response:
     """The same as JSON (`format=csv`: as CSV)."""
     return answer_made(PARAMETERS, _make, "changes", COLUMNS)
+
+
+@blueprint.get("/changes/<int:change_id>/definition")
+@needs("operator")
+def definition(change_id: int) -> Response:
+    """A definition as it was `when` ("before" or "after" a change), `of` what is "saved" or what
+    is "live": XML as a file of text.
+    """
+    given = check_parameters(("of", "when", "at"))
+    of, when = given.get("of"), given.get("when")
+    if of not in ("saved", "live"):
+        raise InvalidField("of", "A definition is of what is saved or of what is live.")
+    if when not in ("before", "after"):
+        raise InvalidField("when", "A definition is that before or after the change.")
+    at = moment(given, clock.now_ms())
+    found = definitions(services().store, _found(change_id, at.at_ms))
+    one = found[0 if when == "before" else 1] or Definition()
+    text = one.inactive_xml if of == "saved" else one.live_xml
+    if text is None:
+        raise NotFound("This definition is not kept.")
+    name = f'attachment; filename="change-{change_id}-{of}-{when}.xml.txt"'
+    return Response(text, mimetype="text/plain", headers={"Content-Disposition": name})
 
 
 @blueprint.get("/changes/<int:change_id>")
@@ -140,9 +163,7 @@ def _pager(asked: Asked, drawing: Drawing, total: int) -> Pager:
 
 def build_one(drawing: Drawing, change_id: int) -> Mapping[str, object]:
     """The context of changes/one.html; raises NotFound."""
-    found = get_change(services().store, change_id, principal().host_ids, drawing.moment.at_ms)
-    if found is None:
-        raise NotFound("There is no such change at this moment.")
+    found = _found(change_id, drawing.moment.at_ms)
     old, new = definitions(services().store, found)
     row = Rows(drawing.fleet, drawing.zone, drawing.moment).row(found, dated=True)
     return {
@@ -152,10 +173,18 @@ def build_one(drawing: Drawing, change_id: int) -> Mapping[str, object]:
         "day": drawing.zone.day_and_time(found.at_ms),
         "iso": row.iso,
         "sides": _sides(old, new),
+        "xml_address": f"/changes/{change_id}/definition",
         "has_xml": found.xml_id is not None,
         "kept": old is not None and new is not None,
         "list_address": _list_of(found, drawing),
     }
+
+
+def _found(change_id: int, at_ms: int | None) -> Change:
+    found = get_change(services().store, change_id, principal().host_ids, at_ms)
+    if found is None:
+        raise NotFound("There is no such change at this moment.")
+    return found
 
 
 def _sides(old: Definition | None, new: Definition | None) -> list[Side]:
@@ -171,7 +200,7 @@ def _sides(old: Definition | None, new: Definition | None) -> list[Side]:
         for label, was, now in both
         if was is not None and now is not None and was != now
     ]
-    if len(sides) == 2 and sides[0].changed == sides[1].changed:
+    if len(sides) == 2 and sides[0].changed and sides[0].changed == sides[1].changed:
         return [sides[0]._replace(label="Saved and live definition")]
     return sides
 
