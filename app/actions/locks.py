@@ -11,6 +11,8 @@ import os
 import struct
 from pathlib import Path
 
+from app.errors import StoreError
+
 _FILE = "actions.lock"
 
 
@@ -28,8 +30,15 @@ class ObjectLock:
 
 
 def lock_object(data: Path, object_key: str) -> ObjectLock | None:
-    """Take the lock of an object; None when an action on it is in flight."""
-    descriptor = os.open(data / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Take the lock of an object; None when an action on it is in flight. Raises StoreError where
+    the file of the locks cannot be had.
+    """
+    try:
+        descriptor = os.open(data / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{data / _FILE} cannot be opened: {error.strerror}. Nothing was done."
+        ) from None
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _range(object_key))
     except (BlockingIOError, PermissionError):

@@ -14,6 +14,7 @@ from app.actions.plan import Ask, Plan, attempt_of, make_plan
 from app.actions.registry import NOUNS
 from app.actions.run import Done, Run
 from app.actions.sessions import Sessions
+from app.actions.unwritten import Unwritten
 from app.collect.collector import Collector
 from app.errors import Conflict, InvalidField
 from app.settings import Settings
@@ -34,6 +35,7 @@ class Performer:
         self._collector = collector
         self._sessions = Sessions(store, settings.data)
         self.jobs = Jobs()
+        self.unwritten = Unwritten()
         self._lock = threading.Lock()
         self._twins: dict[tuple[str, ...], _Twin] = {}
 
@@ -94,7 +96,8 @@ class Performer:
         return settled
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the connections that are idle; what could not be written is given up."""
+        self.unwritten.close()
         self._sessions.close()
 
     def stop_job(self, job_id: int) -> None:

@@ -19,7 +19,7 @@ from app.actions.locks import ObjectLock
 from app.actions.plan import Plan, StateConflict
 from app.actions.progress import Watch
 from app.actions.registry import why_not
-from app.errors import Conflict, NotFound, VirtError
+from app.errors import Conflict, NotFound, StoreError, VirtError
 from app.store import audit
 from app.store.audit import Outcome
 from app.store.usage import Usage
@@ -277,12 +277,22 @@ class Run:
 
     def _conclude(self, outcome: Outcome, sentence: str, detail: str) -> Done:
         took_ms = clock.took_ms(self._started_s)
-        try:
+        intent_id = self.intent_id
+
+        def conclude() -> None:
             audit.conclude(
-                self._store, self.intent_id, outcome, sentence, detail=detail, took_ms=took_ms
+                self._store, intent_id, outcome, sentence, detail=detail, took_ms=took_ms
             )
+
+        try:
+            conclude()
+        except StoreError as error:
+            log.error("The outcome of action %d (%s) has to wait: %s", intent_id, outcome, error)
+            # Its lock goes along: another process must not say meanwhile that it is not known.
+            lock, self._intent_lock = self._intent_lock, None
+            self._performer.unwritten.add(conclude, lock)
         finally:
-            self._performer.jobs.end(self.intent_id, outcome, sentence, clock.now_ms())
+            self._performer.jobs.end(intent_id, outcome, sentence, clock.now_ms())
         self._done = Done(self.intent_id, outcome, sentence, self._made, self._plan.name)
         return self._done
 
