@@ -15,7 +15,7 @@ from app import create_app
 from app.collect.collector import Collector
 from app.collect.first_host import ensure_first_host
 from app.connection import describe
-from app.errors import NpvirtError, SettingsError
+from app.errors import NpvirtError, SettingsError, StoreError
 from app.services import services_of
 from app.settings import Settings, load
 from app.store.demonstration import Mark, read_mark
@@ -45,7 +45,11 @@ def build() -> Flask:
     # What is there now stays: the garbage collector need not walk it again and again.
     gc.collect()
     gc.freeze()
-    settled = services_of(application).performer.settle()
+    try:
+        settled = services_of(application).performer.settle()
+    except StoreError as error:
+        print(f"npvirt: what became of older actions is told later: {error}", file=sys.stderr)
+        settled = 0
     if settled:
         print(f"The outcome of {settled} action(s) is not known; see the audit.", file=sys.stderr)
     collector.start()

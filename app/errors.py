@@ -9,6 +9,7 @@ from typing import Literal
 Failure = Literal[
     "gone", "unsupported", "unreachable", "denied", "invalid_state", "timeout", "invalid", "failed"
 ]
+StoreProblem = Literal["full", "io", "locked", "read-only", "damaged", "denied", "gone", "other"]
 
 
 class NpvirtError(Exception):
@@ -57,7 +58,14 @@ class VirtError(NpvirtError):
 
 
 class StoreError(NpvirtError):
-    """The store cannot be opened, read or written; the sentence says which and what to do."""
+    """The store cannot be opened, read or written; the sentence says which and what to do.
+
+    `problem` is the fault of the file or its disk, "other" where it is none.
+    """
+
+    def __init__(self, sentence: str, *, problem: StoreProblem = "other") -> None:
+        super().__init__(sentence)
+        self.problem: StoreProblem = problem
 
 
 class NotFound(NpvirtError):

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,12 +105,13 @@ def panel(
     *,
     prepare: Callable[[dict[str, str]], None] | None = None,
     users: bool = True,
+    before: Sequence[str] = (),
     stdout: int | None = subprocess.DEVNULL,
     **settings: str,
 ) -> Iterator[Panel]:
     """A panel on a free port with its data in `data`; `prepare` may add hosts before it starts.
     Without `users` nobody can sign in and there is no token; with `stdout` None it speaks to the
-    terminal.
+    terminal. `before` is put before its command, and in the end executes it.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -122,7 +123,9 @@ def panel(
     token = an_admins_token(data) if users else ""
     with (
         nullcontext() if stdout is None else _said(data) as stderr,
-        subprocess.Popen([*NPVIRT, "serve"], env=environ, stdout=stdout, stderr=stderr) as process,
+        subprocess.Popen(
+            [*before, *NPVIRT, "serve"], env=environ, stdout=stdout, stderr=stderr
+        ) as process,
     ):
         try:
             running = Panel(f"http://127.0.0.1:{port}", process, environ, token)

@@ -40,7 +40,7 @@ _VIEWER = frozenset(
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/domains/<uuid>/devices/<key>",
      "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
      "/interfaces", "/jobs", "/logout", "/networks", "/overview", "/pools", "/ribbon", "/series",
-     "/store",
+     "/store", "/trouble",
      "/series/stack", "/volumes")
 )  # fmt: skip
 _OPERATOR_ROUTES = frozenset(

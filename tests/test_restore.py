@@ -17,7 +17,8 @@ from app.errors import Conflict, StoreError
 from app.inventory import Host, HostSample, Scan
 from app.store import restoring
 from app.store.audit import Attempt, first_broken, note
-from app.store.engine import Store, copy_file
+from app.store.engine import Store
+from app.store.file import copy_file, migrate
 from app.store.hosts import add_host, list_hosts
 from app.store.record import Recorder
 from app.store.schema import APPLICATION_ID
@@ -256,14 +257,12 @@ def test_a_damaged_store_is_set_aside_as_it_is(data: Path, tmp_path: Path, capsy
 def test_a_backup_of_an_older_schema_is_brought_up_to_date(
     data: Path, tmp_path: Path, capsys: Any
 ) -> None:
-    from app.store.engine import _migrate
-
     kept = tmp_path / "old.sqlite"
     connection = sqlite3.connect(kept)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.close()
-    _migrate(kept, "0002")
+    migrate(kept, "0002")
     before = kept.read_bytes()
     status, said = _run(capsys, "restore", "--yes", str(kept))
     assert status == 0, said

@@ -15,7 +15,8 @@ from app.connection import Connection
 from app.errors import Conflict, InvalidField, NotFound, StoreError
 from app.store import schema
 from app.store.credentials import add_credential, list_credentials, remove_credential, resolve
-from app.store.engine import Store, _migrate
+from app.store.engine import Store
+from app.store.file import migrate
 from app.store.hosts import add_host, get_host, list_hosts, rename_host
 from tests.storing import a_store
 
@@ -49,10 +50,10 @@ def test_the_newest_migration_is_the_one_that_the_store_expects() -> None:
 
 def test_a_new_store_is_whole_even_if_its_making_is_cut_off(tmp_path: Path) -> None:
     program = (
-        "import os, sys, pathlib, app.store.engine as engine\n"
-        "real = engine._migrate\n"
+        "import os, sys, pathlib, app.store.engine as engine, app.store.file as file\n"
+        "real = file.migrate\n"
         "def cut(path):\n    real(path); os._exit(9)\n"
-        "engine._migrate = cut\n"
+        "file.migrate = cut\n"
         "engine.Store.open(pathlib.Path(sys.argv[1]))\n"
     )
     path = tmp_path / "npvirt.sqlite"
@@ -68,8 +69,8 @@ def test_a_migration_that_is_cut_off_leaves_the_old_schema(tmp_path: Path) -> No
     path = tmp_path / "npvirt.sqlite"
     Store.open(path).close()
     program = (
-        "import os, sys, pathlib, app.store.engine as engine\n"
-        "e = engine._engine(pathlib.Path(sys.argv[1]), query_only=False, size=1)\n"
+        "import os, sys, pathlib, app.store.sqlite as sqlite\n"
+        "e = sqlite.engine_of(pathlib.Path(sys.argv[1]), query_only=False)\n"
         "c = e.connect(); t = c.begin()\n"
         "c.exec_driver_sql('CREATE TABLE half_made (a INTEGER)')\n"
         "c.exec_driver_sql('DROP TABLE scan')\n"
@@ -105,7 +106,8 @@ def test_a_store_of_every_older_schema_is_carried_over_with_all_that_it_holds(
 def _go_back_to(path: Path, old: str) -> None:
     """Make of the store one that an older npvirt left: its migrations alone, and its rows."""
     made = path.with_name("old.sqlite")
-    _migrate(made, old)
+    made.touch()
+    migrate(made, old)
     with sqlite3.connect(made) as connection:
         tables = connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'alembic_version'"

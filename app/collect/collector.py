@@ -175,7 +175,10 @@ class Collector:
         return holder.age_s() > self._pulse.limit_s
 
     def keep_up(self) -> None:
-        """Do a turn of the store's upkeep, if this process collects; takes some seconds."""
+        """See that the store is still there and do a turn of its upkeep, if this process collects;
+        takes some seconds.
+        """
+        self._upkeep.look()
         if self._leadership.held:
             self._upkeep.turn()
 
@@ -280,6 +283,7 @@ class Collector:
         _, worker = self._workers.pop(host_id)
         self._schedule.cancel(_job(host_id))
         worker.stop()
+        self._store.dropped.stored(worker.slug)
 
     def _worker(self, slug: str) -> HostWorker | None:
         for record, worker in self._workers.values():

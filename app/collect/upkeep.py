@@ -29,6 +29,7 @@ class Upkeep:
     """The work that is due now and then; one thread at a time may do a turn of it."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
+        self._store = store
         self._compactor = Compactor(store)
         self._retention = Retention(store, lengths_of(settings))
         self._retained_s: float | None = None
@@ -37,6 +38,13 @@ class Upkeep:
     def stop(self) -> None:
         """Have a turn end after its present slice; later ones do nothing."""
         self._stopping.set()
+
+    def look(self) -> None:
+        """See that the store's file is still there, and take up one that was put in its place."""
+        try:
+            self._store.look()
+        except StoreError as error:
+            log.error("%s", error)
 
     def turn(self) -> None:
         """Do what is due, for some seconds at most; what cannot be stored is logged and tried

@@ -1,11 +1,11 @@
-"""Opening the store's file, and the two ways in: reading and writing.
+"""Opening the store, and the two ways in: reading and writing.
 
-All that is particular to SQLite is here. A reader cannot write (`query_only`); a writer takes the
-lock at once (`BEGIN IMMEDIATE`), one at a time. A file that is not npvirt's own is refused and
-never replaced. SQLAlchemy's and SQLite's errors leave this module as StoreError.
+A reader cannot write (`query_only`); a writer takes the lock at once (`BEGIN IMMEDIATE`), one at a
+time, and writes into the file that has the store's name or into none. What fails is remembered as
+the store's trouble until it is over. SQLAlchemy's and SQLite's errors leave this module as
+StoreError.
 """
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
 from app.errors import StoreError
 from app.settings import Settings
-from app.store.schema import APPLICATION_ID, REVISION
-
-_MAGIC = b"SQLite format 3\0"
-_READERS = 4
+from app.store.dropped import DroppedScans
+from app.store.faults import EMPTIED, SENTENCES, Troubles, is_emptied, translated
+from app.store.file import copy_file, create, identity, refuse_foreign, revision_of, upgrade
+from app.store.schema import REVISION
+from app.store.sqlite import connect, engine_of, set_writing
 
 
 def store_path(settings: Settings) -> Path:
@@ -49,14 +49,23 @@ class AuditListener(Protocol):
 
 
 class Store:
-    """An opened store. Threads may share it; each `with` takes a connection of its own."""
+    """An opened store. Threads may share it; each `with` takes a connection of its own.
+
+    `troubles` and `dropped` tell what goes wrong with it, as this process sees it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.audit_listener: AuditListener | None = None
-        self._writer = _engine(path, query_only=False, size=1)
-        self._reader = _engine(path, query_only=True, size=_READERS)
-        self._version_lock = threading.Lock()
+        self.troubles = Troubles(path)
+        self.dropped = DroppedScans()
+        self._writer = engine_of(path, query_only=False)
+        self._reader = engine_of(path, query_only=True)
+        self._identity = identity(path)
+        self._lock = threading.Lock()
+        # Which of the files that had the name since the start: of one alone versions compare.
+        self._generation = 0
+        self._version: int | None = None
         self._version_connection: sqlite3.Connection | None = None
 
     @classmethod
@@ -65,9 +74,9 @@ class Store:
 
         Raises StoreError for a file that is empty, foreign, damaged or made by a newer npvirt.
         """
-        with _translated(path):
+        with translated(path):
             if not path.exists():
-                _create(path)
+                create(path)
             refuse_foreign(path)
             upgrade(path)
             return cls(path)
@@ -75,26 +84,93 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection that sees one state of the store and cannot write."""
-        with _translated(self.path), self._reader.begin() as connection:
-            yield connection
+        try:
+            with translated(self.path), self._reader.begin() as connection:
+                yield connection
+        except StoreError as error:
+            self.troubles.failed(error, reading=True)
+            raise
 
     @contextmanager
     def writing(self, *, durable: bool = False) -> Iterator[sa.Connection]:
         """A connection whose changes become visible together at the end, or not at all.
         `durable` changes outlive even a loss of power right after.
         """
-        with _translated(self.path), self._writer.connect() as connection:
-            _synchronous(connection, "FULL" if durable else "NORMAL")
-            with connection.begin():
-                yield connection
+        try:
+            with translated(self.path):
+                self._follow_file()
+                with self._writer.connect() as connection:
+                    # Others are waited for; not again and again by everybody.
+                    trouble = self.troubles.writing
+                    patient = trouble is None or trouble.problem != "locked"
+                    set_writing(connection, durable=durable, patient=patient)
+                    plain: Any = connection.connection.dbapi_connection
+                    before = plain.total_changes
+                    with connection.begin():
+                        yield connection
+                    has_written = plain.total_changes != before
+        except StoreError as error:
+            self.troubles.failed(error, reading=False)
+            raise
+        if has_written:
+            self.troubles.wrote()
+
+    def look(self) -> None:
+        """See that the file is still there, can be written where it could not, and is sound where
+        it was not (which takes a while). Raises StoreError.
+        """
+        trouble = self.troubles.writing
+        if trouble is not None or identity(self.path) != self._identity:
+            with self.writing() as connection:
+                connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+        if self.troubles.damage is not None and self.check() is None:
+            self.troubles.found_sound()
+
+    def _follow_file(self) -> None:
+        """See that the store's name is still that of the file that is open. One that was replaced
+        by another store is opened in its stead; raises StoreError for one that is gone or empty.
+        """
+        found = identity(self.path)
+        if found == self._identity:
+            if is_emptied(self.path):
+                raise StoreError(f"The store {self.path} {EMPTIED}.", problem="gone")
+            return
+        if found is None:
+            raise StoreError(f"The store {self.path} {SENTENCES['gone']}.", problem="gone")
+        try:
+            refuse_foreign(self.path)
+            is_ours = revision_of(self.path) == REVISION
+        except (StoreError, sqlite3.Error):
+            is_ours = False
+        if not is_ours:
+            raise StoreError(f"The store {self.path} {SENTENCES['gone']}.", problem="gone")
+        with self._lock:
+            self._identity = found
+            self._generation += 1
+            self._writer.dispose()
+            self._reader.dispose()
+            self._close_version()
 
     def version(self) -> int:
-        """A number that changes with every commit of anybody, other processes included."""
-        with _translated(self.path), self._version_lock:
-            if self._version_connection is None:
-                self._version_connection = sqlite3.connect(self.path, check_same_thread=False)
-            row = self._version_connection.execute("PRAGMA data_version").fetchone()
-            return int(row[0])
+        """A number that changes with every commit of anybody, other processes included. Where it
+        cannot be read it stays as it was: what was drawn before is as good as anything then.
+        """
+        try:
+            with translated(self.path), self._lock:
+                self._version = self._read_version()
+        except StoreError as error:
+            self.troubles.failed(error, reading=True)
+            if self._version is None:
+                raise
+        return self._version
+
+    def _read_version(self) -> int:
+        if self._version is not None and is_emptied(self.path):
+            raise StoreError(f"The store {self.path} {EMPTIED}.", problem="gone")
+        if self._version_connection is None:
+            self._version_connection = connect(self.path, check_same_thread=False)
+        row = self._version_connection.execute("PRAGMA data_version").fetchone()
+        return self._generation << 40 | int(row[0])
 
     def revision(self) -> str:
         """The schema that the file has."""
@@ -111,7 +187,7 @@ class Store:
         """Copy the store into the new file `target`; raises StoreError if there is one."""
         if target.exists():
             raise StoreError(f"{target} exists already; npvirt does not overwrite it.")
-        with _translated(target):
+        with translated(target):
             copy_file(self.path, target)
 
     def close(self) -> None:
@@ -120,180 +196,10 @@ class Store:
             self.audit_listener.close()
         self._writer.dispose()
         self._reader.dispose()
-        with self._version_lock:
-            if self._version_connection is not None:
-                self._version_connection.close()
-                self._version_connection = None
+        with self._lock:
+            self._close_version()
 
-
-def _engine(path: Path, *, query_only: bool, size: int) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        pool_size=size,
-        max_overflow=0 if size == 1 else 32,
-        pool_timeout=30,
-        connect_args={"check_same_thread": False, "timeout": 5.0},
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _connect(connection: sqlite3.Connection, _record: object) -> None:
-        # SQLAlchemy's own BEGIN comes late and lets two writers meet; ours is below.
-        connection.isolation_level = None
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA query_only = {int(query_only)}")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if query_only else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _synchronous(connection: sa.Connection, mode: str) -> None:
-    """How carefully the next transaction is written; cannot change inside of one."""
-    plain: Any = connection.connection.dbapi_connection
-    plain.execute(f"PRAGMA synchronous = {mode}")
-
-
-def _create(path: Path) -> None:
-    """Build a new store under another name and give it its own when it is whole."""
-    building = path.with_name(f".{path.name}.new-{os.getpid()}")
-    building.unlink(missing_ok=True)
-    descriptor = os.open(building, os.O_CREAT | os.O_RDWR, 0o600)
-    os.close(descriptor)
-    try:
-        connection = sqlite3.connect(building)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.close()
-        _migrate(building)
-        with sqlite3.connect(building) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
-        sync(building)
-        # A link, unlike a rename, leaves a store alone that somebody else made meanwhile.
-        try:
-            os.link(building, path)
-        except FileExistsError:
-            return
-        sync(path.parent)
-    finally:
-        for leftover in (building, *path.parent.glob(f"{building.name}-*")):
-            leftover.unlink(missing_ok=True)
-
-
-def refuse_foreign(path: Path) -> None:
-    """Raise StoreError for a file that is no store of npvirt's."""
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header:
-        raise StoreError(
-            f"{path} is empty; npvirt does not start over in it. Put a backup in its place, or "
-            "remove it to begin a new store."
-        )
-    application = int.from_bytes(header[68:72], "big")
-    if header[:16] != _MAGIC or application != APPLICATION_ID:
-        raise StoreError(f"{path} is not a store of npvirt; it is left as it is.")
-
-
-def upgrade(path: Path, *, keep: bool = True) -> None:
-    """Bring the file's schema up to date, a copy of it kept beside it; raises StoreError for one
-    that another npvirt made.
-    """
-    connection = sqlite3.connect(path)
-    try:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    finally:
-        connection.close()
-    found = str(row[0]) if row else "none"
-    if found == REVISION:
-        return
-    if found > REVISION or found == "none":
-        raise StoreError(
-            f"{path} has schema {found}, made by another npvirt; this one knows {REVISION}."
-        )
-    before = path.with_name(f"{path.name}.before-{REVISION}")
-    if keep and not before.exists():
-        copy_file(path, before)
-    _migrate(path)
-
-
-def _migrate(path: Path, to: str = "head") -> None:
-    """Bring the file's schema up to date in one explicit transaction."""
-    # Imported only when there is something to migrate: Alembic is large.
-    from alembic import command
-    from alembic.config import Config
-
-    engine = _engine(path, query_only=False, size=1)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parents[2] / "migrations"))
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, to)
-    finally:
-        engine.dispose()
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a store, as one moment of it, while others may write; raises sqlite3.Error."""
-    building = target.with_name(f".{target.name}.new-{os.getpid()}")
-    building.unlink(missing_ok=True)
-    descriptor = os.open(building, os.O_CREAT | os.O_RDWR, 0o600)
-    os.close(descriptor)
-    try:
-        reading, writing = sqlite3.connect(source), sqlite3.connect(building)
-        try:
-            reading.backup(writing)
-        finally:
-            reading.close()
-            writing.close()
-        sync(building)
-        building.rename(target)
-    finally:
-        building.unlink(missing_ok=True)
-    sync(target.parent)
-
-
-def sync(path: Path) -> None:
-    """Have a file or a directory on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        raise StoreError(_sentence(path, error.orig)) from error
-    except sqlite3.Error as error:
-        raise StoreError(_sentence(path, error)) from error
-    except sa.exc.TimeoutError as error:
-        raise StoreError(f"The store {path} is busy; nothing was written.") from error
-    except OSError as error:
-        raise StoreError(f"The store {path} cannot be used: {error.strerror or error}.") from error
-
-
-_SENTENCES = {
-    "SQLITE_BUSY": "is locked by another process; nothing was written",
-    "SQLITE_LOCKED": "is locked by another process; nothing was written",
-    "SQLITE_FULL": "cannot grow: the disk is full",
-    "SQLITE_READONLY": "cannot be written: the file or its disk is read-only",
-    "SQLITE_IOERR": "cannot be used: the disk reports an input/output error",
-    "SQLITE_CORRUPT": "is damaged; put the newest good backup in its place",
-    "SQLITE_NOTADB": "is not a database, or its beginning is damaged",
-    "SQLITE_CANTOPEN": "cannot be opened; check that the file and its directory are permitted",
-}
-
-
-def _sentence(path: Path, error: Any) -> str:
-    name: str = getattr(error, "sqlite_errorname", "") or ""
-    for prefix, sentence in _SENTENCES.items():
-        if name.startswith(prefix):
-            return f"The store {path} {sentence}."
-    return f"The store {path} failed: {error}."
+    def _close_version(self) -> None:
+        if self._version_connection is not None:
+            self._version_connection.close()
+            self._version_connection = None

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from app.errors import StoreError
 from app.inventory import KIND_BY_NAME, Definition, Fact, KindName, PartialLook, Sample, Scan
 from app.store import schema
 from app.store.changing import ChangeLog, Turn, pool_was_read
@@ -89,9 +90,9 @@ class Recorder:
         self._log = ChangeLog(host.id, host.slug, interval_ms)
 
     def record(self, scan: Scan, newer: Collection[tuple[str, str]] = ()) -> Recorded:
-        """Store `scan`; raises StoreError, and then nothing of it is stored. Of the domains, pools
-        and networks `newer` (kind, UUID) something newer than the scan is known or expected: what
-        it says of them is passed over.
+        """Store `scan`; raises StoreError, and then nothing of it is stored and it is counted as
+        dropped. Of the domains, pools and networks `newer` (kind, UUID) something newer than the
+        scan is known or expected: what it says of them is passed over.
 
         Its time is moved to one millisecond past the host's last scan where it is not past it,
         and the scan is marked `clock_stepped`.
@@ -99,11 +100,16 @@ class Recorder:
         try:
             with self._store.writing() as connection:
                 self._follow_store(connection)
-                return self._write(connection, scan, frozenset(newer))
-        except BaseException:
+                recorded = self._write(connection, scan, frozenset(newer))
+        except BaseException as error:
             # The transaction is undone, and so is what was changed here on its behalf.
             self._loaded = False
+            if isinstance(error, StoreError):
+                samples = sum(len(measured) for _, measured in _samples(scan))
+                self._store.dropped.drop(self._slug, samples)
             raise
+        self._store.dropped.stored(self._slug)
+        return recorded
 
     def record_partial(self, look: PartialLook) -> frozenset[KindName]:
         """Store what a look at some objects found, and give the kinds of what changed; raises

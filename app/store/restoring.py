@@ -15,7 +15,9 @@ from msgspec import Struct
 from app.clock import rfc3339
 from app.errors import Conflict, StoreError
 from app.store.audit import first_broken
-from app.store.engine import Store, copy_file, refuse_foreign, sync, upgrade
+from app.store.engine import Store
+from app.store.file import copy_file, refuse_foreign, sync, upgrade
+from app.store.sqlite import connect
 
 
 class Found(Struct, frozen=True):
@@ -104,7 +106,7 @@ def discard(building: Path) -> None:
 def _folded(path: Path) -> None:
     """Fold the write-ahead log into the file, as far as the file allows that."""
     with contextlib.suppress(sqlite3.Error):
-        connection = sqlite3.connect(path)
+        connection = connect(path)
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:

@@ -5,6 +5,7 @@ began. When it was used is written down every five minutes, not at every request
 """
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Collection
 from typing import Any
@@ -15,10 +16,12 @@ from msgspec import Struct
 from app import clock
 from app.access import Principal
 from app.clock import HOUR_MS
-from app.errors import NotFound
+from app.errors import NotFound, StoreError
 from app.store import schema
 from app.store.engine import Store
 from app.store.users import User, host_ids_of
+
+log = logging.getLogger(__name__)
 
 IDLE_MS = 12 * HOUR_MS
 LONGEST_MS = 7 * 24 * HOUR_MS
@@ -82,17 +85,20 @@ def still_signed_in(store: Store, session_ids: Collection[int]) -> dict[int, Pri
 
 
 def note_use(store: Store, signed: Signed) -> bool:
-    """Write down that a session is used, every few minutes; whether it was written."""
+    """Write down that a session is used, every few minutes; whether it was written. A store that
+    cannot be written keeps nobody from reading.
+    """
     now_ms = clock.now_ms()
-    if now_ms - signed.seen_at_ms < _NOTE_EVERY_MS:
+    if now_ms - signed.seen_at_ms < _NOTE_EVERY_MS or store.troubles.writing is not None:
         return False
     table = schema.session
-    with store.writing() as connection:
-        connection.execute(
-            sa.update(table)
-            .where(table.c.id == signed.principal.session_id)
-            .values(seen_at_ms=now_ms)
-        )
+    query = sa.update(table).where(table.c.id == signed.principal.session_id)
+    try:
+        with store.writing() as connection:
+            connection.execute(query.values(seen_at_ms=now_ms))
+    except StoreError as error:
+        log.warning("That a session is used could not be noted: %s", error)
+        return False
     return True
 
 

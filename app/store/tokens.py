@@ -4,6 +4,7 @@ A token is shown once, when it is made. A revoked one stays listed until its nam
 """
 
 import base64
+import logging
 import re
 import secrets
 from collections.abc import Collection
@@ -14,11 +15,13 @@ from msgspec import Struct
 
 from app import clock
 from app.access import NAME_MAX, Principal, Role, check_role
-from app.errors import Conflict, InvalidField, NotFound
+from app.errors import Conflict, InvalidField, NotFound, StoreError
 from app.store import schema
 from app.store.engine import Store
 from app.store.sessions import digest_of
 from app.store.users import host_ids_of, host_ids_text
+
+log = logging.getLogger(__name__)
 
 PREFIX = "npt_"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -111,11 +114,22 @@ def token_of(store: Store, text: str) -> Token | None:
     if row is None or not (token := _token(row)).works(now_ms):
         return None
     if token.used_at_ms is None or now_ms - token.used_at_ms >= _NOTE_EVERY_MS:
+        _note_use(store, token.id, now_ms)
+    return token
+
+
+def _note_use(store: Store, token_id: int, now_ms: int) -> None:
+    """A store that cannot be written keeps nobody from reading."""
+    if store.troubles.writing is not None:
+        return
+    table = schema.token
+    try:
         with store.writing() as connection:
             connection.execute(
-                sa.update(table).where(table.c.id == token.id).values(used_at_ms=now_ms)
+                sa.update(table).where(table.c.id == token_id).values(used_at_ms=now_ms)
             )
-    return token
+    except StoreError as error:
+        log.warning("That a token is used could not be noted: %s", error)
 
 
 def still_working(store: Store, digests: Collection[str]) -> dict[str, Principal]:

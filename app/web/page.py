@@ -45,6 +45,7 @@ from app.web.kept import Kept, Rendered
 from app.web.moment import LIVE, Moment
 from app.web.ribbon import SPANS, Asked, draw_ribbon
 from app.web.scope import reader, seen_fleet
+from app.web.trouble import banners_html
 from app.web.when import Zone
 
 __all__ = ["Build", "Drawing", "Since", "View", "page_address", "part_address"]
@@ -61,9 +62,10 @@ class Pages:
         self.zone = zone
         self.kept = Kept()
         self.kept_tokens = Kept(entries=256)
-        self.csrf_slot, self.user_slot, self.ribbon_slot, self.body_slot, self.toast_slot = (
-            f"slot-{secrets.token_hex(16)}" for _ in range(5)
-        )
+        (
+            self.csrf_slot, self.user_slot, self.ribbon_slot, self.trouble_slot, self.body_slot,
+            self.toast_slot,
+        ) = (f"slot-{secrets.token_hex(16)}" for _ in range(6))  # fmt: skip
         # In the ribbon: the address of the page around it, and that to append a parameter to.
         self.bare_slot, self.here_slot = (f"slot-{secrets.token_hex(16)}" for _ in range(2))
 
@@ -268,7 +270,7 @@ def _frame_response(nav: str, part: Rendered, drawing: Drawing, here: str, more:
     at = drawing.moment
     band = ribbon_part(at, drawing.fleet)
     frame = _frame(nav, part.title, at)
-    etag = f"{part.digest}{band.digest}{frame.digest}{_session_mark()}{_digest(more)}"
+    etag = f"{part.digest}{band.digest}{frame.digest}{_session_mark()}{_digest(more + _trouble())}"
     if "_flashes" not in session and request.if_none_match.contains(etag):
         response = Response(status=304)
     else:
@@ -299,6 +301,7 @@ def _draw_frame(nav: str, title: str, at: Moment) -> Rendered:
         body=kept.body_slot,
         user=kept.user_slot,
         ribbon=kept.ribbon_slot,
+        trouble=kept.trouble_slot,
         nav=nav,
         title=title,
         moment=at,
@@ -306,8 +309,8 @@ def _draw_frame(nav: str, title: str, at: Moment) -> Rendered:
         toasts=kept.toast_slot,
     )
     slots = (
-        kept.csrf_slot, kept.user_slot, kept.ribbon_slot, kept.body_slot, kept.csrf_slot,
-        kept.toast_slot,
+        kept.csrf_slot, kept.user_slot, kept.ribbon_slot, kept.trouble_slot, kept.body_slot,
+        kept.csrf_slot, kept.toast_slot,
     )  # fmt: skip
     pieces = []
     for slot in slots:
@@ -322,12 +325,19 @@ def _digest(body: bytes) -> str:
 
 
 def _filled(frame: Rendered, ribbon: bytes, body: bytes, at: Moment) -> bytes:
-    head, to_user, to_ribbon, to_body, to_form, to_toasts, end = frame.pieces
+    head, to_user, to_ribbon, to_trouble, to_body, to_form, to_toasts, end = frame.pieces
     token = _token()
     return b"".join(
-        (head, token, to_user, _user_menu(at), to_ribbon, ribbon, to_body, body, to_form, token,
-         to_toasts, _messages(), end)
+        (head, token, to_user, _user_menu(at), to_ribbon, ribbon, to_trouble, _trouble(), to_body,
+         body, to_form, token, to_toasts, _messages(), end)
     )  # fmt: skip
+
+
+def _trouble() -> bytes:
+    """What is wrong with the store, for whoever is signed in."""
+    if maybe_principal() is None:
+        return b""
+    return banners_html(services().store, pages().zone).encode()
 
 
 def _user_menu(at: Moment) -> bytes:

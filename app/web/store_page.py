@@ -23,6 +23,7 @@ from app.web.figures import Part, shares, size
 from app.web.page import form_page, pages
 from app.web.permission import needs
 from app.web.scope import seen_fleet
+from app.web.trouble import banners_html
 from app.web.when import When
 
 blueprint = Blueprint("store", __name__)
@@ -119,6 +120,13 @@ def page() -> Response:
         then=size(round(sum(as_asked.values()))),
         now=size(round(sum(as_set.values()))),
     )
+
+
+@blueprint.get("/ui/trouble")
+@needs("viewer")
+def trouble() -> Response:
+    """The banner of every page; nothing where all is well."""
+    return Response(banners_html(services().store, pages().zone), mimetype="text/html")
 
 
 @blueprint.get("/api/v1/store")

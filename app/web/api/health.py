@@ -20,7 +20,7 @@ def healthz() -> Response:
 @open_to_all
 def readyz() -> Response:
     """200 when pages can be drawn; the store's own error (503) when not."""
-    services().store.version()
+    services().store.revision()
     return _said(msgspec.json.encode({"ok": True}), ok=True)
 
 

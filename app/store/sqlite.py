@@ -1,0 +1,62 @@
+"""How connections to the store's file are made: by SQLAlchemy, and plain ones.
+
+All that is particular to SQLite's connections is here. None of them makes a file: what is not
+there is an error, so that a store that vanished is never begun anew in silence.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+_READERS = 4
+_PATIENCE_MS = 5000
+
+
+def engine_of(path: Path, *, query_only: bool) -> sa.Engine:
+    """Connections to the file at `path`: many readers that cannot write, or one writer that takes
+    the lock as it begins.
+    """
+    engine = sa.create_engine(
+        "sqlite://",
+        creator=lambda: connect(path, check_same_thread=False),
+        poolclass=sa.pool.QueuePool,
+        pool_size=_READERS if query_only else 1,
+        max_overflow=32 if query_only else 0,
+        pool_timeout=30,
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: object) -> None:
+        # SQLAlchemy's own BEGIN comes late and lets two writers meet; ours is below.
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA query_only = {int(query_only)}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if query_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
+    """A plain connection to a file that is there; raises sqlite3.Error."""
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw",
+        uri=True,
+        timeout=_PATIENCE_MS / 1000,
+        check_same_thread=check_same_thread,
+    )
+
+
+def set_writing(connection: sa.Connection, *, durable: bool, patient: bool) -> None:
+    """How carefully the next transaction is written, and whether it waits for others who write;
+    cannot change inside of one.
+    """
+    plain: Any = connection.connection.dbapi_connection
+    plain.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    plain.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS if patient else 0}")
