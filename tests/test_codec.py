@@ -93,6 +93,16 @@ def _read_keyframe(blob: bytes) -> None:
         assert len(values) == 24 * len(day.entity_ids)
 
 
+def test_keyframes_of_the_first_version_are_read() -> None:
+    """They had no codes."""
+    vector = [48, 0, 2**31 + 8, None, 1, bytes(47) + b"\x01", ""]
+    entities = [2, 4, 1, None, 1, b"\x00\x05", ""]
+    first = [1, entities, [["allocation_bytes", vector]]]
+    blob = zlib.compress(msgspec.msgpack.encode(first))
+    assert keyframes.decode("volume", blob, 23)[9].sample.allocation_bytes == 2**31 + 7
+    assert keyframes.decode("volume", blob, 22) == {}
+
+
 def _an_archive() -> bytes:
     rows = [
         archive.ScanRow(1000 * n, 5 + n % 2, n % 3 != 0, 20, 0, 60_000,

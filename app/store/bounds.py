@@ -19,8 +19,16 @@ BITS: Mapping[SeriesType, int] = {"gauge": 10, "counter": 8, "events": 8}
 _MOST_BITS = 256
 
 
+def code_of(value: int, bits: int) -> int:
+    """The code of the greatest number with a code that is at most `value`, which is 0 or more."""
+    surplus = value.bit_length() - bits
+    return (surplus << (bits - 1)) + (value >> surplus) if surplus > 0 else value
+
+
 def value_of(code: int, bits: int) -> int:
-    """The number of a code."""
+    """The number of a code. Raises ValueError for what is none."""
+    if code >> (bits - 1) > _MOST_BITS:
+        raise ValueError("a code is none")
     surplus = (code >> (bits - 1)) - 1
     return code if surplus <= 0 else (code - (surplus << (bits - 1))) << surplus
 
@@ -69,8 +77,6 @@ def of_codes(
     below: Sequence[int], above: Sequence[int], told: Callable[[], Sequence[int]], bits: int
 ) -> tuple[list[int], list[int]]:
     """The least and the greatest that `codes` told. Raises ValueError for what is no code."""
-    if max((*below, *above), default=0) >> (bits - 1) > _MOST_BITS:
-        raise ValueError("its bounds are no codes")
     numbers = {code: value_of(code, bits) for code in {*below, *above}}
     low, high = [numbers[code] for code in below], [numbers[code] for code in above]
     if 0 in above:

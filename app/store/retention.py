@@ -70,7 +70,7 @@ class Retention(Sliced):
         yield from self._samples(now_ms - self._lengths.recent_ms)
         # Older changes are told by walking over the scans one by one.
         if not untold(self._store):
-            yield from self._scans((now_ms - self._lengths.minutes_ms) // DAY_MS)
+            yield from self._scans()
         for tier in tiers.TIERS:
             yield from self._chunks(tier, (now_ms - self._lengths.of(tier)) // DAY_MS)
         yield from self._keyframes((now_ms - self._lengths.hours_ms) // DAY_MS)
@@ -136,11 +136,11 @@ class Retention(Sliced):
             tiers.move_horizon(connection, tier.name, before_day * DAY_MS)
         yield
 
-    def _scans(self, before_day: int) -> Iterator[None]:
-        """Pack the scans of days before one into the archive, where their samples have gone."""
+    def _scans(self) -> Iterator[None]:
+        """Pack the scans of the days whose samples have gone into the archive, but for the last."""
         with self._store.reading() as connection:
             samples_day = tiers.horizon_ms(connection, "recent") // DAY_MS
-            due = _scan_days(connection, min(before_day, samples_day - 1))
+            due = _scan_days(connection, samples_day - 1)
         for host_id, day in due:
             with self._store.writing() as connection:
                 archive(connection, host_id, day)

@@ -203,7 +203,8 @@ def _two_years(
     # Both stood in the store with the day and a scan of the one before.
     parts["1d"] = 730 * sizes.of("daily_domain") / 2 * share
     parts["keyframes"] = 730 * sizes.of("keyframe") * share
-    parts["scans"] = 50 * _TICKS * (14 * 110 + 716 * scan) + 50 * 716 * 4 * 110
+    # They stay as rows until the samples of two days are gone, and a few of each day for ever.
+    parts["scans"] = 50 * _TICKS * (4 * 110 + 726 * scan) + 50 * 726 * 4 * 110
     told = ", ".join(f"{name} {size / 1e6:.0f}" for name, size in parts.items())
     yield (
         f"two years of 50 hosts x 10, {DOMAINS} domains x {_COLUMNS}, 100 pools x 3, estimated: "
