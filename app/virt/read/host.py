@@ -94,8 +94,8 @@ class HostReader:
     def _lacks(self, look: Look, part: str, error: VirtError) -> None:
         if look.is_lost(error):
             raise error
-        if part == "sysinfo":
-            # A machine without SMBIOS is no fault of the scan.
+        if part == "sysinfo" and error.failure in ("unsupported", "failed"):
+            # A machine without SMBIOS is no fault of the scan; libvirt says so in either way.
             self._absent[part] = _NO_SMBIOS if error.failure == "unsupported" else error.sentence
         elif error.failure == "unsupported":
             self._absent[part] = "This host's driver cannot tell."
