@@ -283,7 +283,12 @@ def _with_domains(
     return structs.replace(
         sample,
         running_domains=sum(domain.state == "running" for domain in active),
-        defined_domains=sum(domain.persistent is True for domain in domains.values()),
+        defined_domains=_how_many([domain.persistent for domain in domains.values()]),
         assigned_vcpus=look.bounded("domains", sum(vcpus)) if whole else None,
         assigned_memory_bytes=look.bounded("domains", sum(memory)) if whole else None,
     )
+
+
+def _how_many(answers: list[bool | None]) -> int | None:
+    """How many are true; None where some are not known."""
+    return None if None in answers else answers.count(True)
