@@ -67,7 +67,9 @@ class InterfaceReader:
         except VirtError as error:
             look.note_error("interfaces", error)
             if error.failure != "unsupported":
+                # Both: the list without the other would show every interface as inactive.
                 look.rotation.failed("interfaces")
+                look.rotation.failed("active interfaces")
             return False
         return True
 
