@@ -289,3 +289,91 @@ def test_one_domain_that_spoils_the_statistics_costs_only_its_own(node: Path) ->
     assert parts_missing(scan) == {"domain statistics"}
     assert scan.domain_samples is not None
     assert scan.domain_samples[uuid_of("up")].cpu_time_ns is None
+
+
+def test_how_many_domains_are_defined_is_unknown_where_a_list_failed(node: Path) -> None:
+    with opened(node) as session:
+        faults = Faults(session)
+        faults.fail("listAllDomains", failed())
+        scan = Reader(open_writable=None).scan(faults.session, at_ms=1, uri=URI)
+    assert faults.injected
+    assert scan.host_sample is not None
+    assert scan.host_sample.defined_domains is None
+
+
+def test_snapshots_are_unknown_until_it_is_known_who_has_any(node: Path) -> None:
+    reader = Reader(open_writable=None)
+    with opened(node) as session:
+        session.connection.lookupByName("down").snapshotCreateXML(
+            "<domainsnapshot><name>before</name></domainsnapshot>", 0
+        )
+        faults = Faults(session)
+        faults.fail("listAllDomains", failed())
+        first = reader.scan(faults.session, at_ms=1, uri=URI)
+        second = reader.scan(session, at_ms=2, uri=URI)
+    assert first.domains is not None
+    assert second.domains is not None
+    assert first.domains[uuid_of("down")].snapshots is None
+    assert [one.name for one in second.domains[uuid_of("down")].snapshots or ()] == ["before"]
+    assert second.domains[uuid_of("up")].snapshots == ()
+
+
+def test_snapshots_that_could_not_be_read_are_read_at_the_next_scan(node: Path) -> None:
+    reader = Reader(open_writable=None)
+    with opened(node) as session:
+        session.connection.lookupByName("down").snapshotCreateXML(
+            "<domainsnapshot><name>before</name></domainsnapshot>", 0
+        )
+        faults = Faults(session)
+        faults.fail("listAllSnapshots", failed("denied"))
+        first = reader.scan(faults.session, at_ms=1, uri=URI)
+        second = reader.scan(session, at_ms=2, uri=URI)
+    assert parts_missing(first) == {"domain snapshots"}
+    assert second.domains is not None
+    assert [one.name for one in second.domains[uuid_of("down")].snapshots or ()] == ["before"]
+
+
+def test_a_definition_that_is_text_again_as_before_is_marked_no_more(node: Path) -> None:
+    reader = Reader(open_writable=None)
+    with opened(node) as session:
+        whole = reader.scan(session, at_ms=1, uri=URI)
+        faults = Faults(session)
+        faults.fail("XMLDesc", failed(problem="bad-text"), when=_is("up"))
+        bad = reader.scan(faults.session, at_ms=2, uri=URI, everything=True)
+        healed = reader.scan(session, at_ms=3, uri=URI, everything=True)
+    assert bad.domains is not None
+    assert bad.domains[uuid_of("up")].damaged
+    assert healed.domains == whole.domains
+
+
+def test_interfaces_are_not_inactive_because_the_list_of_active_ones_failed(node: Path) -> None:
+    reader = Reader(open_writable=None)
+    with opened(node) as session:
+        whole = Reader(open_writable=None).scan(session, at_ms=1, uri=URI)
+        faults = Faults(session)
+        lists = 0
+
+        def second_list(_owner: Any) -> bool:
+            nonlocal lists
+            lists += 1
+            return lists == 2
+
+        faults.fail("listAllInterfaces", failed(), when=second_list)
+        first = reader.scan(faults.session, at_ms=2, uri=URI)
+        second = reader.scan(session, at_ms=3, uri=URI)
+    assert faults.injected == 1
+    assert first.interfaces is None
+    assert second.interfaces == whole.interfaces
+
+
+def test_what_smbios_says_is_asked_again_after_it_was_refused(node: Path) -> None:
+    reader = Reader(open_writable=None)
+    with opened(node) as session:
+        faults = Faults(session)
+        faults.fail("getSysinfo", failed("denied"))
+        first = reader.scan(faults.session, at_ms=1, uri=URI)
+        second = reader.scan(session, at_ms=2, uri=URI)
+    assert parts_missing(first) == {"host sysinfo"}
+    assert second.missing == ()
+    assert second.host is not None
+    assert second.host.sysinfo is not None

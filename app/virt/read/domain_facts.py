@@ -72,6 +72,8 @@ class Texts(NamedTuple):
     inactive: str | None = None
     error: VirtError | None = None
     snapshots: tuple[Snapshot, ...] | None = ()
+    # Whether the snapshots could not be read for a reason that may pass.
+    again: bool = False
 
 
 def take(look: Look, known: Known, entry: Listed, texts: Texts) -> Definition | None:
@@ -80,7 +82,7 @@ def take(look: Look, known: Known, entry: Listed, texts: Texts) -> Definition | 
         look.note_error("domain definitions", texts.error)
         _mark(look, known, texts.error)
         return None
-    known.read_s = look.now_s
+    known.read_s = None if texts.again else look.now_s
     if texts.snapshots != known.snapshots:
         known.snapshots = texts.snapshots
         known.parsed = True
@@ -100,6 +102,8 @@ def _mark(look: Look, known: Known, error: VirtError) -> None:
     elif known.xml is None:
         known.flaw = error.sentence
     known.parsed = True
+    # The same text as before, once it can be read again, takes the mark away.
+    known.digest = b""
     # What fails for another reason than its text is tried again at the next scan.
     known.read_s = look.now_s if bad_text else None
 
@@ -112,17 +116,19 @@ def texts_of(look: Look, entry: Listed, row: Row) -> Texts:
         inactive = None
         if entry.id is None or not row.bits & TRANSIENT:
             inactive = look.call(handle.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE)
-        snapshots = _snapshots(look, handle) if row.bits & SNAPSHOT else ()
+        if not row.bits & SNAPSHOT:
+            return Texts(live, inactive, snapshots=None if row.unknown & SNAPSHOT else ())
+        snapshots, again = _snapshots(look, handle)
     except VirtError as error:
         if look.is_lost(error):
             raise
         return Texts(error=error)
-    return Texts(live, inactive, snapshots=snapshots)
+    return Texts(live, inactive, snapshots=snapshots, again=again)
 
 
-def _snapshots(look: Look, handle: libvirt.virDomain) -> tuple[Snapshot, ...] | None:
-    """The domain's snapshots, oldest first; None (and noted) where they cannot be read. Raises
-    VirtError when the host is lost.
+def _snapshots(look: Look, handle: libvirt.virDomain) -> tuple[tuple[Snapshot, ...] | None, bool]:
+    """The domain's snapshots, oldest first; None (and noted) where they cannot be read, and
+    whether that may pass. Raises VirtError when the host is lost.
     """
     found = []
     try:
@@ -131,11 +137,11 @@ def _snapshots(look: Look, handle: libvirt.virDomain) -> tuple[Snapshot, ...] | 
             found.append(parse_snapshot(text, current=bool(look.call(one.isCurrent, 0))))
     except VirtError as error:
         look.note_error("domain snapshots", error)
-        return None
+        return None, error.failure != "unsupported" and error.problem != "bad-text"
     except XmlRefused as refused:
         look.note("domain snapshots", str(refused))
-        return None
-    return tuple(sorted(found, key=lambda one: (one.created_at_ms or 0, one.name)))
+        return None, False
+    return tuple(sorted(found, key=lambda one: (one.created_at_ms or 0, one.name))), False
 
 
 def _fitting(text: str | None) -> str | None:

@@ -169,4 +169,5 @@ def _changed(known: Known, row: Row, shape: Shape | None) -> bool:
         or before.state != row.state
         or before.name != row.name
         or (before.bits ^ row.bits) & (TRANSIENT | SNAPSHOT) != 0
+        or (before.unknown ^ row.unknown) & (TRANSIENT | SNAPSHOT) != 0
     )
