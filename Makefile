@@ -1,6 +1,6 @@
 # npvirt: `make run` and `make test` do all of their own set-up; the rest is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check lab bench lock prove
+.PHONY: help run demo test check lab bench faults soak lock prove
 
 PYTHON := .venv/bin/python
 
@@ -33,6 +33,14 @@ lab: ## Start four real libvirt hosts on this machine and npvirt looking at them
 bench: ## Print the benchmarks' figures
 	@.ci/setup bench
 	@$(PYTHON) -m tests.bench $(ARGS)
+
+faults: ## Prove what is promised under faults (some minutes; part of make test)
+	@.ci/setup test
+	@$(PYTHON) -m tests.faults $(ARGS)
+
+soak: ## The same at length (hours)
+	@.ci/setup test
+	@$(PYTHON) -m tests.faults --long $(ARGS)
 
 lock: ## Make the lock files anew from pyproject.toml
 	@.ci/lock

@@ -1,1 +1,6 @@
-"""Faults that are really put in: what can be used by any test, and what each was."""
+"""Faults made on purpose, and what npvirt promises under them: `make faults`, `make soak`.
+
+A proof injects its faults into a real npvirt (a process, a collector, a scanner) and counts what it
+tried, checked and injected. It is believed only because it was seen to fail: every proof names
+the faults that can be planted into npvirt itself, and must find each of them.
+"""

@@ -1,0 +1,70 @@
+"""Runs the proofs: `python -m tests.faults [--long] [--plant NAME] [PROOF...]`.
+
+One line each: attempts, checks made, faults really injected, length. The exit status is 1 when a
+promise was broken (or, with --plant, when what was planted was not found), 2 for unknown names.
+"""
+
+import argparse
+import sys
+
+from tests.faults.proof import BrokenPromise, Proof, is_found, run
+from tests.faults.proofs import PROOFS
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named proofs (default: all)."""
+    asked = _parser().parse_args(arguments)
+    known = {proof.name: proof for proof in PROOFS}
+    names = asked.proofs or list(known)
+    for name in names:
+        if name not in known:
+            print(f"There is no proof {name}; there are {', '.join(known)}.", file=sys.stderr)
+            return 2
+        if asked.plant and asked.plant not in (*known[name].plants, "all"):
+            may = ", ".join(known[name].plants)
+            print(f"{name} cannot plant {asked.plant}; it can {may}.", file=sys.stderr)
+            return 2
+    results = [
+        _planted(known[name], asked.plant) if asked.plant else _proved(known[name], asked.long)
+        for name in names
+    ]
+    return 0 if all(results) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--long", action="store_true", help="the long column, as in make soak")
+    parser.add_argument(
+        "--plant", metavar="NAME", help="plant this fault (or all) in npvirt: it must be found"
+    )
+    parser.add_argument("proofs", nargs="*", metavar="PROOF", help="default: every one")
+    return parser
+
+
+def _proved(proof: Proof, long: bool) -> bool:
+    lacking = proof.lacking()
+    if lacking is not None:
+        print(f"{proof.name}: NOT PROVED: {lacking}", flush=True)
+        return False
+    try:
+        tally = run(proof, "long" if long else "ci")
+    except BrokenPromise as broken:
+        print(f"{proof.name}: BROKEN ({proof.promise}): {broken}", flush=True)
+        return False
+    print(f"{proof.name}: kept; {tally.line}", flush=True)
+    return True
+
+
+def _planted(proof: Proof, plant: str) -> bool:
+    found = True
+    for name in proof.plants if plant == "all" else (plant,):
+        try:
+            print(f"{proof.name}: planted {name}, seen: {is_found(proof, name)}", flush=True)
+        except BrokenPromise as missed:
+            print(f"{proof.name}: MISSED: {missed}", flush=True)
+            found = False
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,138 @@
+"""Session daemons: libvirtd of this user alone, its test driver behind real RPC on a port of
+127.0.0.1. Needs no root and touches no libvirt of the machine's.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+import libvirt
+
+from tests.lab.host import die_with_parent
+
+LIBVIRTD = "/usr/sbin/libvirtd"
+_ANSWER_S = 60.0
+_CONF = """listen_tls = 0
+listen_tcp = 1
+auth_tcp = "none"
+listen_addr = "127.0.0.1"
+tcp_port = "{port}"
+max_clients = 1000
+max_anonymous_clients = 1000
+max_queued_clients = 1000
+min_workers = 10
+max_workers = 100
+max_client_requests = 5
+unix_sock_dir = "{root}/run"
+log_outputs = "4:stderr"
+"""
+
+
+def unavailable() -> str | None:
+    """Why no session daemon can run here, in a sentence, or None."""
+    if shutil.which(LIBVIRTD) is None:
+        return f"There is no {LIBVIRTD}; install libvirt-daemon."
+    return None
+
+
+class SessionDaemon:
+    """A daemon; `start`, `kill` and use it in a `with`. Its world is anew after each start."""
+
+    def __init__(self, domains: int = 1) -> None:
+        self._domains = domains
+        self.port = _free_port()
+        self._root = Path(tempfile.mkdtemp(prefix="npvirt-daemon-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        for name in ("run", "config", "cache"):
+            (self._root / name).mkdir(mode=0o700)
+        conf = _CONF.format(port=self.port, root=self._root)
+        (self._root / "libvirtd.conf").write_text(conf)
+
+    def __enter__(self) -> "SessionDaemon":
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def uri(self) -> str:
+        """Where its test driver is."""
+        return f"test+tcp://127.0.0.1:{self.port}/default"
+
+    def start(self) -> None:
+        """Start it, wait until it answers, and make its domains; raises RuntimeError."""
+        environ = {
+            **os.environ,
+            "HOME": str(self._root),
+            "XDG_RUNTIME_DIR": f"{self._root}/run",
+            "XDG_CONFIG_HOME": f"{self._root}/config",
+            "XDG_CACHE_HOME": f"{self._root}/cache",
+            "LC_ALL": "C",
+        }
+        with (self._root / "said").open("ab") as said:
+            self._process = subprocess.Popen(
+                [LIBVIRTD, "-l", "-f", f"{self._root}/libvirtd.conf", "-p", f"{self._root}/pid"],
+                env=environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                start_new_session=True, preexec_fn=die_with_parent,
+            )  # fmt: skip
+        end = time.monotonic() + _ANSWER_S
+        while not self._made():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError((self._root / "said").read_text()[-800:])
+            time.sleep(0.02)
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send it a signal; of one that ends it, its end is waited for."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self._process.wait()
+
+    def stop(self) -> None:
+        """End it and remove every trace."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            self._process.wait()
+            self._process = None
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _made(self) -> bool:
+        try:
+            connection = libvirt.open(self.uri)
+        except libvirt.libvirtError:
+            return False
+        try:
+            for number in range(1, self._domains):
+                connection.defineXML(
+                    f"<domain type='test'><name>vm-{number}</name><memory>65536</memory>"
+                    f"<uuid>00000000-0000-4000-8000-{number:012d}</uuid>"
+                    "<vcpu>1</vcpu><os><type>hvm</type></os></domain>"
+                ).create()
+        finally:
+            connection.close()
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
