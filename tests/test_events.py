@@ -277,6 +277,29 @@ def test_a_network_is_followed(world: World, watched: Watched) -> None:
     assert counted(watched.store, "scan") == 1
 
 
+def test_a_network_card_that_is_plugged_in_is_looked_at_by_the_next_scan(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As libvirt's test driver has none to plug in, the event is made here."""
+    watched.scan()
+    session = watched.scanner._session
+    assert session is not None
+    called: list[str] = []
+    call = session.call
+
+    def noted(function: Callable[..., object], *args: object, **more: object) -> object:
+        called.append(function.__name__)
+        return call(function, *args, **more)
+
+    monkeypatch.setattr(session, "call", noted)
+    for name, expected in (("pci_0000_00_02_0", 0), ("net_eth1_52_54_00_00_00_01", 2)):
+        told = Told("node-device", name, "state", clock.now_ms(), clock.monotonic_s())
+        watched.scanner._told(told)
+        called.clear()
+        watched.scan()
+        assert called.count("listAllInterfaces") == expected
+
+
 def test_a_look_finds_what_a_scan_would(world: World, watched: Watched) -> None:
     """Nothing turns back and forth between the two ways of reading."""
     watched.scan()

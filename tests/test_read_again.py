@@ -1,5 +1,6 @@
 """One scan after another: what stays the same object, what is read again, and when."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,25 @@ class Looks:
         self.reader = Reader(open_writable=None, monotonic_s=self.clock)
         self.at_ms = 0
 
-    def look(self, after_s: float = MINUTE_S, *, everything: bool = False) -> Scan:
+    def look(
+        self,
+        after_s: float = MINUTE_S,
+        *,
+        everything: bool = False,
+        vouched: Collection[str] = (),
+        again: Collection[tuple[str, str]] = (),
+    ) -> Scan:
         """The scan after `after_s` more; `faults.calls` holds its calls alone."""
         self.clock.now_s += after_s
         self.at_ms += 1
         self.faults.calls.clear()
         return self.reader.scan(
-            self.faults.session, at_ms=self.at_ms, uri=URI, everything=everything
+            self.faults.session,
+            at_ms=self.at_ms,
+            uri=URI,
+            everything=everything,
+            vouched=vouched,
+            again=again,
         )
 
 
@@ -245,3 +258,106 @@ def test_a_scan_counts_its_calls(node: Path) -> None:
         scan = looks.look()
         assert scan.rpc_count == looks.faults.rpc_count
         assert len(looks.faults.calls) > 10
+
+
+# --- where libvirt would have told -----------------------------------------------------------
+
+ALL = ("domain", "pool", "network")
+LISTS = ("getAllDomainStats", "listAllStoragePools", "listAllNetworks")
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Path:
+    """A host on which nothing runs."""
+    return write_node(tmp_path, NETWORK, domain_xml("down"), pool_xml("images", ["a.qcow2"]))
+
+
+def listed(looks: Looks) -> set[str]:
+    return set(looks.faults.calls) & set(LISTS)
+
+
+def test_what_libvirt_vouches_for_is_listed_every_five_minutes_and_else_the_same(
+    idle: Path,
+) -> None:
+    with opened(idle) as session:
+        looks = Looks(session)
+        first = looks.look(vouched=ALL)
+        assert listed(looks) == set(LISTS)
+        times = dict.fromkeys(LISTS, 0)
+        for _ in range(20):
+            scan = looks.look(vouched=ALL)
+            if not scan.definitions:
+                assert scan.domains == first.domains
+            assert first.networks == scan.networks
+            assert first.pools == scan.pools
+            for name in listed(looks):
+                times[name] += 1
+    # At the fifth of every five minutes, and the inactive domains' memory by the same method; the
+    # lists of flags are asked for by others' methods, too.
+    assert 4 <= times["getAllDomainStats"] <= 8
+    assert 4 <= times["listAllStoragePools"] <= 9
+    assert 4 <= times["listAllNetworks"] <= 9
+
+
+def test_an_idle_scan_that_libvirt_vouches_for_takes_ten_calls_at_most(idle: Path) -> None:
+    with opened(idle) as session:
+        looks = Looks(session)
+        looks.look(vouched=ALL)
+        looks.look(vouched=ALL)
+        counts = [looks.look(5.0, vouched=ALL).rpc_count for _ in range(10)]
+    assert all(count is not None and count <= 10 for count in counts), counts
+
+
+def test_what_libvirt_tells_nothing_of_is_seen_by_the_next_scan_all_the_same(idle: Path) -> None:
+    with opened(idle) as session:
+        looks = Looks(session)
+        looks.look(vouched=ALL)
+        looks.look(5.0, vouched=ALL)
+        domain = session.connection.lookupByName("down")
+        domain.setAutostart(1)
+        domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>")
+        pool = session.connection.storagePoolLookupByName("images")
+        pool.createXML("<volume><name>new.img</name><capacity>4096</capacity></volume>")
+        scan = looks.look(5.0, vouched=ALL)
+    assert scan.domains is not None
+    fact = scan.domains[uuid_of("down")]
+    assert (fact.autostart, fact.has_snapshot) == (True, True)
+    assert set(scan.volumes[uuid_of("images")]) == {"a.qcow2", "new.img"}
+
+
+def test_what_was_told_of_is_listed_again(idle: Path) -> None:
+    with opened(idle) as session:
+        looks = Looks(session)
+        looks.look(vouched=ALL)
+        session.connection.lookupByName("down").create()
+        scan = looks.look(5.0, vouched=ALL, again=[("domain", uuid_of("down"))])
+        assert scan.domains is not None
+        assert scan.domains[uuid_of("down")].state == "running"
+        assert scan.domain_samples is not None
+        assert uuid_of("down") in scan.domain_samples
+
+
+def test_an_event_that_got_lost_is_made_up_for_within_five_minutes(idle: Path) -> None:
+    with opened(idle) as session:
+        looks = Looks(session)
+        looks.look(vouched=ALL)
+        session.connection.lookupByName("down").create()
+        scan = looks.look(5.0, vouched=ALL)
+        assert scan.domains is not None
+        assert scan.domains[uuid_of("down")].state == "shutoff"
+        scan = looks.look(5 * MINUTE_S, vouched=ALL)
+        assert scan.domains is not None
+        assert scan.domains[uuid_of("down")].state == "running"
+
+
+def test_after_a_reconnect_nobody_vouches_for_anything(idle: Path) -> None:
+    clock = Clock()
+    reader = Reader(open_writable=None, monotonic_s=clock)
+    with opened(idle) as session:
+        reader.scan(session, at_ms=1, uri=URI, vouched=ALL)
+    reader.forget()
+    with opened(idle) as session:
+        session.connection.lookupByName("down").create()
+        scan = reader.scan(session, at_ms=2, uri=URI, vouched=ALL)
+    assert scan.domains is not None
+    assert scan.domains[uuid_of("down")].state == "running"

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # So many objects are remembered to be read anew by the next scan; beyond it, it reads all.
 _MOST_STALE = 1000
-# Of those, what a scan reads in turn unless it is told.
+# What is looked at alone when libvirt tells of it.
 _READ = frozenset(("domain", "pool", "network"))
 
 
@@ -126,9 +126,7 @@ class Scanner:
         """Look at what libvirt told of, and store what is different. False: not all of it could be
         read, and a scan is to. Raises StoreError.
         """
-        batch = {one: what for one, what in gathered.batch.items() if one[0] in _READ}
-        if not batch:
-            return True
+        batch = gathered.batch
         with self._storing:
             session = self._session
             if session is None or not session.alive or not self._is_known:
@@ -183,9 +181,15 @@ class Scanner:
             if self._tell is not None:
                 # Before anything is read, so that no change is missed in between.
                 events.subscribe(self._session, self._told, self._lost)
-        uri = display_uri(self.record.connection)
+        uri, told = display_uri(self.record.connection), self._session.subscription
         seen = self._reader.scan(
-            self._session, at_ms=at_ms, uri=uri, everything=everything, again=again
+            self._session,
+            at_ms=at_ms,
+            uri=uri,
+            everything=everything,
+            again=again,
+            # What was told of since the last scan is read again.
+            vouched=() if told is None else told.kinds,
         )
         uuid = seen.host.uuid if seen.host else None
         if uuid is not None and uuid != self._claimed_uuid:
@@ -195,6 +199,12 @@ class Scanner:
 
     def _told(self, one: Told) -> None:
         key = (one.kind, one.key)
+        if one.kind not in _READ:
+            # Of node devices network cards are shown, as the host's interfaces; nothing of secrets.
+            if one.key.startswith("net_"):
+                with self._noting:
+                    self._stale.add(("interface", ""))
+            return
         with self._noting:
             self._newer.add(key)
             if len(self._stale) <= _MOST_STALE:

@@ -4,8 +4,8 @@ import importlib
 import sys
 
 NAMES = (
-    "store", "changes", "tiers", "series", "compare", "page", "process", "scan", "acts", "demo",
-    "years",
+    "store", "changes", "tiers", "series", "compare", "page", "process", "scan", "idle",
+    "acts", "demo", "years",
 )  # fmt: skip
 
 

@@ -43,7 +43,9 @@ def run() -> Iterator[str]:
     with LabHost("bench") as host:
         socket = str(host.socket)
         uri = f"qemu:///system?socket={socket}"
-        _fill(uri)
+        define(uri, DOMAINS, running=RUNNING)
+        # The firmware works until it has found nothing to boot.
+        time.sleep(30)
         with _session(socket) as session:
             reader = Reader(open_writable=None)
             first = reader.scan(session, at_ms=1, uri=uri, everything=True)
@@ -83,21 +85,19 @@ def _session(socket: str) -> Iterator[Session]:
         session.close()
 
 
-def _fill(uri: str) -> None:
-    """Define the network, the pool, and the domains, and start some of them."""
+def define(uri: str, domains: int, *, running: int) -> None:
+    """Define a network, a pool, and domains, and start some of them."""
     connection = libvirt.open(uri)
     try:
         connection.networkDefineXML(_NETWORK).create()
         pool = connection.storagePoolDefineXML(_POOL)
         pool.create()
         pool.createXML(_VOLUME.format(name="shared.qcow2"))
-        for number in range(DOMAINS):
+        for number in range(domains):
             uuid = uuid5(NAMESPACE_DNS, str(number))
-            disk = "" if number < RUNNING else _DISK
+            disk = "" if number < running else _DISK
             domain = connection.defineXML(_DOMAIN.format(number=number, uuid=uuid, disk=disk))
-            if number < RUNNING:
+            if number < running:
                 domain.create()
-        # The firmware works until it has found nothing to boot.
-        time.sleep(30)
     finally:
         connection.close()

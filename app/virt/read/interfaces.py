@@ -56,11 +56,13 @@ class InterfaceReader:
     def _list(self, look: Look) -> bool:
         """Bring the list up to date if that is due; False when it failed."""
         connection = look.connection
-        due = look.rotation.due("interfaces", PERIOD_S)
+        # A card was plugged in or out.
+        again = look.again("interface")
+        due = look.rotation.due("interfaces", PERIOD_S, now=again)
         try:
             if due or self._handles is None:
                 self._handles = look.call(connection.listAllInterfaces, 0)
-            if look.rotation.due("active interfaces", PERIOD_S):
+            if look.rotation.due("active interfaces", PERIOD_S, now=again):
                 flag = libvirt.VIR_CONNECT_LIST_INTERFACES_ACTIVE
                 active = look.call(connection.listAllInterfaces, flag)
                 self._active = frozenset(own_name(handle.name)[0] for handle in active)

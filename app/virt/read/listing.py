@@ -68,13 +68,26 @@ class ListReader:
         self._bulk = True
         self._sets: dict[str, frozenset[str]] = {}
         self._states: dict[str, tuple[int | None, int]] = {}
+        self._listed: list[Listed] | None = None
+        self._listed_s = 0.0
+        # The list that the states are of.
+        self._flagged: list[Listed] | None = None
 
     def forget(self) -> None:
-        """Try the bulk call again."""
+        """Try the bulk call again, on another connection."""
         self._bulk = True
+        self._listed = None
 
     def domains(self, look: Look) -> list[Listed]:
-        """All domains with their states; raises VirtError when the list cannot be had."""
+        """All domains with their states, the very same list as before where libvirt vouches for
+        it; raises VirtError when the list cannot be had.
+        """
+        if self._listed is None or look.lists("domain", self._listed_s):
+            self._listed = None
+            self._listed, self._listed_s = self._read(look), look.now_s
+        return self._listed
+
+    def _read(self, look: Look) -> list[Listed]:
         connection = look.connection
         if self._bulk:
             try:
@@ -94,9 +107,11 @@ class ListReader:
 
     def flags(self, look: Look, listed: list[Listed]) -> Flags:
         """The flags of all domains; a list that fails leaves its flag as it was last seen."""
-        states = {entry.uuid: (entry.id, entry.state) for entry in listed}
-        changed = states != self._states
-        self._states = states
+        changed = False
+        if listed is not self._flagged:
+            states = {entry.uuid: (entry.id, entry.state) for entry in listed}
+            changed = states != self._states
+            self._states, self._flagged = states, listed
         again = look.again("domain")
         bits: dict[str, int] = {}
         unknown, stale = _ALL_BITS, 0

@@ -23,6 +23,8 @@ U = TypeVar("U")
 # The daemon serves five requests of one client at a time; one stays free for the other parts.
 SIDE_BY_SIDE = 4
 _WORTH_A_THREAD = 16
+# So old may a list get for which libvirt vouches.
+LIST_PERIOD_S = 300.0
 
 
 class Look:
@@ -37,6 +39,7 @@ class Look:
         now_s: float,
         everything: bool,
         again: Collection[tuple[str, str]] = (),
+        vouched: Collection[str] = (),
     ) -> None:
         self.session = session
         # Kept here: a session that somebody closes meanwhile has none any more.
@@ -46,6 +49,7 @@ class Look:
         self.now_s = now_s
         self.everything = everything
         self._again = frozenset(again)
+        self._vouched = frozenset(vouched)
         self._missing: dict[str, list[str]] = {}
         self._beyond: dict[str, int] = {}
 
@@ -58,6 +62,15 @@ class Look:
         if key is not None:
             return (kind, key) in self._again
         return any(one == kind for one, _ in self._again)
+
+    def lists(self, kind: str, listed_s: float) -> bool:
+        """Whether what there is of a kind, and in which states, is to be listed in this scan, which
+        it last was at `listed_s`: not where libvirt would have told of a change, but now and
+        then all the same.
+        """
+        if self.everything or kind not in self._vouched or self.again(kind):
+            return True
+        return self.now_s - listed_s >= LIST_PERIOD_S
 
     def is_lost(self, error: VirtError) -> bool:
         """Whether `error` says that the host as a whole is gone from us."""

@@ -40,6 +40,12 @@ class NetworkReader:
         self._known: dict[str, _Known] = {}
         self._autostart: frozenset[str] | None = None
         self._persistent: frozenset[str] | None = None
+        self._listed: tuple[list[libvirt.virNetwork], frozenset[str]] | None = None
+        self._listed_s = 0.0
+
+    def forget(self) -> None:
+        """Handles belong to one connection and end with it."""
+        self._listed = None
 
     def bridges(self) -> frozenset[str]:
         """The bridges that belong to libvirt's networks, as of the last scan."""
@@ -55,7 +61,10 @@ class NetworkReader:
         """All networks by UUID; None (and noted) when they cannot be listed. Raises VirtError
         when the host is lost.
         """
-        listed = look.attempt("networks", lambda: _both(look), None)
+        listed = self._listed
+        if listed is None or look.lists("network", self._listed_s):
+            listed = self._listed = look.attempt("networks", lambda: _both(look), None)
+            self._listed_s = look.now_s
         if listed is None:
             return None
         handles, active = listed

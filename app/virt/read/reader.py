@@ -31,7 +31,7 @@ from app.virt.read.devices import DeviceReader
 from app.virt.read.domains import DomainReader
 from app.virt.read.host import HostReader
 from app.virt.read.interfaces import InterfaceReader
-from app.virt.read.listing import Listed, ListReader
+from app.virt.read.listing import Flags, Listed, ListReader
 from app.virt.read.look import Look, each
 from app.virt.read.networks import NetworkReader
 from app.virt.read.refresh import PoolRefresher
@@ -93,7 +93,10 @@ class Reader:
         stay the same objects; guest agents' answers are kept and asked for again.
         """
         self._rotation.clear()
-        for part in (self._list, self._stats, self._domains, self._storage, self._interfaces):
+        for part in (
+            self._list, self._stats, self._domains, self._storage, self._networks,
+            self._interfaces,
+        ):  # fmt: skip
             part.forget()
         for watch in (self._agent, self._refresher):
             if watch is not None:
@@ -113,9 +116,13 @@ class Reader:
         uri: str,
         everything: bool = False,
         again: Collection[tuple[str, str]] = (),
+        vouched: Collection[str] = (),
     ) -> Scan:
         """One look at the host, labelled `at_ms`; `uri` is the address to show for it,
-        `everything` reads all anew and `again` some objects: (domain, pool or network; UUID).
+        `everything` reads all anew and `again` some objects: (domain, pool or network; UUID), or
+        which interfaces there are: ("interface", "").
+        Of the kinds `vouched` (domain, pool, network) libvirt would have told if any that is not
+        in `again` had come, gone or changed its state since the last scan began.
 
         A part that fails is None and named in `missing`. Raises VirtError when the host as a
         whole is lost.
@@ -124,7 +131,13 @@ class Reader:
         now_s = self._monotonic_s()
         self._rotation.begin(now_s, everything=everything)
         look = Look(
-            session, self._rotation, at_ms=at_ms, now_s=now_s, everything=everything, again=again
+            session,
+            self._rotation,
+            at_ms=at_ms,
+            now_s=now_s,
+            everything=everything,
+            again=again,
+            vouched=vouched,
         )
         scan = self._read(look, uri)
         calls = session.rpc_count
@@ -189,11 +202,20 @@ class Reader:
 
     def _read(self, look: Look, uri: str) -> Scan:
         listed = look.attempt("domains", lambda: self._list.domains(look), None)
-        with ThreadPoolExecutor(1, "npvirt-stats") as beside:
-            waiting = beside.submit(self._measure, look, listed)
+
+        def beside() -> tuple[_Parts, Flags | None]:
             parts = self._parts(look, uri)
-            flags = self._list.flags(look, listed) if listed is not None else None
-            measured = waiting.result()
+            return parts, self._list.flags(look, listed) if listed is not None else None
+
+        if listed is None or all(entry.id is None for entry in listed):
+            # Nothing is measured then, so there is nothing to wait for.
+            measured = None if listed is None else Measured({}, {})
+            parts, flags = beside()
+        else:
+            with ThreadPoolExecutor(1, "npvirt-stats") as helper:
+                waiting = helper.submit(self._measure, look, listed)
+                parts, flags = beside()
+                measured = waiting.result()
         read = None
         if listed is not None and flags is not None:
             shapes = {} if measured is None else measured.shapes
@@ -223,9 +245,7 @@ class Reader:
             device_samples=None if devices is None else devices.samples,
         )
 
-    def _measure(self, look: Look, listed: list[Listed] | None) -> Measured | None:
-        if listed is None:
-            return None
+    def _measure(self, look: Look, listed: list[Listed]) -> Measured | None:
         active = {entry.uuid: entry.handle for entry in listed if entry.id is not None}
         return self._stats.measure(look, active)
 

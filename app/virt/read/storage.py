@@ -57,6 +57,8 @@ class StorageReader:
         self._persistent: frozenset[str] | None = None
         self._places: Places = {}
         self._measured_s: float | None = None
+        self._handles: list[libvirt.virStoragePool] | None = None
+        self._listed_s = 0.0
 
     @property
     def places(self) -> Places:
@@ -69,13 +71,18 @@ class StorageReader:
         return (None, {}) if known is None else (known.fact, known.volumes.facts)
 
     def forget(self) -> None:
-        """Have every volume looked at anew."""
+        """Have every volume looked at anew, on another connection."""
         self._measured_s = None
+        self._handles = None
 
     def read(self, look: Look, refreshed_at_ms: Mapping[str, int]) -> Storage:
         """All pools and volumes; raises VirtError when the host is lost."""
         connection = look.connection
-        handles = look.attempt("pools", lambda: look.call(connection.listAllStoragePools, 0), None)
+        handles = self._handles
+        if handles is None or look.lists("pool", self._listed_s):
+            ask = connection.listAllStoragePools
+            handles = self._handles = look.attempt("pools", lambda: look.call(ask, 0), None)
+            self._listed_s = look.now_s
         if handles is None:
             return Storage(None, None, {}, {}, volumes_measured=False)
         self._read_flags(look, new=any(one.UUIDString() not in self._known for one in handles))
