@@ -282,7 +282,7 @@ def test_where_a_host_was_not_seen_the_sum_is_unknown_and_that_of_the_others_bes
     assert lines[-2].split(",")[1:] == ["", "100.0", "1", "2"]
     ends = f"from={measured.first_ms // 1000}&to={since_ms // 1000 + 480}"
     page = measured.web.text(f"/series?kind=fleet&{ends}")
-    assert "100 B of 1 of 2 hosts" in page
+    assert "100 B on 1 of 2 hosts" in page
 
 
 @pytest.mark.parametrize(

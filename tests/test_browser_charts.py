@@ -439,3 +439,45 @@ def test_of_what_nothing_was_measured_that_is_said_on_hatched_ground(
         expect(page.locator("#chart-disk canvas")).to_have_count(1)
         expect(said).to_have_count(0)
         assert seen.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_times_of_the_table_stay_while_it_is_scrolled(
+    chromium: Browser, web: Web, width: int
+) -> None:
+    with watched(chromium, web.app, width=width) as seen:
+        page = seen.go("/series?kind=host&host=kvm-01&range=1h")
+        times = page.locator(".series-table tbody tr:last-child th")
+        heads = page.locator(".series-table thead th").first
+        scroll = page.locator(".scroll:has(.series-table)")
+        before = [one.bounding_box() for one in (times, heads)]
+        scroll.evaluate("one => { one.scrollLeft = 150; }")
+        moved = scroll.evaluate("one => one.scrollLeft")
+        assert (moved == 150) is (width == 390)
+        assert [one.bounding_box() for one in (times, heads)] == before
+        opaque = "one => getComputedStyle(one).backgroundColor"
+        assert times.evaluate(opaque) == heads.evaluate(opaque) != "rgba(0, 0, 0, 0)"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert seen.errors == []
+
+
+def test_a_group_of_the_table_is_named_over_all_of_its_columns(seen: Watched) -> None:
+    page = seen.go("/series?kind=host&host=kvm-01&range=1h")
+    group = page.locator(".series-table th[scope=colgroup]", has_text="Memory").first
+    expect(group).to_have_text("Memory")
+    columns = page.locator(".series-table thead tr:last-child th")
+    expect(columns.nth(3)).to_have_text("used")
+    expect(columns.nth(6)).to_have_text("free")
+    whole, first, last = (one.bounding_box() for one in (group, columns.nth(3), columns.nth(6)))
+    assert whole is not None
+    assert first is not None
+    assert last is not None
+    assert abs(whole["x"] - first["x"]) < 2
+    assert abs(whole["x"] + whole["width"] - last["x"] - last["width"]) < 2
+    assert group.evaluate("one => getComputedStyle(one).textAlign") == "center"
+    # What a screen reader says of a column comes from these.
+    spans = page.locator(".series-table colgroup").evaluate_all("all => all.map(one => one.span)")
+    heads = page.locator(".series-table th[scope=colgroup]").evaluate_all(
+        "all => all.map(one => one.colSpan)"
+    )
+    assert spans == [1, *heads]

@@ -165,6 +165,26 @@ def test_two_moments_are_compared(seen: Watched, travelled: Web) -> None:
     expect(page.locator("#page")).to_contain_text("1 new")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_past_is_compared_from_its_own_page(
+    chromium: Browser, travelled: Web, width: int
+) -> None:
+    with watched(chromium, travelled.app, width=width) as seen:
+        page = seen.go(f"/domains?at={before(travelled)}")
+        link = page.locator("#compare-with")
+        expect(link).to_be_visible()
+        assert fits(page)
+        box = link.bounding_box()
+        assert box is not None
+        assert box["height"] >= 28
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        link.click()
+        page.wait_for_url(re.compile("/compare.at="))
+        expect(page.locator("#page")).to_contain_text("vCPU 4 → 6")
+        assert seen.errors == []
+
+
 def test_the_span_stays_from_page_to_page(chromium: Browser, travelled: Web) -> None:
     with watched(chromium, travelled.app) as seen:
         page = seen.go(f"/domains?at={before(travelled)}")

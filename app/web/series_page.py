@@ -63,6 +63,13 @@ class Row(NamedTuple):
     gap: bool = False
 
 
+class Group(NamedTuple):
+    """The columns of one chart."""
+
+    title: str
+    labels: tuple[str, ...]
+
+
 class Named(NamedTuple):
     """The object of a table: its name, the page that it has, and its charts."""
 
@@ -101,9 +108,13 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         "title": f"Values of {named.name}",
         "named": named,
         "charts": charts,
-        "heads": [(chart.title, len(chart.lines)) for chart in named.charts],
-        "lines": [line.label for chart in named.charts for line in chart.lines],
+        "groups": [
+            Group(chart.title, tuple(line.label for line in chart.lines)) for chart in named.charts
+        ],
+        "firsts": [not place for chart in named.charts for place in range(len(chart.lines))],
         "rows": rows,
+        "is_measured": any(row.cells for row in rows),
+        "is_unseen": found.gaps == [(found.from_ms, found.to_ms)],
         "step": _span(found.width_ms // 1000),
         "csv": _csv(charts, subject, metrics, drawing),
     }
@@ -174,7 +185,7 @@ def _read_fleet(drawing: Drawing, metrics: Sequence[Metric]) -> tuple[Found, _Re
     lines = {name: Line(told.lines[name], nothing, nothing) for name in names}
     found = Found(from_ms, to_ms, width_ms, told.tier, starts, lines, told.gaps)
     reaches = {
-        (metric.name, place): f"{_FORMATS[metric.unit](value)} of {hosts}"
+        (metric.name, place): f"{_FORMATS[metric.unit](value)} on {hosts}"
         for metric in metrics
         for place, value in enumerate(told.counted_lines[metric.name])
         if value is not None and (hosts := _hosts(told, place))
@@ -193,16 +204,15 @@ def _rows(found: Found, metrics: Sequence[Metric], zone: Zone, reaches: _Reaches
     rows: list[Row] = []
     gaps = list(found.gaps)
     for place, start_ms in enumerate(found.starts_ms):
-        while gaps and gaps[0][0] <= start_ms:
-            begin_ms, end_ms = gaps.pop(0)
-            rows.append(Row(f"{_time(begin_ms, zone)} – {_time(end_ms, zone)}", gap=True))
-        if any(begin_ms <= start_ms < end_ms for begin_ms, end_ms in found.gaps):
+        # The first step may have begun before what is shown.
+        at_ms = max(start_ms, found.from_ms)
+        while gaps and gaps[0][0] <= at_ms:
+            rows.append(Row(_stretch(*gaps.pop(0), zone), gap=True))
+        if any(begin_ms <= at_ms < end_ms for begin_ms, end_ms in found.gaps):
             continue
         cells = tuple(_cell(found, metric, place, reaches) for metric in metrics)
         rows.append(Row(_time(start_ms, zone), cells))
-    for begin_ms, end_ms in gaps:
-        rows.append(Row(f"{_time(begin_ms, zone)} – {_time(end_ms, zone)}", gap=True))
-    return rows
+    return rows + [Row(_stretch(begin_ms, end_ms, zone), gap=True) for begin_ms, end_ms in gaps]
 
 
 def _cell(found: Found, metric: Metric, place: int, reaches: _Reaches) -> Cell:
@@ -232,6 +242,12 @@ _FORMATS: Mapping[Unit, Callable[[float], str]] = {
 def _time(at_ms: int, zone: Zone) -> str:
     at = zone.local(at_ms)
     return f"{month_day(at)} {at.year}, {at:%H:%M}"
+
+
+def _stretch(from_ms: int, to_ms: int, zone: Zone) -> str:
+    begin, end = zone.local(from_ms), zone.local(to_ms)
+    until = f"{end:%H:%M}" if begin.date() == end.date() else _time(to_ms, zone)
+    return f"{_time(from_ms, zone)} – {until}"
 
 
 def _span(seconds: int) -> str:
