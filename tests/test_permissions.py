@@ -35,11 +35,12 @@ _OPEN = frozenset(
 _EVERYWHERE = frozenset(("/store",))
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
-     "/changes", "/compare", "/domains", "/events", "/go", "/help", "/hosts", "/hosts/<slug>",
-     "/hosts/<slug>/domains",
+     "/changes", "/compare", "/domains", "/events", "/go", "/health", "/help", "/hosts",
+     "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/domains/<uuid>/devices/<key>",
      "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
-     "/interfaces", "/jobs", "/logout", "/networks", "/overview", "/pools", "/ribbon", "/series",
+     "/interfaces", "/jobs", "/logout", "/metrics", "/networks", "/overview", "/pools", "/ribbon",
+     "/series",
      "/store", "/trouble",
      "/series/stack", "/volumes")
 )  # fmt: skip

@@ -168,7 +168,9 @@ class Collector:
         with self._lock:
             workers = {record.slug: worker.figures() for record, worker in self._workers.values()}
             replaced = dict(self._replaced)
-        return Supervision(self._pulse.figures(), self._schedule.renewals, workers, replaced)
+        return Supervision(
+            self._pulse.figures(), self._schedule.renewals, self._upkeep.figures, workers, replaced
+        )
 
     def is_late(self, holder: Holder) -> bool:
         """Whether `holder` should have ticked since it last did."""

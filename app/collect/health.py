@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from app.collect.pulse import PulseFigures
+from app.collect.upkeep import UpkeepFigures
 from app.collect.worker import WorkerFigures
 
 
@@ -23,5 +24,6 @@ class Supervision(Struct, frozen=True):
 
     pulse: PulseFigures
     renewals: int
+    upkeep: UpkeepFigures
     workers: dict[str, WorkerFigures]
     replaced: dict[str, int]

@@ -7,6 +7,9 @@ time, so a scan that is ready is written between two of them.
 import logging
 import threading
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from app import clock
 from app.errors import StoreError
 from app.settings import Settings
@@ -25,6 +28,16 @@ _PAUSE_S = 0.05
 _RETENTION_EVERY_S = 600.0
 
 
+class UpkeepFigures(Struct, frozen=True):
+    """When this process last had nothing left to compact or to delete, and what it failed over
+    since, as a sentence. Times are labels.
+    """
+
+    compacted_ms: int | None = None
+    retained_ms: int | None = None
+    trouble: str | None = None
+
+
 class Upkeep:
     """The work that is due now and then; one thread at a time may do a turn of it."""
 
@@ -34,6 +47,7 @@ class Upkeep:
         self._retention = Retention(store, lengths_of(settings))
         self._retained_s: float | None = None
         self._stopping = threading.Event()
+        self.figures = UpkeepFigures()
 
     def stop(self) -> None:
         """Have a turn end after its present slice; later ones do nothing."""
@@ -54,9 +68,12 @@ class Upkeep:
         try:
             if not self._work(self._compactor, until_s):
                 return
+            self.figures = replace(self.figures, compacted_ms=clock.now_ms(), trouble=None)
             if self._retention_is_due() and self._work(self._retention, until_s):
                 self._retained_s = clock.monotonic_s()
+                self.figures = replace(self.figures, retained_ms=clock.now_ms())
         except StoreError as error:
+            self.figures = replace(self.figures, trouble=str(error))
             log.error("The store's upkeep has to wait: %s", error)
 
     def _retention_is_due(self) -> bool:

@@ -26,9 +26,11 @@ from app.web import (
     domains,
     events,
     guard,
+    health_page,
     help_page,
     host_forms,
     hosts,
+    metrics_page,
     networks,
     oidc,
     overview,
@@ -74,7 +76,7 @@ def register(app: Flask) -> None:
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
         actions, acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
-        store_page, events, api,
+        store_page, health_page, metrics_page, events, api,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)

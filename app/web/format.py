@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from app.inventory import Graphics
 
 UNKNOWN = "–"
+_LENGTHS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 # Why a domain is in its state, where it is worth a word; what is normal stays quiet.
 _REASONS: Mapping[tuple[str, str], str] = {
@@ -77,6 +78,24 @@ def both_ways(first: float | None, second: float | None) -> str:
     if first is None and second is None:
         return UNKNOWN
     return f"{megabytes(first)} / {megabytes(second)}"
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time in its two greatest units: "85 ms", "4.2 s", "3 min 5 s", "2 h 7 min",
+    "4 d 3 h".
+    """
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 1:
+        return f"{round(1000 * seconds)} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, smaller, small in _LENGTHS:
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s"
 
 
 def port(graphics: Sequence[Graphics]) -> tuple[str, str]:

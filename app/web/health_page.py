@@ -1,0 +1,265 @@
+"""npvirt's own health as a page that refreshes itself, and as JSON.
+
+What there is to tell is gathered by app/web/health_report; here it gets its words.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+from flask import Blueprint, Response
+from msgspec import Struct
+
+from app.clock import rfc3339
+from app.web.api.answers import check_parameters
+from app.web.figures import size
+from app.web.format import UNKNOWN, duration, number
+from app.web.health_report import HostReport, Report, health_report
+from app.web.page import form_page, pages, render_part
+from app.web.permission import needs
+from app.web.when import When
+
+blueprint = Blueprint("health", __name__)
+
+
+class Fact(NamedTuple):
+    """A line of a list of facts: its name, its value, what is said beside it; `at` instead of a
+    value is a moment. `css` colours what is not as it should be.
+    """
+
+    label: str
+    value: str
+    more: str = ""
+    at: When | None = None
+    css: str = ""
+
+
+class Row(Struct, frozen=True):
+    """A host as a row of the table."""
+
+    slug: str
+    condition: str
+    last_ok: When | None
+    next_try: When | None
+    took: str
+    took_more: str
+    calls: str
+    calls_more: str
+    missing: tuple[str, ...]
+    errors: tuple[tuple[str, int], ...]
+    failed: str
+    gaps: str
+    gaps_more: str
+
+
+@blueprint.get("/health")
+@needs("viewer")
+def page() -> Response:
+    """The page around the part."""
+    check_parameters(())
+    return form_page("health/page.html", "", "npvirt’s own health", **_context())
+
+
+@blueprint.get("/ui/health")
+@needs("viewer")
+def part() -> Response:
+    """The part that refreshes itself."""
+    check_parameters(())
+    return Response(render_part("health/part.html", **_context()), mimetype="text/html")
+
+
+@blueprint.get("/api/v1/health")
+@needs("viewer")
+def as_json() -> Response:
+    """The same as JSON; 200 whatever it says (see /healthz for an answer by status)."""
+    check_parameters(())
+    return Response(msgspec.json.encode(_item(health_report())), mimetype="application/json")
+
+
+def _context() -> dict[str, Any]:
+    report = health_report()
+    return {
+        "troubles": report.troubles,
+        "collecting": list(_collecting(report)),
+        "schedule": list(_schedule(report)),
+        "store": list(_store(report)),
+        "process": list(_process(report)),
+        "rows": [_row(host, report.at_ms) for host in report.hosts],
+        "drawn": pages().zone.when(report.at_ms, report.at_ms),
+    }
+
+
+def _when(at_ms: int | None, report: Report) -> When | None:
+    return pages().zone.maybe(at_ms, report.at_ms)
+
+
+def _collecting(report: Report) -> Iterator[Fact]:
+    """Who scans."""
+    holder, health = report.holder, report.health
+    if health.collecting:
+        yield Fact("Scans", "this process", f"process {report.process.pid}")
+    elif holder is None:
+        yield Fact("Scans", "no process", css="bad-t")
+    else:
+        where = f"process {holder.pid} on {holder.machine}"
+        yield Fact(
+            "Scans", where, "this one serves pages", css="bad-t" if report.holder_late else ""
+        )
+    if holder is not None:
+        late = report.holder_late or not health.ok
+        yield Fact("Since", "", at=_when(holder.since_ms, report))
+        age = duration(report.holder_age_s)
+        yield Fact("Last tick", f"{age} ago", css="bad-t" if late else "")
+
+
+def _schedule(report: Report) -> Iterator[Fact]:
+    """The schedule of this process, and the wall clock."""
+    pulse, health = report.supervision.pulse, report.health
+    word = "ticks" if health.ok else health.sentence
+    yield Fact("Scheduler", word, f"every {pulse.every_s:g} s", css="" if health.ok else "bad-t")
+    missed = f"{pulse.missed} missed" if pulse.missed else "none missed"
+    yield Fact("Ticks", str(pulse.ticks), missed, css="warn-t" if pulse.missed else "")
+    yield Fact("Late by", duration(pulse.late_s), f"at most {duration(pulse.latest_s)}")
+    renewals = report.supervision.renewals
+    if renewals:
+        yield Fact("Replaced", f"{renewals}×", css="warn-t")
+    step = pulse.last_step
+    if step is None:
+        yield Fact("Wall clock", "has not stepped", "since npvirt started")
+    else:
+        way = "forward" if step.by_ms > 0 else "back"
+        many = f" · {pulse.steps} steps in all" if pulse.steps > 1 else ""
+        said = f"stepped {way} by {duration(abs(step.by_ms) / 1000)}{many}"
+        yield Fact("Wall clock", said, "to", at=_when(step.at_ms, report), css="warn-t")
+
+
+def _store(report: Report) -> Iterator[Fact]:
+    """The store's files and its upkeep."""
+    files, upkeep = report.files, report.supervision.upkeep
+    yield Fact("File", size(files.file_bytes))
+    yield Fact("Write-ahead log", size(files.wal_bytes), "as large as it ever got")
+    yield Fact("Left on the disk", size(files.disk_free_bytes))
+    dropped = report.dropped
+    if dropped.scans:
+        samples = f"with {dropped.samples} samples, since npvirt started; last"
+        last = _when(dropped.last_at_ms, report)
+        yield Fact("Dropped", f"{dropped.scans} scans", samples, at=last, css="bad-t")
+    else:
+        yield Fact("Dropped", "nothing", "since npvirt started")
+    if report.health.collecting:
+        for label, at_ms in (
+            ("Compacted", upkeep.compacted_ms),
+            ("Old deleted", upkeep.retained_ms),
+        ):
+            at = _when(at_ms, report)
+            yield Fact(label, "" if at else "not yet since npvirt started", at=at)
+
+
+def _process(report: Report) -> Iterator[Fact]:
+    """What this process takes."""
+    process, streams = report.process, report.streams
+    yield Fact("Memory", size(process.pss_bytes), f"{size(process.rss_bytes)} with what is shared")
+    yield Fact("Threads", str(process.threads))
+    yield Fact("Open files", number(process.open_files))
+    refused = f" · {streams.refused} refused" if streams.refused else ""
+    yield Fact("Open pages", str(streams.open), f"streams, at most {streams.most}{refused}")
+    share = f"{100 * process.cpu_s / max(process.up_s, 1):.1f} % of a CPU"
+    yield Fact("CPU time", duration(process.cpu_s), share)
+    yield Fact("Runs for", duration(process.up_s), f"process {process.pid}")
+
+
+def _row(host: HostReport, at_ms: int) -> Row:
+    zone, status, scans = pages().zone, host.view.status, host.scans
+    took = None if status.took_ms is None else status.took_ms / 1000
+    gone = scans.gap_ms / 1000
+    return Row(
+        slug=host.view.slug,
+        condition=host.condition,
+        last_ok=zone.maybe(status.last_ok_at_ms, at_ms),
+        next_try=zone.maybe(status.next_at_ms, at_ms) if host.view.record.enabled else None,
+        took=duration(took),
+        took_more=_mean_and_most(scans.took_mean_ms, scans.took_most_ms),
+        calls=number(status.rpc_count),
+        calls_more="" if scans.calls_mean is None else f"on average {scans.calls_mean:.0f}",
+        missing=tuple(f"{one.part}: {one.reason}" for one in status.missing),
+        errors=tuple(scans.errors.items()),
+        failed=f"{scans.failed} of {scans.scans}" if scans.failed else "",
+        gaps=str(scans.gaps) if scans.scans else UNKNOWN,
+        gaps_more=duration(gone) if scans.gaps else "",
+    )
+
+
+def _mean_and_most(mean_ms: float | None, most_ms: int | None) -> str:
+    if mean_ms is None or most_ms is None:
+        return ""
+    return f"on average {duration(mean_ms / 1000)}, at most {duration(most_ms / 1000)}"
+
+
+def _item(report: Report) -> dict[str, Any]:
+    pulse, upkeep, files = report.supervision.pulse, report.supervision.upkeep, report.files
+    holder, process, step = report.holder, report.process, pulse.last_step
+    return {
+        "as_of": rfc3339(report.at_ms),
+        "ok": not report.troubles,
+        "troubles": report.troubles,
+        "collector": None if holder is None else {
+            "this_process": report.health.collecting,
+            "pid": holder.pid,
+            "machine": holder.machine,
+            "since": rfc3339(holder.since_ms),
+            "tick_age_seconds": report.holder_age_s,
+            "late": report.holder_late,
+        },
+        "scheduler": {
+            "ok": report.health.ok,
+            "sentence": report.health.sentence,
+            "tick_seconds": pulse.every_s,
+            "tick_age_seconds": pulse.age_s,
+            "ticks": pulse.ticks,
+            "missed_ticks": pulse.missed,
+            "late_seconds": pulse.late_s,
+            "latest_seconds": pulse.latest_s,
+            "replaced": report.supervision.renewals,
+        },
+        "clock": {
+            "steps": pulse.steps,
+            "last_step": None if step is None else {
+                "at": rfc3339(step.at_ms), "by_seconds": step.by_ms / 1000,
+            },
+        },
+        "hosts": [_host_item(host) for host in report.hosts],
+        "store": {
+            "file_bytes": files.file_bytes,
+            "wal_bytes": files.wal_bytes,
+            "disk_free_bytes": files.disk_free_bytes,
+            "compacted_at": _time(upkeep.compacted_ms),
+            "retained_at": _time(upkeep.retained_ms),
+            "trouble": report.store_trouble or upkeep.trouble,
+            "dropped_scans": report.dropped.scans,
+            "dropped_samples": report.dropped.samples,
+        },
+        "streams": report.streams,
+        "process": process,
+    }  # fmt: skip
+
+
+def _host_item(host: HostReport) -> dict[str, Any]:
+    status, scans = host.view.status, host.scans
+    return {
+        "host": host.view.slug,
+        "condition": host.condition,
+        "last_ok_at": _time(status.last_ok_at_ms),
+        "last_try_at": _time(status.last_try_at_ms),
+        "next_try_at": _time(status.next_at_ms),
+        "failures_in_a_row": status.failures,
+        "problem": status.problem,
+        "took_ms": status.took_ms,
+        "calls": status.rpc_count,
+        "missing": status.missing,
+        "worker_replaced": host.replaced,
+        "last_day": scans,
+    }
+
+
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)

@@ -1,0 +1,128 @@
+"""What npvirt's own health is made of: gathered once, told by the page, the JSON and the metrics.
+
+From the store and from what this process counted; nobody is asked for it. Hosts out of the scope
+of who asks are not in it.
+"""
+
+from collections.abc import Iterator
+
+from flask import current_app
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app import clock
+from app.collect.health import Health, Supervision
+from app.collect.leadership import Holder
+from app.collect.process import ProcessFigures, process_figures
+from app.collect.worker import WorkerFigures
+from app.services import services
+from app.store.dropped import Dropped
+from app.store.files import StoreFiles, store_files
+from app.store.scan_figures import ScanFigures, scan_figures
+from app.store.views import HostView
+from app.web.events import streams_of
+from app.web.format import duration
+from app.web.host_rows import condition
+from app.web.scope import seen_fleet
+from app.web.streams import StreamCounts
+
+_NONE = ScanFigures()
+# So many names fit into a sentence.
+_NAMED = 5
+
+
+class HostReport(Struct, frozen=True):
+    """A host: how it stands (as `condition` of app/web/host_rows), its scans of the last day, and
+    its worker, where this process has it.
+    """
+
+    view: HostView
+    condition: str
+    scans: ScanFigures
+    worker: WorkerFigures | None
+    replaced: int
+
+
+class Report(Struct, frozen=True):
+    """All of it, as of `at_ms`. `holder`: who collects, `holder_age_s` since it last ticked,
+    `holder_late` when that is too long ago. `troubles`: what is not as it should be, as sentences.
+    """
+
+    at_ms: int
+    health: Health
+    holder: Holder | None
+    holder_age_s: float | None
+    holder_late: bool
+    supervision: Supervision
+    files: StoreFiles
+    dropped: Dropped
+    store_trouble: str | None
+    streams: StreamCounts
+    process: ProcessFigures
+    hosts: tuple[HostReport, ...]
+    troubles: tuple[str, ...]
+
+
+def health_report() -> Report:
+    """The report for who asks."""
+    collector, store = services().collector, services().store
+    health, holder, supervision = collector.health(), collector.holder(), collector.supervision()
+    figures = scan_figures(store)
+    fleet = seen_fleet(None)
+    hosts = tuple(
+        HostReport(
+            view,
+            condition(view),
+            figures.get(view.record.id, _NONE),
+            supervision.workers.get(view.slug),
+            supervision.replaced.get(view.slug, 0),
+        )
+        for view in sorted(fleet.hosts, key=lambda view: view.slug)
+    )
+    trouble = store.troubles.now()
+    late = holder is not None and not health.collecting and collector.is_late(holder)
+    report = Report(
+        clock.now_ms(), health, holder, None if holder is None else holder.age_s(), late,
+        supervision, store_files(store), store.dropped.now(),
+        None if trouble is None else trouble.sentence, streams_of(current_app).counts(),
+        process_figures(), hosts, (),
+    )  # fmt: skip
+    return replace(report, troubles=tuple(_troubles(report)))
+
+
+def _troubles(report: Report) -> Iterator[str]:
+    """What somebody should know, the worst first."""
+    if not report.health.ok:
+        yield report.health.sentence
+    elif not report.health.collecting:
+        yield from _nobody_collects(report)
+    if report.store_trouble is not None:
+        yield report.store_trouble
+    upkeep = report.supervision.upkeep
+    if upkeep.trouble is not None:
+        yield f"The store's upkeep has to wait: {upkeep.trouble}"
+    silent = [host.view.slug for host in report.hosts if host.condition == "unknown"]
+    if silent:
+        few = ", ".join(silent[:_NAMED]) + (" and others" if len(silent) > _NAMED else "")
+        answer = "does not answer" if len(silent) == 1 else "do not answer"
+        yield f"{len(silent)} of {len(report.hosts)} hosts {answer}: {few}."
+    for host in report.hosts:
+        if host.replaced:
+            times = "once" if host.replaced == 1 else f"{host.replaced} times"
+            yield f"The worker of {host.view.slug} died or hung, and was replaced {times}."
+    renewals = report.supervision.renewals
+    if renewals:
+        times = "once" if renewals == 1 else f"{renewals} times"
+        yield f"The scheduler died or was stuck, and was replaced {times}."
+
+
+def _nobody_collects(report: Report) -> Iterator[str]:
+    holder, age_s = report.holder, report.holder_age_s
+    if holder is None or age_s is None:
+        yield "No process collects for this store: no host is scanned."
+    elif report.holder_late:
+        yield (
+            f"Process {holder.pid} on {holder.machine} collects, but has not ticked for "
+            f"{duration(age_s)}. It still holds the lock, so no other takes over; "
+            "continue it or end it."
+        )

@@ -1,0 +1,223 @@
+"""npvirt's own health: page, JSON and metrics, from the store and what the process counted."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from app.clock import HOUR_MS, MINUTE_MS, now_ms
+from app.collect.collector import Collector
+from app.inventory import Missing, Scan
+from app.services import attach, services_of
+from app.store import scan_figures as module
+from app.store.engine import Store
+from app.store.history import fleet
+from app.store.hosts import add_host
+from app.store.record import Recorder
+from app.store.scan_figures import ScanFigures, scan_figures
+from app.web.format import duration
+from app.web.openmetrics import Family, Sample, exposition
+from tests.signing import bearer
+from tests.storing import a_host, a_store
+from tests.test_collector import DEMO, until
+from tests.web_support import HOSTILE, Web
+
+__all__ = ["a_store"]
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept from one look to the next."""
+    monkeypatch.setattr(module, "_FRESH_S", 0.0)
+    monkeypatch.setattr(module, "_PATIENCE", 0)
+
+
+def health(web: Web) -> Any:
+    """The JSON."""
+    return json.loads(web.text("/api/v1/health"))
+
+
+def metrics(web: Web, **headers: str) -> dict[tuple[str, ...], float]:
+    """Every sample by its name and the values of its labels."""
+    answer = web.client.get("/metrics", headers=headers)
+    assert answer.status_code == 200
+    assert answer.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+# --- the figures of scans -------------------------------------------------------------------
+
+
+def test_scans_of_a_day_are_counted_by_outcome_with_their_lengths_and_gaps(a_store: Store) -> None:
+    record = a_host(a_store, "kvm-01")
+    recorder = Recorder(a_store, record, MINUTE_MS)
+    at_ms = now_ms() - 20 * HOUR_MS
+    # One of the day before yesterday, which does not count, nor does the time after it.
+    recorder.record(Scan(at_ms - 30 * HOUR_MS, 1, ok=True))
+    recorder.record(Scan(at_ms, 100, ok=True, rpc_count=16))
+    recorder.record(Scan(at_ms + MINUTE_MS, 300, ok=True, rpc_count=20))
+    part = (Missing("pools", "they hang"),)
+    recorder.record(Scan(at_ms + 2 * MINUTE_MS, 200, ok=True, missing=part))
+    for n in range(2):
+        recorder.record(Scan(at_ms + (3 + n) * MINUTE_MS, 9, ok=False, problem="no-answer"))
+    recorder.record(Scan(at_ms + 5 * MINUTE_MS, 9, ok=False, problem="lost"))
+    # Two ticks are missing, which is late; then two hours, which is a gap.
+    recorder.record(Scan(at_ms + 8 * MINUTE_MS, 100, ok=True))
+    recorder.record(Scan(at_ms + 128 * MINUTE_MS, 100, ok=True))
+    # The wall clock stepped: that nobody looked for two hours is not known.
+    recorder.record(Scan(at_ms + 248 * MINUTE_MS, 100, ok=True, clock_stepped=True))
+    assert scan_figures(a_store)[record.id] == ScanFigures(
+        scans=9, failed=3, partial=1, errors={"no-answer": 2, "lost": 1}, took_mean_ms=150.0,
+        took_most_ms=300, calls_mean=18.0, gaps=1, gap_ms=2 * HOUR_MS, missed=2 + 119, stepped=1,
+    )  # fmt: skip
+
+
+def test_the_figures_are_kept_for_a_while(a_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FRESH_S", 60.0)
+    record = a_host(a_store, "kvm-01")
+    recorder = Recorder(a_store, record, MINUTE_MS)
+    recorder.record(Scan(now_ms(), 1, ok=True))
+    first = scan_figures(a_store)
+    recorder.record(Scan(now_ms() + 1, 1, ok=True))
+    assert scan_figures(a_store) is first
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, "–"), (0.085, "85 ms"), (4.21, "4.2 s"), (9.99, "10 s"), (185, "3 min 5 s"),
+     (120, "2 min"), (7620, "2 h 7 min"), (356_400, "4 d 3 h")],
+)  # fmt: skip
+def test_lengths_of_time_are_told_in_their_greatest_units(seconds: float | None, said: str) -> None:
+    assert duration(seconds) == said
+
+
+# --- the page and the JSON ------------------------------------------------------------------
+
+
+def test_the_page_tells_of_every_host_of_the_schedule_the_store_and_the_process(web: Web) -> None:
+    page = web.text("/health")
+    for text in ("kvm-01", "kvm-02", "kvm-03", "Scheduler", "Write-ahead log", "Threads"):
+        assert text in page
+    # This one is not started, and says so.
+    assert "The scheduler has not started yet." in page
+    assert "1 of 3 hosts does not answer: kvm-03." in page
+    part = web.text("/ui/health")
+    assert part.lstrip().startswith('<div class="page" id="page" hx-get="/ui/health"')
+    assert "<script" not in part
+    assert 'style="' not in part
+    assert 'href="/health"' in page
+
+
+def test_what_a_host_says_cannot_break_the_page_or_the_metrics(web: Web) -> None:
+    record = next(one.record for one in fleet(web.store, None).hosts if one.slug == "kvm-02")
+    scan = Scan(now_ms(), 7, ok=True, missing=(Missing(HOSTILE, HOSTILE),))
+    Recorder(web.store, record, MINUTE_MS).record(scan)
+    assert "<script>alert" not in web.text("/health")
+    scan = Scan(now_ms() + 10, 7, ok=False, problem='a"b\\c\nd', sentence=HOSTILE)
+    Recorder(web.store, record, MINUTE_MS).record(scan)
+    assert metrics(web)["npvirt_host_last_day_errors", "kvm-02", 'a"b\\c\nd'] == 1
+    assert "<script>alert" not in web.text("/health")
+
+
+def test_the_json_tells_the_same_in_numbers_and_unknown_is_null(web: Web) -> None:
+    found = health(web)
+    assert found["ok"] is False
+    assert found["collector"] is None
+    assert found["scheduler"]["ok"] is False
+    assert found["scheduler"]["tick_age_seconds"] is None
+    hosts = {host["host"]: host for host in found["hosts"]}
+    assert hosts["kvm-03"]["condition"] == "unknown"
+    assert hosts["kvm-03"]["last_day"]["failed"] == sum(
+        hosts["kvm-03"]["last_day"]["errors"].values()
+    )
+    assert found["store"]["file_bytes"] > 0
+    assert found["process"]["threads"] >= 1
+    assert found["process"]["pss_bytes"] > 1 << 20
+    assert found["process"]["open_files"] > 3
+
+
+def test_whoever_is_limited_to_some_hosts_sees_those_alone(web: Web) -> None:
+    web.sign_in("fay", "viewer", ["kvm-01"])
+    page = web.text("/health")
+    assert "kvm-01" in page
+    assert "kvm-02" not in page
+    assert "kvm-03" not in page
+    assert [host["host"] for host in health(web)["hosts"]] == ["kvm-01"]
+    hosts = {key[1] for key in metrics(web) if key[0].startswith("npvirt_host_")}
+    assert hosts == {"kvm-01"}
+
+
+def test_a_running_collector_is_told_with_its_ticks(empty_web: Web) -> None:
+    settings = replace(empty_web.settings, scan_seconds=0.4)
+    collector = Collector(settings, empty_web.store)
+    known = services_of(empty_web.app)
+    attach(empty_web.app, replace(known, settings=settings, collector=collector))
+    add_host(empty_web.store, "demo", DEMO)
+    collector.start()
+    try:
+        until(lambda: health(empty_web)["scheduler"]["ticks"] > 2)
+        until(lambda: metrics(empty_web).get(("npvirt_host_known", "demo")) == 1)
+        found = health(empty_web)
+        assert found["ok"] is True, found["troubles"]
+        assert found["collector"]["this_process"] is True
+        assert found["collector"]["pid"] == found["process"]["pid"]
+        assert found["scheduler"]["tick_age_seconds"] < 20
+        told = metrics(empty_web)
+        assert told["npvirt_scheduler_ok",] == 1
+        assert told["npvirt_collecting",] == 1
+        assert told["npvirt_host_last_day_scans", "demo", "ok"] >= 1
+        assert told["npvirt_host_scan_age_seconds", "demo"] < 20
+        assert "All hosts answer" in empty_web.text("/health")
+    finally:
+        collector.stop()
+
+
+# --- the metrics ----------------------------------------------------------------------------
+
+
+def test_metrics_are_openmetrics_of_which_every_name_says_its_unit(web: Web) -> None:
+    found = metrics(web)
+    assert found["npvirt_host_known", "kvm-01"] == 1
+    assert found["npvirt_host_known", "kvm-03"] == 0
+    assert found["npvirt_host_missing_parts", "kvm-02"] >= 1
+    assert found["npvirt_store_file_bytes",] > 0
+    assert found["npvirt_process_cpu_seconds_total",] > 0
+    # Not known is not there: kvm-03 has been asked, but nobody counted its calls.
+    assert ("npvirt_scheduler_tick_age_seconds",) not in found
+    assert web.text("/metrics").endswith("# EOF\n")
+
+
+def test_metrics_need_a_viewer_by_session_or_token(web: Web) -> None:
+    web.sign_out()
+    answer = web.client.get("/metrics")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert metrics(web, **bearer(web.store, "viewer"))["npvirt_host_known", "kvm-01"] == 1
+
+
+def test_labels_and_numbers_are_written_as_the_format_wants_them() -> None:
+    samples = [Sample(1.5, {"host": 'a"\\\nb'}), Sample(None, {"host": "unknown"}), Sample(2.0)]
+    text = exposition(
+        [
+            Family("npvirt_x_seconds", "counter", "seconds", "What\nit is.", samples),
+            Family("npvirt_nothing", "gauge", "", "Nothing is known.", [Sample(None)]),
+        ]
+    )
+    assert text == (
+        "# TYPE npvirt_x_seconds counter\n# UNIT npvirt_x_seconds seconds\n"
+        "# HELP npvirt_x_seconds What\\nit is.\n"
+        'npvirt_x_seconds_total{host="a\\"\\\\\\nb"} 1.5\nnpvirt_x_seconds_total 2\n# EOF\n'
+    )
+    assert not re.search("null|None|nan", text)
+
+
+def test_a_parameter_that_is_not_known_is_refused(web: Web) -> None:
+    for address in ("/health?x=1", "/api/v1/health?x=1", "/metrics?x=1"):
+        assert web.client.get(address).status_code == 422
