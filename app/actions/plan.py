@@ -102,7 +102,8 @@ def make_plan(store: Store, ask: Ask) -> Plan:
     """Find the object and check the request; raises InvalidField, NotFound, Conflict."""
     seen = fleet(store, None)
     view = seen.host(ask.host)
-    if view is None:
+    # The host that has the name now; another one that had it may have been in their scope.
+    if view is None or not ask.principal.sees(view.record.id):
         raise NotFound(f"There is no host {ask.host[:40]}.")
     record, action = view.record, ask.action
     found = _FINDERS[_where(action)](seen, ask)

@@ -55,11 +55,16 @@ def get_host(store: Store, slug: str) -> HostRecord:
         return _needed(connection, slug)
 
 
-def host_ids_named(store: Store, slug: str) -> frozenset[int]:
-    """The ids of the hosts that have or had this name; a removed one is in the past."""
+def host_ids_named(store: Store, slug: str, *, now_only: bool = False) -> frozenset[int]:
+    """The ids of the hosts that have or had this name; a removed one is in the past. `now_only`:
+    of the one that has it.
+    """
     table = schema.host
+    query = sa.select(table.c.id).where(table.c.slug == slug)
+    if now_only:
+        query = query.where(table.c.removed_at_ms.is_(None))
     with store.reading() as connection:
-        return frozenset(connection.scalars(sa.select(table.c.id).where(table.c.slug == slug)))
+        return frozenset(connection.scalars(query))
 
 
 def add_host(

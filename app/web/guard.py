@@ -187,11 +187,13 @@ def local_path(text: str) -> str:
 
 
 def _check_scope(who: Principal) -> None:
-    """A host that is not theirs is not there: NotFound, as for a host that never was."""
+    """A host that is not theirs is not there: NotFound, as for a host that never was. One that had
+    the name before is there to be looked at; what is asked for concerns the one that has it now.
+    """
     slug = (request.view_args or {}).get("slug")
     if slug is None or who.host_ids is None:
         return
-    ids = host_ids_named(services().store, slug)
+    ids = host_ids_named(services().store, slug, now_only=request.method not in _SAFE)
     if not ids & who.host_ids:
         raise NotFound(f"There is no host {slug[:40]}.")
 
