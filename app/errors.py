@@ -12,6 +12,10 @@ Failure = Literal[
 StoreProblem = Literal["full", "io", "locked", "read-only", "damaged", "denied", "gone", "other"]
 
 
+# So many characters of somebody else's words are kept.
+DETAIL_MAX = 4096
+
+
 class NpvirtError(Exception):
     """Base of every error that npvirt raises on purpose; `str()` is a sentence."""
 
@@ -53,7 +57,8 @@ class VirtError(NpvirtError):
         self.failure: Failure = failure
         self.problem = problem or failure
         self.sentence = sentence
-        self.detail = detail
+        # What others say may be of any length, and is kept with every scan that fails.
+        self.detail = detail[:DETAIL_MAX]
         self.next_step = next_step
 
 

@@ -4,7 +4,7 @@ import importlib
 import sys
 
 NAMES = (
-    "store", "changes", "tiers", "series", "compare", "page", "process", "scan", "idle",
+    "store", "huge", "changes", "tiers", "series", "compare", "page", "process", "scan", "idle",
     "acts", "demo", "years",
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ U = TypeVar("U")
 # The daemon serves five requests of one client at a time; one stays free for the other parts.
 SIDE_BY_SIDE = 4
 _WORTH_A_THREAD = 16
+_MOST_MISSING = 50
 # So old may a list get for which libvirt vouches.
 LIST_PERIOD_S = 300.0
 
@@ -113,14 +114,20 @@ class Look:
         self._beyond[part] = self._beyond.get(part, 0) + count
 
     def missing(self) -> tuple[Missing, ...]:
-        """Everything that could not be read, one entry per part."""
+        """What could not be read, one entry per part; of very many parts the first, and how many
+        more there are, since this is kept with every scan.
+        """
         entries = []
         for part, reasons in self._missing.items():
-            more = f" (and {len(reasons) - 1} more like it)" if len(reasons) > 1 else ""
-            entries.append(Missing(part=part, reason=reasons[0] + more))
+            like = f" (and {len(reasons) - 1} more like it)" if len(reasons) > 1 else ""
+            entries.append(Missing(part=part, reason=reasons[0] + like))
         for part, count in self._beyond.items():
             values = "1 value is" if count == 1 else f"{count} values are"
             entries.append(Missing(part=part, reason=f"{values} beyond 2^63-1 and not kept."))
+        if len(entries) > _MOST_MISSING:
+            more = len(entries) - _MOST_MISSING
+            reason = f"{more} more parts could not be read."
+            entries[_MOST_MISSING:] = [Missing(part="further parts", reason=reason)]
         return tuple(entries)
 
 
