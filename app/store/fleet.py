@@ -77,18 +77,18 @@ def fleet_series(
     with store.reading() as connection:
         ids = list(cpus)
         buckets, tier = buckets_of(connection, ids, from_ms, to_ms, points)
+        edges = edges_of(connection, ids, buckets) if tier == RAW else None
         read = {
-            name: glance(connection, FLEET_METRICS[name], ids, buckets)
+            name: glance(connection, FLEET_METRICS[name], ids, buckets, edges)
             for name in dict.fromkeys((*names, _SEEN_BY))
         }
         hosts = hosts_of(connection, {number for values in read.values() for number in values})
         since = _since(connection, ids)
         until = _last_looks(connection, disabled)
-        edges = edges_of(connection, ids, buckets) if tier == RAW else {}
     if "cpu" in read:
         read["cpu"] = _divided(read["cpu"], {n: cpus.get(hosts[n]) for n in read["cpu"]})
     seen = _seen(read, hosts, buckets)
-    for host_id, mine in edges.items():
+    for host_id, mine in (edges or {}).items():
         for place in mine:
             if place >= 0:
                 seen[place].add(host_id)

@@ -59,19 +59,28 @@ class Edge(Struct, frozen=True):
     stepped: int = 0
 
 
+# By host and bucket; -1 is the bucket before the first.
+Edges = Mapping[int, Mapping[int, Edge]]
+
+
 def glance(
-    connection: sa.Connection, metric: Metric, host_ids: Collection[int], buckets: Buckets
+    connection: sa.Connection,
+    metric: Metric,
+    host_ids: Collection[int],
+    buckets: Buckets,
+    edges: Edges | None = None,
 ) -> Values:
     """By object, the metric in each bucket, in its unit but not divided by CPUs: `cpu` is how many
-    CPUs were busy. Buckets of less than an hour are told only where the samples are kept. Raises
-    StoreError for a damaged keyframe.
+    CPUs were busy. Buckets of less than an hour are told only where the samples are kept. `edges`
+    are those of the same buckets, where they are known. Raises StoreError for a damaged keyframe.
     """
     if not host_ids:
         return {}
     recent_ms = tiers.horizon_ms(connection, "recent")
     is_warm = buckets.from_ms - buckets.width_ms >= recent_ms
     if is_warm and buckets.width_ms <= HOUR_MS:
-        return _by_samples(connection, metric, host_ids, buckets)
+        edges = edges_of(connection, host_ids, buckets) if edges is None else edges
+        return _by_samples(connection, metric, host_ids, buckets, edges)
     sums = _Sums(buckets)
     # The first hour of which the samples tell all.
     warm_ms = max(buckets.from_ms, (-(-recent_ms // HOUR_MS) + 1) * HOUR_MS)
@@ -88,9 +97,7 @@ def glance(
     return sums.means()
 
 
-def edges_of(
-    connection: sa.Connection, host_ids: Collection[int], buckets: Buckets
-) -> dict[int, dict[int, Edge]]:
+def edges_of(connection: sa.Connection, host_ids: Collection[int], buckets: Buckets) -> Edges:
     """By host and bucket (-1: the one before the first) its last good scan."""
     table = schema.scan
     number = (table.c.at_ms - buckets.from_ms + buckets.width_ms) / buckets.width_ms
@@ -118,9 +125,12 @@ def edges_of(
 
 
 def _by_samples(
-    connection: sa.Connection, metric: Metric, host_ids: Collection[int], buckets: Buckets
+    connection: sa.Connection,
+    metric: Metric,
+    host_ids: Collection[int],
+    buckets: Buckets,
+    edges: Edges,
 ) -> Values:
-    edges = edges_of(connection, host_ids, buckets)
     series = _series(metric)
     times = sorted({edge.at_ms for mine in edges.values() for edge in mine.values()})
     read = _read(connection, metric.kind, series, host_ids, times)
@@ -193,7 +203,8 @@ def _add_samples(
     """
     count = -(-(until_ms - from_ms) // HOUR_MS)
     hours = Buckets(from_ms, HOUR_MS, count, until_ms)
-    for entity_id, values in _by_samples(connection, metric, host_ids, hours).items():
+    edges = edges_of(connection, host_ids, hours)
+    for entity_id, values in _by_samples(connection, metric, host_ids, hours, edges).items():
         for hour, value in enumerate(values):
             if value is not None:
                 sums.add(entity_id, from_ms + hour * HOUR_MS, value, 1)
