@@ -23,6 +23,7 @@ from app.clock import DAY_MS, HOUR_MS, now_ms
 from app.collect.collector import Collector
 from app.collect.schedule import Schedule
 from app.collect.steps import ClockWatch, Labels
+from app.collect.upkeep import Upkeep
 from app.connection import Connection
 from app.inventory import Domain, DomainSample, Host, HostSample, Scan
 from app.settings import Settings, load
@@ -385,3 +386,47 @@ def test_injected_times_are_gone_afterwards() -> None:
     with steered(at_ms=1_000):
         assert now_ms() < 60_000
     assert clock.now_ms() > 1_700_000_000_000
+
+
+# --- what is deleted by the clock -------------------------------------------------------------
+
+
+def test_a_clock_that_leaps_ahead_has_nothing_deleted_for_a_day(
+    settings: Settings, store: Store
+) -> None:
+    with steered() as wall:
+        record = add_host(store, "gone", Connection())
+        recorder = Recorder(store, record, 60_000)
+        recorder.record(a_scan(now_ms(), 5, 0))
+        upkeep = Upkeep(settings, store)
+        upkeep.begin()
+        assert upkeep.now().held_s == 0
+        watch = ClockWatch()
+        wall.step(20 * 365 * 86_400)
+        step = watch.look()
+        assert step is not None
+        upkeep.patience.stepped(step)
+        # What is seen by the wrong clock makes everything before it old.
+        recorder.record(a_scan(now_ms(), 6, 0))
+        upkeep.turn()
+        assert 86_000 < upkeep.now().held_s <= 86_400
+        assert upkeep.now().retained_ms is None
+        assert len(scans_of(store)) == 2
+
+
+def test_a_store_that_rested_for_long_is_not_thinned_out_at_once(
+    settings: Settings, store: Store
+) -> None:
+    record = add_host(store, "gone", Connection())
+    recorder = Recorder(store, record, 60_000)
+    recorder.record(a_scan(now_ms() - 3 * DAY_MS, 5, 0))
+    upkeep = Upkeep(settings, store)
+    upkeep.begin()
+    assert upkeep.now().held_s > 86_000
+    # One that was at rest for a night is.
+    recorder.record(a_scan(now_ms() - DAY_MS, 5, 0))
+    rested = Upkeep(settings, store)
+    rested.begin()
+    assert rested.now().held_s == 0
+    rested.turn()
+    assert rested.now().retained_ms is not None

@@ -75,6 +75,7 @@ class Collector:
         the process that serves, after its fork: libvirt's events arrive from now on.
         """
         events.start_loop()
+        self._upkeep.begin()
         self._schedule.every("tick", self._pulse.every_s, self._tick)
         self._schedule.every("upkeep", EVERY_S, self.keep_up, after_s=EVERY_S, pool="upkeep")
         self._schedule.start()
@@ -169,7 +170,7 @@ class Collector:
             workers = {record.slug: worker.figures() for record, worker in self._workers.values()}
             replaced = dict(self._replaced)
         return Supervision(
-            self._pulse.figures(), self._schedule.renewals, self._upkeep.figures, workers, replaced
+            self._pulse.figures(), self._schedule.renewals, self._upkeep.now(), workers, replaced
         )
 
     def is_late(self, holder: Holder) -> bool:
@@ -216,6 +217,7 @@ class Collector:
         step = self._clock_watch.look()
         if step is not None:
             self._pulse.stepped(step)
+            self._upkeep.patience.stepped(step)
             log.warning("The wall clock stepped by %+.1f s; scans go on.", step.by_ms / 1000)
         self._renew_if_stuck()
         self._replace_workers()

@@ -11,11 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app import clock
+from app.collect.patience import Patience
 from app.errors import StoreError
 from app.settings import Settings
 from app.store.compaction import Compactor
 from app.store.engine import Store
-from app.store.retention import Retention, lengths_of
+from app.store.retention import Retention, lengths_of, newest_scan_ms
 from app.store.slices import Sliced
 
 log = logging.getLogger(__name__)
@@ -30,12 +31,13 @@ _RETENTION_EVERY_S = 600.0
 
 class UpkeepFigures(Struct, frozen=True):
     """When this process last had nothing left to compact or to delete, and what it failed over
-    since, as a sentence. Times are labels.
+    since, as a sentence; for how long deleting is held back. Times are labels.
     """
 
     compacted_ms: int | None = None
     retained_ms: int | None = None
     trouble: str | None = None
+    held_s: float = 0.0
 
 
 class Upkeep:
@@ -47,11 +49,19 @@ class Upkeep:
         self._retention = Retention(store, lengths_of(settings))
         self._retained_s: float | None = None
         self._stopping = threading.Event()
-        self.figures = UpkeepFigures()
+        self.patience = Patience()
+        self._figures = UpkeepFigures()
 
     def stop(self) -> None:
         """Have a turn end after its present slice; later ones do nothing."""
         self._stopping.set()
+
+    def begin(self) -> None:
+        """Take note of when hosts were last looked at, before this process does."""
+        try:
+            self.patience.begin(newest_scan_ms(self._store))
+        except StoreError as error:
+            log.error("It cannot be told when hosts were last looked at: %s", error)
 
     def look(self) -> None:
         """See that the store's file is still there, and take up one that was put in its place."""
@@ -59,6 +69,10 @@ class Upkeep:
             self._store.look()
         except StoreError as error:
             log.error("%s", error)
+
+    def now(self) -> UpkeepFigures:
+        """How far it has come."""
+        return replace(self._figures, held_s=self.patience.left_s())
 
     def turn(self) -> None:
         """Do what is due, for some seconds at most; what cannot be stored is logged and tried
@@ -68,15 +82,17 @@ class Upkeep:
         try:
             if not self._work(self._compactor, until_s):
                 return
-            self.figures = replace(self.figures, compacted_ms=clock.now_ms(), trouble=None)
+            self._figures = replace(self._figures, compacted_ms=clock.now_ms(), trouble=None)
             if self._retention_is_due() and self._work(self._retention, until_s):
                 self._retained_s = clock.monotonic_s()
-                self.figures = replace(self.figures, retained_ms=clock.now_ms())
+                self._figures = replace(self._figures, retained_ms=clock.now_ms())
         except StoreError as error:
-            self.figures = replace(self.figures, trouble=str(error))
+            self._figures = replace(self._figures, trouble=str(error))
             log.error("The store's upkeep has to wait: %s", error)
 
     def _retention_is_due(self) -> bool:
+        if self.patience.left_s():
+            return False
         since_s = self._retained_s
         return since_s is None or clock.monotonic_s() - since_s >= _RETENTION_EVERY_S
 

@@ -53,6 +53,13 @@ def lengths_of(settings: Settings) -> Lengths:
     )
 
 
+def newest_scan_ms(store: Store) -> int | None:
+    """When a host was last looked at; None where none ever was."""
+    with store.reading() as connection:
+        found: int | None = connection.scalar(sa.select(sa.func.max(schema.scan.c.at_ms)))
+    return found
+
+
 class Retention(Sliced):
     """Deletes what is due, a slice at a time."""
 
@@ -63,8 +70,7 @@ class Retention(Sliced):
 
     def _everything(self, now_ms: int) -> Iterator[None]:
         """All that is due, a yield after each small piece."""
-        with self._store.reading() as connection:
-            newest_ms: int = connection.scalar(sa.select(sa.func.max(schema.scan.c.at_ms))) or 0
+        newest_ms = newest_scan_ms(self._store) or 0
         # A clock that runs ahead while nothing is scanned must not make everything old.
         now_ms = min(now_ms, newest_ms)
         yield from self._samples(now_ms - self._lengths.recent_ms)

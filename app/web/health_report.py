@@ -101,6 +101,11 @@ def _troubles(report: Report) -> Iterator[str]:
     upkeep = report.supervision.upkeep
     if upkeep.trouble is not None:
         yield f"The store's upkeep has to wait: {upkeep.trouble}"
+    if upkeep.held_s:
+        yield (
+            "The clock went forward by more than two days: nothing old is deleted for another "
+            f"{duration(upkeep.held_s)}, in case it is wrong."
+        )
     silent = [host.view.slug for host in report.hosts if host.condition == "unknown"]
     if silent:
         few = ", ".join(silent[:_NAMED]) + (" and others" if len(silent) > _NAMED else "")
