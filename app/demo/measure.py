@@ -21,8 +21,8 @@ from app.demo.world import HostWorld
 from app.inventory import KIND_BY_NAME, KindName
 from app.store import keyframes, schema
 from app.store.codec import encode
+from app.store.differing import HOST_KEY, volume_key
 from app.store.raw import Object
-from app.store.record import HOST_KEY, volume_key
 from app.store.rollup import Column, Rolled, merge
 from app.store.tiers import Tier, chunk_id, daily_row, tiers_of
 from app.store.values import Divisors

@@ -5,9 +5,8 @@ identity and writes only its own row and its samples. What the memory says is wh
 says: it is changed after the commit, and read anew when somebody else wrote for this host.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
-from hashlib import blake2b
 from itertools import count
 from typing import Any
 
@@ -17,22 +16,25 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from app.errors import StoreError
-from app.inventory import KIND_BY_NAME, Definition, Fact, KindName, PartialLook, Sample, Scan
+from app.inventory import KIND_BY_NAME, Fact, KindName, PartialLook, Sample, Scan
 from app.store import schema
 from app.store.changing import ChangeLog, Turn, pool_was_read
+from app.store.differing import (
+    HOST_KEY,
+    UNTOLD,
+    Changes,
+    Open,
+    changes_of_look,
+    changes_of_scan,
+    lists,
+    remembered,
+    volume_key,
+    without,
+)
 from app.store.engine import Store
 from app.store.hosts import HostRecord
 
-HOST_KEY = "host"
 _LARGEST = 2**63 - 1
-# A device comes and goes with its domain, of which it is told.
-_UNTOLD: frozenset[KindName] = frozenset(("device",))
-
-
-# What comes and goes with something else, by whose key theirs begins.
-_OWNERS: Mapping[KindName, KindName] = {
-    "definition": "domain", "device": "domain", "volume": "pool",
-}  # fmt: skip
 
 
 class Recorded(Struct, frozen=True):
@@ -48,31 +50,6 @@ class Recorded(Struct, frozen=True):
     measured: bool
 
 
-class _Open(Struct):
-    """An open revision: its entity, its row and what is remembered of the fact it holds."""
-
-    entity_id: int
-    revision_id: int
-    fact: Fact | bytes
-
-
-class _Changes(Struct):
-    """What a scan changes: facts that are new or differ, and keys that are gone."""
-
-    seen: list[tuple[KindName, str, Fact]]
-    gone: list[tuple[KindName, str]]
-
-    @property
-    def kinds(self) -> frozenset[KindName]:
-        """The kinds of what changed."""
-        return frozenset([one[0] for one in self.seen] + [one[0] for one in self.gone])
-
-    @property
-    def count(self) -> int:
-        """How many things changed, untold ones left out."""
-        return sum(kind not in _UNTOLD for kind, *_ in (*self.seen, *self.gone))
-
-
 class Recorder:
     """Records the scans of one host, one after the other."""
 
@@ -85,7 +62,7 @@ class Recorder:
         # The times of the looks at some objects since then, which may be newer.
         self._partial_ms: list[int] = []
         self._loaded = False
-        self._open: dict[KindName, dict[str, _Open]] = {}
+        self._open: dict[KindName, dict[str, Open]] = {}
         self._entity_ids: dict[tuple[str, str], int] = {}
         self._log = ChangeLog(host.id, host.slug, interval_ms)
 
@@ -151,9 +128,9 @@ class Recorder:
         at_ms = wanted_ms = max(scan.at_ms, last + 1)
         while at_ms in self._partial_ms:
             at_ms += 1
-        changes = self._changes(scan)
+        changes = changes_of_scan(scan, self._open)
         if newer:
-            changes = _without(changes, newer)
+            changes = without(changes, newer)
         turns = self._turns(connection, changes)
         closed = self._close(connection, changes, at_ms)
         self._insert_entities(connection, changes, at_ms)
@@ -167,7 +144,7 @@ class Recorder:
         return Recorded(scan_id, at_ms, len(changes.seen), closed, changes.kinds, sampled != 0)
 
     def _write_partial(self, connection: sa.Connection, look: PartialLook) -> frozenset[KindName]:
-        changes = self._partial_changes(look)
+        changes = changes_of_look(look, self._open)
         if not changes.count:
             return frozenset()
         at_ms = max(look.at_ms, self._seen_ms() + 1)
@@ -216,7 +193,7 @@ class Recorder:
         )
         for row in connection.execute(still_open):
             fact = msgspec.json.decode(row.body, type=KIND_BY_NAME[row.kind].fact)
-            self._open[row.kind][row.key] = _Open(row.entity_id, row.id, _remembered(fact))
+            self._open[row.kind][row.key] = Open(row.entity_id, row.id, remembered(fact))
         self._log.follow(connection, newest)
         self._loaded = True
 
@@ -225,77 +202,12 @@ class Recorder:
             return True
         return not self._partial_ms and newest_ms < (self._last_at_ms or 0)
 
-    # --- what changed ---------------------------------------------------------------------
-
-    def _changes(self, scan: Scan) -> _Changes:
-        changes = _Changes([], [])
-        for kind, facts in _lists(scan):
-            self._compare(kind, facts, changes)
-            if len(self._open[kind]) > len(facts) - _count_new(facts, self._open[kind]):
-                changes.gone.extend((kind, key) for key in self._open[kind] if key not in facts)
-        # A domain may have gone between its list and its definition.
-        there = scan.domains if scan.domains is not None else self._open["domain"]
-        self._compare(
-            "definition", {k: v for k, v in scan.definitions.items() if k in there}, changes
-        )
-        self._volume_changes(scan.volumes, changes)
-        self._follow_owners(changes)
-        return changes
-
-    def _partial_changes(self, look: PartialLook) -> _Changes:
-        changes = _Changes([], [])
-        found: tuple[tuple[KindName, Mapping[str, Fact | None]], ...] = (
-            ("domain", look.domains), ("pool", look.pools), ("network", look.networks),
-        )  # fmt: skip
-        for kind, facts in found:
-            there = {key: fact for key, fact in facts.items() if fact is not None}
-            self._compare(kind, there, changes)
-            changes.gone.extend(
-                (kind, key)
-                for key, fact in facts.items()
-                if fact is None and key in self._open[kind]
-            )
-        self._compare("definition", look.definitions, changes)
-        self._volume_changes(look.volumes, changes)
-        self._follow_owners(changes)
-        return changes
-
-    def _compare(self, kind: KindName, facts: Mapping[str, Fact], changes: _Changes) -> None:
-        known = self._open[kind]
-        for key, fact in facts.items():
-            before = known.get(key)
-            if before is None or (before.fact is not fact and before.fact != _remembered(fact)):
-                changes.seen.append((kind, key, fact))
-
-    def _volume_changes(self, found: Mapping[str, Mapping[str, Fact]], changes: _Changes) -> None:
-        for pool_uuid, volumes in found.items():
-            facts = {volume_key(pool_uuid, name): fact for name, fact in volumes.items()}
-            self._compare("volume", facts, changes)
-            prefix = volume_key(pool_uuid, "")
-            changes.gone.extend(
-                ("volume", key)
-                for key in self._open["volume"]
-                if key.startswith(prefix) and key not in facts
-            )
-
-    def _follow_owners(self, changes: _Changes) -> None:
-        """A domain takes its definition along, a pool its volumes."""
-        domains = {key for kind, key in changes.gone if kind == "domain"}
-        changes.gone.extend(
-            ("definition", key) for key in domains & self._open["definition"].keys()
-        )
-        pools = {key for kind, key in changes.gone if kind == "pool"}
-        if pools:
-            changes.gone.extend(
-                ("volume", key) for key in self._open["volume"] if key.split("/", 1)[0] in pools
-            )
-
-    def _turns(self, connection: sa.Connection, changes: _Changes) -> list[Turn]:
+    def _turns(self, connection: sa.Connection, changes: Changes) -> list[Turn]:
         """What the scan changes, from what to what, while what was is still remembered."""
         turns = []
         listed: dict[str, bool] = {"definition": False}
         for kind, key, fact in changes.seen:
-            if kind in _UNTOLD:
+            if kind in UNTOLD:
                 continue
             before = self._open[kind].get(key)
             turn = Turn(kind, key, self._name(kind, fact), new=fact)
@@ -310,7 +222,7 @@ class Recorder:
             turns.append(turn)
         for kind, key in changes.gone:
             before = self._open[kind][key]
-            if kind not in _UNTOLD and not isinstance(before.fact, bytes):
+            if kind not in UNTOLD and not isinstance(before.fact, bytes):
                 name = self._name(kind, before.fact)
                 turns.append(Turn(kind, key, name, before.fact, old_id=before.revision_id))
         return turns
@@ -350,7 +262,7 @@ class Recorder:
 
     # --- rows -----------------------------------------------------------------------------
 
-    def _close(self, connection: sa.Connection, changes: _Changes, at_ms: int) -> int:
+    def _close(self, connection: sa.Connection, changes: Changes, at_ms: int) -> int:
         revision, entity = schema.revision, schema.entity
         ended = [self._open[kind].pop(key) for kind, key in changes.gone]
         replaced = [self._open[kind].get(key) for kind, key, _ in changes.seen]
@@ -376,7 +288,7 @@ class Recorder:
         times = (*self._partial_ms, *(() if self._last_at_ms is None else (self._last_at_ms,)))
         return max((ms for ms in times if ms < at_ms), default=None)
 
-    def _insert_entities(self, connection: sa.Connection, changes: _Changes, at_ms: int) -> None:
+    def _insert_entities(self, connection: sa.Connection, changes: Changes, at_ms: int) -> None:
         """Rows for what was never seen before; what is back after it was gone is there again."""
         table = schema.entity
         new = [(kind, key) for kind, key, _ in changes.seen if (kind, key) not in self._entity_ids]
@@ -401,7 +313,7 @@ class Recorder:
             )
             self._entity_ids.update(ids)
 
-    def _insert_revisions(self, connection: sa.Connection, changes: _Changes, at_ms: int) -> None:
+    def _insert_revisions(self, connection: sa.Connection, changes: Changes, at_ms: int) -> None:
         if not changes.seen:
             return
         first = _next_id(connection, schema.revision)
@@ -413,7 +325,7 @@ class Recorder:
                 {"id": number, "entity_id": entity_id, "kind": kind, "valid_from_ms": at_ms,
                  "body": body}
             )  # fmt: skip
-            self._open[kind][key] = _Open(entity_id, number, _remembered(fact))
+            self._open[kind][key] = Open(entity_id, number, remembered(fact))
         connection.execute(sa.insert(schema.revision), rows)
 
     def _insert_samples(self, connection: sa.Connection, scan: Scan, at_ms: int) -> int:
@@ -438,11 +350,11 @@ class Recorder:
         scan: Scan,
         at_ms: int,
         sampled: int,
-        changes: _Changes,
+        changes: Changes,
         *,
         stepped: bool,
     ) -> int:
-        listed = sum(schema.KIND_BIT[kind] for kind, _ in _lists(scan))
+        listed = sum(schema.KIND_BIT[kind] for kind, _ in lists(scan))
         missing = msgspec.json.encode(scan.missing).decode() if scan.missing else None
         result = connection.execute(
             sa.insert(schema.scan).values(
@@ -466,47 +378,6 @@ class Recorder:
         return int(result.lastrowid)
 
 
-def _remembered(fact: Fact) -> Fact | bytes:
-    """The fact itself; of a definition, whose XML is large and rarely read, only its digest."""
-    if isinstance(fact, Definition):
-        return blake2b(msgspec.json.encode(fact), digest_size=16).digest()
-    return fact
-
-
-def _without(changes: _Changes, newer: frozenset[tuple[str, str]]) -> _Changes:
-    """The changes of everything else."""
-
-    def is_other(kind: KindName, key: str) -> bool:
-        owner, *_ = key.split("/", 1)
-        return (_OWNERS.get(kind, kind), owner) not in newer
-
-    return _Changes(
-        [one for one in changes.seen if is_other(one[0], one[1])],
-        [one for one in changes.gone if is_other(*one)],
-    )
-
-
-def volume_key(pool_uuid: str, name: str) -> str:
-    """A volume's key in the store."""
-    return f"{pool_uuid}/{name}"
-
-
-def _lists(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Fact]]]:
-    """The kinds that the scan lists whole, with what it found of each."""
-    if scan.host is not None:
-        yield "host", {HOST_KEY: scan.host}
-    if scan.domains is not None:
-        yield "domain", scan.domains
-    if scan.pools is not None:
-        yield "pool", scan.pools
-    if scan.networks is not None:
-        yield "network", scan.networks
-    if scan.interfaces is not None:
-        yield "interface", scan.interfaces
-    if scan.devices is not None:
-        yield "device", scan.devices
-
-
 def _samples(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Sample]]]:
     if scan.host_sample is not None:
         yield "host", {HOST_KEY: scan.host_sample}
@@ -518,10 +389,6 @@ def _samples(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Sample]]]:
         yield "pool", scan.pool_samples
     if scan.volume_samples:
         yield "volume", {volume_key(*key): sample for key, sample in scan.volume_samples.items()}
-
-
-def _count_new(facts: Iterable[str], known: Mapping[str, _Open]) -> int:
-    return sum(key not in known for key in facts)
 
 
 def _next_id(connection: sa.Connection, table: sa.Table) -> int:
