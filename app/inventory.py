@@ -465,8 +465,10 @@ class Scan(Struct, frozen=True, gc=False):
 
 # --- what libvirt tells by itself ----------------------------------------------------------
 
-# What of an object changed, as far as its event says.
-What = Literal["state", "definition", "devices", "memory", "metadata", "agent", "contents", "value"]
+# What of an object changed, as far as its event says; "asked": no event does, somebody asks.
+What = Literal[
+    "state", "definition", "devices", "memory", "metadata", "agent", "contents", "value", "asked"
+]
 ToldKind = Literal["domain", "pool", "network", "secret", "node-device"]
 
 

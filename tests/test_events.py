@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import libvirt
@@ -71,11 +72,18 @@ class World:
                     if one.isActive():
                         one.destroy()
                     if one.name() in self._names(listed):
-                        one.undefine()
+                        _undefine(one)
         self.connection.close()
 
     def _names(self, listed: str) -> list[str]:
         return [one.name() for one in getattr(self.connection, listed)()]
+
+
+def _undefine(one: Any) -> None:
+    if isinstance(one, libvirt.virDomain):
+        one.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+    else:
+        one.undefine()
 
 
 @pytest.fixture
@@ -136,10 +144,9 @@ class Watched:
         self.told.append(one)
         self.partial.tell(one)
 
-    def _look_at(self, gathered: Gathered) -> None:
-        if not self.scanner.look_at(gathered):
-            self.rescans += 1
+    def _look_at(self, gathered: Gathered) -> bool:
         self.looks += 1
+        return self.scanner.look_at(gathered)
 
     def _rescan(self) -> None:
         self.rescans += 1
@@ -317,33 +324,60 @@ def test_a_look_finds_what_a_scan_would(world: World, watched: Watched) -> None:
 # --- the order of looks ---------------------------------------------------------------------
 
 
+class SlowScan:
+    """A scan in a thread, which stands still in the midst of its look until it may go on."""
+
+    def __init__(self, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stands, self.may_go_on = threading.Event(), threading.Event()
+        storage = watched.scanner._reader._storage
+        read = storage.read
+
+        def slow(*args: Any) -> Any:
+            self.stands.set()
+            assert self.may_go_on.wait(20)
+            return read(*args)
+
+        monkeypatch.setattr(storage, "read", slow)
+        self._thread = threading.Thread(target=watched.scan)
+        self._thread.start()
+        assert self.stands.wait(20)
+
+    def end(self) -> None:
+        """Let it go on, and wait for its end."""
+        self.may_go_on.set()
+        self._thread.join()
+
+
 def test_a_scan_that_read_before_an_event_overwrites_nothing(
     world: World, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     domain = world.define()
     watched.scan()
-    listed, go_on = threading.Event(), threading.Event()
-    volumes = watched.scanner._reader._storage.read
-
-    def slow(*args: object) -> object:
-        listed.set()
-        assert go_on.wait(20)
-        return volumes(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(watched.scanner._reader._storage, "read", slow)
-    scan = threading.Thread(target=watched.scan)
-    scan.start()
-    assert listed.wait(20)
+    scan = SlowScan(watched, monkeypatch)
     domain.create()
     until(lambda: watched.state(world.uuid) == "running")
-    go_on.set()
-    scan.join()
+    scan.end()
     assert watched.state(world.uuid) == "running"
     watched.scan()
     assert [one.what for one in watched.changes(world.uuid)][-1] == "started"
     with watched.store.reading() as connection:
         stepped = connection.exec_driver_sql("SELECT sum(clock_stepped) FROM scan").scalar_one()
     assert stepped == 0
+
+
+def test_what_a_scan_saw_of_an_object_that_it_passed_over_is_not_lost(
+    world: World, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = world.define()
+    watched.scan()
+    scan = SlowScan(watched, monkeypatch)
+    # libvirt does not tell of the one, so that the look because of the other does not ask for it.
+    domain.setAutostart(1)
+    domain.create()
+    until(lambda: watched.state(world.uuid) == "running")
+    scan.end()
+    until(lambda: "autostart-on" in [one.what for one in watched.changes(world.uuid)])
+    assert counted(watched.store, "scan") == 2
 
 
 def test_an_event_whose_object_cannot_be_read_deletes_nothing(
@@ -374,7 +408,12 @@ def test_an_event_whose_object_cannot_be_read_deletes_nothing(
 def test_a_storm_of_events_is_one_scan(store: Store, tmp_path: Path) -> None:
     looked: list[Gathered] = []
     scans: list[float] = []
-    partial = PartialLooks("look-storm", looked.append, lambda: scans.append(time.monotonic()))
+
+    def noted(one: Gathered) -> bool:
+        looked.append(one)
+        return True
+
+    partial = PartialLooks("look-storm", noted, lambda: scans.append(time.monotonic()))
     for number in range(10_000):
         partial.tell(
             Told("domain", str(number % 500), "state", clock.now_ms(), clock.monotonic_s())
@@ -389,7 +428,12 @@ def test_a_storm_of_events_is_one_scan(store: Store, tmp_path: Path) -> None:
 
 def test_events_that_go_on_and_on_are_a_few_looks_a_second() -> None:
     looked: list[Gathered] = []
-    partial = PartialLooks("look-steady", looked.append, lambda: None)
+
+    def noted(one: Gathered) -> bool:
+        looked.append(one)
+        return True
+
+    partial = PartialLooks("look-steady", noted, lambda: None)
     end = time.monotonic() + 3.0
     while time.monotonic() < end:
         partial.tell(Told("domain", "one", "state", clock.now_ms(), clock.monotonic_s()))
@@ -399,6 +443,42 @@ def test_events_that_go_on_and_on_are_a_few_looks_a_second() -> None:
     assert partial.join(10)
     # Twenty at once, and two a second.
     assert 2 <= len(looked) <= 28
+
+
+def test_who_asks_is_served_at_once_and_by_all_that_there_is_to_know(
+    world: World, watched: Watched
+) -> None:
+    world.define().create()
+    watched.scan()
+    domain = world.connection.lookupByName(world.name)
+    # Of neither does libvirt tell.
+    domain.setAutostart(1)
+    domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>")
+    until(lambda: watched.partial._waiting.is_empty)
+    assert watched.partial.ask([("domain", world.uuid)], 10)
+    seen = fleet(watched.store, None).domain("h", world.uuid)
+    assert seen is not None
+    assert seen.fact.autostart
+    assert [one.name for one in seen.fact.snapshots or ()] == ["s"]
+    told = {one.what: one for one in watched.changes(world.uuid)}
+    # An event that comes afterwards does not bring back what the scan before remembers.
+    domain.suspend()
+    until(lambda: watched.state(world.uuid) == "paused")
+    seen = fleet(watched.store, None).domain("h", world.uuid)
+    assert seen is not None
+    assert (seen.fact.autostart, len(seen.fact.snapshots or ())) == (True, 1)
+    # It happened at some time since the scan.
+    assert told["autostart-on"].after_ms == fleet(watched.store, None).as_of_ms
+    watched.scan()
+    assert len(watched.changes(world.uuid)) == len(told) + 1
+
+
+def test_who_asks_for_what_cannot_be_looked_at_is_told_so(watched: Watched) -> None:
+    # Not before the first scan: it may be another host.
+    assert not watched.partial.ask([("domain", str(uuid4()))], 10)
+    assert watched.rescans == 1
+    watched.partial.stop()
+    assert not watched.partial.ask([("domain", str(uuid4()))], 10)
 
 
 # --- connections ----------------------------------------------------------------------------

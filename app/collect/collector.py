@@ -111,14 +111,14 @@ class Collector:
     def look_again(
         self, slug: str, objects: Collection[tuple[str, str]], timeout_s: float = LOOK_WAIT_S
     ) -> bool:
-        """Have host `slug` scanned, some objects of it whatever their turn (as in Reader.scan),
-        and wait until that is stored; False when it was not in time, or nobody collects.
+        """Have some objects (as in Reader.scan) of host `slug` looked at, and wait until what was
+        seen is stored; False when it was not in time, or nobody collects.
         """
         with self._lock:
             worker = self._worker(slug)
             collecting = self._leadership.held
         if worker is not None:
-            return worker.wait(worker.wake(again=objects), timeout_s) is not None
+            return worker.look_again(objects, timeout_s) is not None
         if collecting:
             return False
         named = [f"{kind}/{key}" for kind, key in objects]
@@ -307,14 +307,14 @@ class Collector:
         return self._scan_and_wait(request.get("scan", []))
 
     def _look(self, asked: list[str]) -> dict[str, Summary | None]:
-        """The outcome of one host's scan; `asked` is its slug, then `kind/key` of objects."""
+        """How one host was looked at; `asked` is its slug, then `kind/key` of objects."""
         slug, *named = asked
         with self._lock:
             worker = self._worker(slug)
         if worker is None:
             return {}
         again = [(kind, key) for kind, _, key in (name.partition("/") for name in named)]
-        return {slug: worker.wait(worker.wake(again=again), LOOK_WAIT_S)}
+        return {slug: worker.look_again(again, LOOK_WAIT_S)}
 
     def _scan_and_wait(self, slugs: Iterable[str]) -> dict[str, Summary | None]:
         with self._lock:

@@ -1,17 +1,18 @@
-"""What libvirt tells of one host, gathered for looks at just that.
+"""What libvirt tells of one host, and what somebody asks for, gathered for looks at just that.
 
 Owns how events are put together: those of a twentieth of a second are one look, one look at a
-time, a few a second at most while events go on and on, and a storm is one whole scan. The thread
-lives while there is something to do. Knows no libvirt and no store.
+time, a few a second at most while events go on and on, and a storm is one whole scan. Who asks is
+served at once. The thread lives while there is something to do. Knows no libvirt and no store.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
 
 from app import clock
 from app.errors import NpvirtError
-from app.inventory import Told, What
+from app.inventory import Told, ToldKind, What
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +36,22 @@ class Gathered:
     """What was told between two looks; `at_ms` and `at_s` of the last event."""
 
     def __init__(self) -> None:
-        self.objects: dict[tuple[str, str], set[What]] = {}
+        self.objects: dict[tuple[ToldKind, str], set[What]] = {}
         self.first_s = 0.0
         self.at_ms = 0
         self.at_s = 0.0
         self.events = 0
+        self.asking: list[Future[bool]] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to look at."""
+        return not self.events and not self.asking
 
     @property
     def batch(self) -> Batch:
         """By kind and key what was told of an object."""
-        return {one: frozenset(what) for one, what in self.objects.items()}
+        return {(kind, key): frozenset(what) for (kind, key), what in self.objects.items()}
 
     def add(self, one: Told) -> None:
         """Take in one event."""
@@ -54,14 +61,24 @@ class Gathered:
         self.at_ms, self.at_s = one.at_ms, one.at_s
         self.events += 1
 
+    def ask(self, objects: Collection[tuple[ToldKind, str]]) -> Future[bool]:
+        """Take in what somebody asks for."""
+        if not self.events:
+            self.at_ms, self.at_s = clock.both()
+        for one in objects:
+            self.objects.setdefault(one, set()).add("asked")
+        asking: Future[bool] = Future()
+        self.asking.append(asking)
+        return asking
+
 
 class PartialLooks:
     """Has the objects of one host looked at that libvirt tells of. `look` looks at them and stores
-    what it saw; `scan` asks for a whole scan and returns at once.
+    what it saw, False: not of all; `scan` asks for a whole scan and returns at once.
     """
 
     def __init__(
-        self, name: str, look: Callable[[Gathered], None], scan: Callable[[], object]
+        self, name: str, look: Callable[[Gathered], bool], scan: Callable[[], object]
     ) -> None:
         self._name = name
         self._look = look
@@ -85,10 +102,21 @@ class PartialLooks:
                 self._is_storm = True
                 # Which ones need not be known any more, only since when and until when.
                 waiting.objects.clear()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
-            self._changed.notify()
+            self._go_on()
+
+    def ask(self, objects: Collection[tuple[ToldKind, str]], timeout_s: float) -> bool:
+        """Have these objects looked at at once, and wait until what was seen is stored; False
+        where that was not possible, or not in time.
+        """
+        with self._changed:
+            if self._stopping or self._is_storm:
+                return False
+            asking = self._waiting.ask(objects)
+            self._go_on()
+        try:
+            return asking.result(timeout_s)
+        except TimeoutError:
+            return False
 
     def stop(self) -> None:
         """End the thread when its present look is over."""
@@ -103,26 +131,35 @@ class PartialLooks:
             thread.join(timeout_s)
         return thread is None or not thread.is_alive()
 
+    def _go_on(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        self._changed.notify()
+
     def _run(self) -> None:
         while (gathered := self._next()) is not None:
-            try:
-                if gathered.objects:
-                    self._look(gathered)
-                else:
-                    self._scan()
-            except NpvirtError as error:
-                log.warning("%s: %s", self._name, error)
+            seen = bool(gathered.objects) and self._looked_at(gathered)
+            for asking in gathered.asking:
+                asking.set_result(seen)
+            if not seen:
                 self._scan()
-            except Exception:
-                # This loop must survive whatever one host provokes; the log keeps the traceback.
-                log.exception("%s: a look failed for a reason npvirt did not foresee", self._name)
-                self._scan()
+
+    def _looked_at(self, gathered: Gathered) -> bool:
+        try:
+            return self._look(gathered)
+        except NpvirtError as error:
+            log.warning("%s: %s", self._name, error)
+        except Exception:
+            # The loop must survive whatever one host provokes; the log keeps the traceback.
+            log.exception("%s: a look failed for a reason npvirt did not foresee", self._name)
+        return False
 
     def _next(self) -> Gathered | None:
         """What to look at next, when its time has come; without objects: all. None: the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._waiting.events, _IDLE_S)
-            while not self._stopping and self._waiting.events:
+            self._changed.wait_for(lambda: self._stopping or not self._waiting.is_empty, _IDLE_S)
+            while not self._stopping and not self._waiting.is_empty:
                 wait_s = self._wait_s(clock.monotonic_s())
                 if wait_s <= 0:
                     gathered, self._waiting = self._waiting, Gathered()
@@ -131,11 +168,15 @@ class PartialLooks:
                 self._changed.wait(wait_s)
             # Given up inside the lock: whoever tells something from here on starts another.
             self._thread = None
+            for asking in self._waiting.asking:
+                asking.set_result(False)
             return None
 
     def _wait_s(self, now_s: float) -> float:
         """How long what waits has to wait yet; takes its turn when it is 0."""
         waiting = self._waiting
+        if waiting.asking:
+            return 0.0
         if self._is_storm:
             over_s = min(waiting.at_s + _QUIET_S, waiting.first_s + _LONGEST_STORM_S)
             return over_s - now_s

@@ -17,7 +17,7 @@ from app.collect.announcing import Announcer
 from app.collect.partial import Gathered
 from app.collect.steps import Labels
 from app.errors import Conflict, NpvirtError, VirtError
-from app.inventory import Scan, Told
+from app.inventory import Scan, Told, ToldKind
 from app.store.credentials import resolve
 from app.store.engine import Store
 from app.store.hosts import HostRecord, claim_uuid
@@ -65,7 +65,7 @@ class Scanner:
         self._is_known = False
         self._noting = threading.Lock()
         # What was told of or looked at alone since the present scan began: it knows less of it.
-        self._newer: set[tuple[str, str]] = set()
+        self._newer: set[tuple[ToldKind, str]] = set()
         # What was told of since the last scan began, and is to be read anew by the next.
         self._stale: set[tuple[str, str]] = set()
         self._labels = Labels()
@@ -120,6 +120,8 @@ class Scanner:
         self._labels.stored(recorded.at_ms, started_s, good=seen.ok)
         if self._announcer is not None:
             self._announcer.told(seen, recorded)
+        if seen.ok:
+            self._revisit(newer)
         return seen
 
     def look_at(self, gathered: Gathered) -> bool:
@@ -127,6 +129,10 @@ class Scanner:
         read, and a scan is to. Raises StoreError.
         """
         batch = gathered.batch
+        with self._noting:
+            # As of events, which noted theirs when they came.
+            self._newer.update(gathered.objects)
+            self._stale.update(one for one, what in batch.items() if "asked" in what)
         with self._storing:
             session = self._session
             if session is None or not session.alive or not self._is_known:
@@ -144,7 +150,7 @@ class Scanner:
             )
             with self._noting:
                 # Again: a scan may have begun since they were told of.
-                self._newer.update(batch)
+                self._newer.update(gathered.objects)
         if self._announcer is not None:
             self._announcer.told_partial(changed)
         return not seen.unread
@@ -197,8 +203,17 @@ class Scanner:
             self._claimed_uuid = uuid
         return seen
 
+    def _revisit(self, passed_over: Collection[tuple[ToldKind, str]]) -> None:
+        """Have what the scan passed over looked at once more: it may have seen what the looks
+        beside it did not ask for, which rely on the scan before it.
+        """
+        at_ms, at_s = clock.both()
+        for kind, key in passed_over:
+            if self._tell is not None:
+                self._tell(Told(kind, key, "asked", at_ms, at_s))
+
     def _told(self, one: Told) -> None:
-        key = (one.kind, one.key)
+        key: tuple[ToldKind, str] = (one.kind, one.key)
         if one.kind not in _READ:
             # Of node devices network cards are shown, as the host's interfaces; nothing of secrets.
             if one.key.startswith("net_"):

@@ -17,7 +17,7 @@ from app import clock
 from app.collect.partial import Gathered, PartialLooks
 from app.collect.summary import Summary, summarise
 from app.errors import NpvirtError, StoreError
-from app.inventory import Scan, Told
+from app.inventory import Scan, Told, ToldKind
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +118,22 @@ class HostWorker:
             self._condition.notify_all()
             return self._scans_begun + 1
 
+    def look_again(self, objects: Collection[tuple[str, str]], timeout_s: float) -> Summary | None:
+        """Have some objects looked at now, and wait until that is stored: as `wait`, though of an
+        earlier scan where the objects alone were looked at. What is measured of them follows.
+        """
+        until_s = clock.monotonic_s() + timeout_s
+        alone: list[tuple[ToldKind, str]] = []
+        for kind, key in objects:
+            if kind in ("domain", "network"):
+                alone.append(("domain" if kind == "domain" else "network", key))
+        # What changes in a pool is measured, too.
+        if alone and len(alone) == len(objects) and self._partial.ask(alone, timeout_s):
+            self.wake()
+            return self._last
+        number = self.wake(again=objects)
+        return self.wait(number, max(0.0, until_s - clock.monotonic_s()))
+
     def wait(self, number: int, timeout_s: float) -> Summary | None:
         """The outcome of the newest scan once scan `number` has ended; None after `timeout_s`,
         or when the outcome could not be stored.
@@ -203,10 +219,9 @@ class HostWorker:
             self._scanner.listen(self._partial.tell, self._broken)
         return self._scanner
 
-    def _look_at(self, gathered: Gathered) -> None:
+    def _look_at(self, gathered: Gathered) -> bool:
         scanner = self._scanner
-        if scanner is None or not scanner.look_at(gathered):
-            self.wake()
+        return scanner is not None and scanner.look_at(gathered)
 
     def _broken(self, reason: str) -> None:
         """The connection broke: a look finds out more, unless one is finding out right now."""

@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import libvirt
+from msgspec import structs
 
 from app.errors import VirtError
-from app.inventory import Definition, Domain, Network, Pool, Volume
-from app.virt.read.agent import Answer
+from app.inventory import Definition, Domain, Network, PartialLook, Pool, Volume, What
+from app.virt.read.agent import AgentWatch, Answer
 from app.virt.read.domain_facts import SNAPSHOT, TRANSIENT, Known, Row, fact_of, take, texts_of
+from app.virt.read.domains import DomainReader
 from app.virt.read.listing import FLAGS, Listed
-from app.virt.read.look import Look
-from app.virt.read.networks import leases_of, network_of
-from app.virt.read.storage import LISTABLE, Places, pool_of
+from app.virt.read.look import Look, each
+from app.virt.read.networks import NetworkReader, leases_of, network_of
+from app.virt.read.storage import LISTABLE, Places, StorageReader, pool_of
 from app.virt.read.volumes import PoolVolumes
 from app.virt.read.words import own_name, pool_state
 from app.virt.xml.document import XmlRefused
@@ -35,11 +37,104 @@ class Unread(Exception):
     """An object that could not be read whole now."""
 
 
+class PartialReader:
+    """Reads some objects of one host, given what the readers of its scans remember."""
+
+    def __init__(
+        self,
+        domains: DomainReader,
+        storage: StorageReader,
+        networks: NetworkReader,
+        agent: AgentWatch | None,
+    ) -> None:
+        self._domains = domains
+        self._storage = storage
+        self._networks = networks
+        self._agent = agent
+        # Domains that were read whole here, each with the number of scans begun until then: what
+        # the scans remember is newer only once one that began later has ended.
+        self._whole: dict[str, tuple[int, Known]] = {}
+        self._begun = 0
+
+    def scan_begins(self) -> None:
+        """Take note that a scan begins."""
+        self._begun += 1
+
+    def scan_ends(self) -> None:
+        """Take note that it was read to its end."""
+        for uuid, (number, _) in list(self._whole.items()):
+            if number < self._begun:
+                self._whole.pop(uuid, None)
+
+    def read(self, look: Look, told: Mapping[tuple[str, str], frozenset[What]]) -> PartialLook:
+        """Look at the objects that were told of; raises VirtError when the host is lost."""
+        domains: dict[str, Domain | None] = {}
+        definitions: dict[str, Definition] = {}
+        pools: dict[str, Pool | None] = {}
+        volumes: dict[str, Mapping[str, Volume]] = {}
+        networks: dict[str, Network | None] = {}
+        unread: set[tuple[str, str]] = set()
+
+        def read_one(one: tuple[str, str]) -> None:
+            kind, key = one
+            try:
+                if kind == "domain":
+                    found = self._domain(look, key, told[one])
+                    domains[key] = None if found is None else found[0]
+                    if found is not None and found[1] is not None:
+                        definitions[key] = found[1]
+                elif kind == "pool":
+                    pool = read_pool(look, key, *self._storage.last(key))
+                    pools[key] = None if pool is None else pool[0]
+                    if pool is not None and pool[1] is not None:
+                        volumes[key] = pool[1]
+                elif kind == "network":
+                    networks[key] = read_network(look, key, self._networks.last(key))
+            except Unread:
+                unread.add(one)
+
+        each(read_one, list(told), worth=4)
+        return PartialLook(
+            0, 0, told, domains, definitions, pools, volumes, networks, frozenset(unread)
+        )
+
+    def _domain(
+        self, look: Look, uuid: str, what: frozenset[What]
+    ) -> tuple[Domain, Definition | None] | None:
+        answers = {} if self._agent is None else self._agent.answers()
+        # What the agent's channel was before says nothing of what it is now.
+        heard = "agent" in what
+        answer = None if heard else answers.get(uuid)
+        number, places = self._begun, self._storage.places
+        last = self._last(uuid, what)
+        found = read_domain(look, uuid, last, answer, places)
+        if found is None:
+            self._whole.pop(uuid, None)
+            return None
+        domain, definition, known = found
+        if last is None:
+            self._whole[uuid] = number, known
+        if heard and self._agent is not None:
+            self._agent.heard(uuid, domain.agent)
+            if (told := answers.get(uuid)) is not None and told.id == domain.id:
+                domain = structs.replace(domain, guest=told.guest)
+        return domain, definition
+
+    def _last(self, uuid: str, what: frozenset[What]) -> Known | None:
+        """What is remembered of a domain that need not be asked; None: all is to be read. Of one
+        that is asked for it is, whatever libvirt tells by itself.
+        """
+        if "asked" in what:
+            return None
+        whole = self._whole.get(uuid)
+        return self._domains.last(uuid) if whole is None else whole[1]
+
+
 def read_domain(
     look: Look, uuid: str, last: Known | None, answer: Answer | None, places: Places
-) -> tuple[Domain, Definition | None] | None:
-    """A domain with its definition, given what the scans remember of it; None: it is gone. Raises
-    Unread, and VirtError when the host is lost.
+) -> tuple[Domain, Definition | None, Known] | None:
+    """A domain with its definition and what is to be remembered of it, given what is; None: it is
+    gone. Raises Unread, and VirtError when the host is lost.
     """
     handle = _found(look, look.connection.lookupByUUIDString, uuid)
     if handle is None:
@@ -63,7 +158,7 @@ def read_domain(
         raise Unread
     if last is not None and known_snapshots:
         known.snapshots = last.snapshots
-    return fact_of(known, uuid, row, places), definition
+    return fact_of(known, uuid, row, places), definition, known
 
 
 def read_pool(

@@ -12,7 +12,6 @@ from msgspec import structs
 
 from app import clock
 from app.inventory import (
-    Definition,
     Domain,
     DomainSample,
     Host,
@@ -20,20 +19,18 @@ from app.inventory import (
     Interface,
     Network,
     PartialLook,
-    Pool,
     Scan,
-    Volume,
     What,
 )
-from app.virt.read import partial
 from app.virt.read.agent import AgentWatch
 from app.virt.read.devices import DeviceReader
 from app.virt.read.domains import DomainReader
 from app.virt.read.host import HostReader
 from app.virt.read.interfaces import InterfaceReader
 from app.virt.read.listing import Flags, Listed, ListReader
-from app.virt.read.look import Look, each
+from app.virt.read.look import Look
 from app.virt.read.networks import NetworkReader
+from app.virt.read.partial import PartialReader
 from app.virt.read.refresh import PoolRefresher
 from app.virt.read.rotation import Rotation
 from app.virt.read.stats import Measured, StatsReader
@@ -87,6 +84,7 @@ class Reader:
         if open_writable is not None:
             self._agent = AgentWatch(open_writable, monotonic_s)
             self._refresher = PoolRefresher(open_writable, monotonic_s)
+        self._partial = PartialReader(self._domains, self._storage, self._networks, self._agent)
 
     def forget(self) -> None:
         """Read everything anew at the next scan, as after a reconnect. Facts that turn out equal
@@ -139,7 +137,9 @@ class Reader:
             again=again,
             vouched=vouched,
         )
+        self._partial.scan_begins()
         scan = self._read(look, uri)
+        self._partial.scan_ends()
         calls = session.rpc_count
         return structs.replace(
             scan,
@@ -155,50 +155,7 @@ class Reader:
         the caller knows better. May run beside a scan. Raises VirtError when the host is lost.
         """
         look = Look(session, Rotation(0), at_ms=0, now_s=self._monotonic_s(), everything=True)
-        domains: dict[str, Domain | None] = {}
-        definitions: dict[str, Definition] = {}
-        pools: dict[str, Pool | None] = {}
-        volumes: dict[str, Mapping[str, Volume]] = {}
-        networks: dict[str, Network | None] = {}
-        unread: set[tuple[str, str]] = set()
-
-        def read(one: tuple[str, str]) -> None:
-            kind, key = one
-            try:
-                if kind == "domain":
-                    found = self._domain(look, key, told[one])
-                    domains[key] = None if found is None else found[0]
-                    if found is not None and found[1] is not None:
-                        definitions[key] = found[1]
-                elif kind == "pool":
-                    pool = partial.read_pool(look, key, *self._storage.last(key))
-                    pools[key] = None if pool is None else pool[0]
-                    if pool is not None and pool[1] is not None:
-                        volumes[key] = pool[1]
-                elif kind == "network":
-                    networks[key] = partial.read_network(look, key, self._networks.last(key))
-            except partial.Unread:
-                unread.add(one)
-
-        each(read, list(told), worth=4)
-        return PartialLook(
-            0, 0, told, domains, definitions, pools, volumes, networks, frozenset(unread)
-        )
-
-    def _domain(
-        self, look: Look, uuid: str, what: frozenset[What]
-    ) -> tuple[Domain, Definition | None] | None:
-        answers = {} if self._agent is None else self._agent.answers()
-        # What the agent's channel was before says nothing of what it is now.
-        heard = "agent" in what
-        answer = None if heard else answers.get(uuid)
-        last, places = self._domains.last(uuid), self._storage.places
-        found = partial.read_domain(look, uuid, last, answer, places)
-        if heard and found is not None and self._agent is not None:
-            self._agent.heard(uuid, found[0].agent)
-            if (told := answers.get(uuid)) is not None and told.id == found[0].id:
-                found = structs.replace(found[0], guest=told.guest), found[1]
-        return found
+        return self._partial.read(look, told)
 
     def _read(self, look: Look, uri: str) -> Scan:
         listed = look.attempt("domains", lambda: self._list.domains(look), None)
