@@ -5,7 +5,7 @@ import sys
 
 NAMES = (
     "store", "huge", "changes", "tiers", "series", "compare", "page", "process", "scan", "idle",
-    "acts", "demo", "years",
+    "event", "acts", "demo", "years",
 )  # fmt: skip
 
 
