@@ -430,3 +430,27 @@ def test_a_store_that_rested_for_long_is_not_thinned_out_at_once(
     assert rested.now().held_s == 0
     rested.turn()
     assert rested.now().retained_ms is not None
+
+
+def test_two_turns_of_the_upkeep_at_once_are_one_after_the_other(
+    settings: Settings, store: Store
+) -> None:
+    """As when a scheduler that is stuck in one was replaced by another."""
+    record = add_host(store, "gone", Connection())
+    Recorder(store, record, 60_000).record(a_scan(now_ms() - 3 * DAY_MS, 5, 0))
+    upkeep, failed = Upkeep(settings, store), []
+
+    def turn() -> None:
+        try:
+            for _ in range(5):
+                upkeep.turn()
+        except ValueError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=turn) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert upkeep.now().compacted_ms is not None

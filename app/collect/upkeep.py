@@ -41,7 +41,7 @@ class UpkeepFigures(Struct, frozen=True):
 
 
 class Upkeep:
-    """The work that is due now and then; one thread at a time may do a turn of it."""
+    """The work that is due now and then, a turn at a time; threads may share it."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
@@ -49,6 +49,7 @@ class Upkeep:
         self._retention = Retention(store, lengths_of(settings))
         self._retained_s: float | None = None
         self._stopping = threading.Event()
+        self._turning = threading.Lock()
         self.patience = Patience()
         self._figures = UpkeepFigures()
 
@@ -76,8 +77,16 @@ class Upkeep:
 
     def turn(self) -> None:
         """Do what is due, for some seconds at most; what cannot be stored is logged and tried
-        again at a later turn.
+        again at a later turn. Waits for a turn that somebody else is at, as long as one lasts.
         """
+        if not self._turning.acquire(timeout=_TURN_S):
+            return
+        try:
+            self._turn()
+        finally:
+            self._turning.release()
+
+    def _turn(self) -> None:
         until_s = clock.monotonic_s() + _TURN_S
         try:
             if not self._work(self._compactor, until_s):
