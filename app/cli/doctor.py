@@ -11,10 +11,12 @@ from app import __version__
 from app.cli.common import as_json, opened_store, print_json
 from app.clock import rfc3339
 from app.settings import Settings
+from app.store import schema
 from app.store.audit import first_broken
 from app.store.engine import Store
 from app.store.history import HostView, fleet
 from app.store.users import list_users
+from app.store.verify import Verified, verify
 
 
 class Finding(Struct, frozen=True):
@@ -54,8 +56,7 @@ def _examine(settings: Settings, store: Store) -> Iterator[Finding]:
         if mode == 0
         else f"others may enter; run: chmod 700 {settings.data}",
     )
-    damage = store.check()
-    yield Finding("store", damage is None, damage or f"sound, schema {store.revision()}")
+    yield from _store(store)
     count, broken = first_broken(store)
     yield Finding(
         "audit",
@@ -71,6 +72,26 @@ def _examine(settings: Settings, store: Store) -> Iterator[Finding]:
         yield Finding("hosts", False, "none is configured; run: npvirt host add")
     for host in seen.hosts:
         yield _host_finding(host)
+
+
+def _store(store: Store) -> Iterator[Finding]:
+    """Whether the store is as it was written."""
+    found = verify(store)
+    damage = store.check()
+    if damage is not None:
+        found.say(damage)
+    sound = (
+        f"as it was written: {found.rows} rows and the samples of {found.scans} scans, schema "
+        f"{schema.REVISION}"
+    )
+    yield Finding("store", not found.count, sound if not found.count else _damaged(found))
+    for sentence in found.wrong:
+        yield Finding("store", False, sentence)
+
+
+def _damaged(found: Verified) -> str:
+    things = "one thing is" if found.count == 1 else f"{found.count} things are"
+    return f"{things} not as written"
 
 
 def _host_finding(host: HostView) -> Finding:

@@ -1,10 +1,12 @@
-"""Upkeep of the store beside the scans: compaction and retention, in slices with pauses between.
+"""Upkeep of the store beside the scans: compaction, retention and a daily look at all of it, in
+slices with pauses between.
 
 Only the process that collects does it. A slice holds the store's lock for some milliseconds at a
 time, so a scan that is ready is written between two of them.
 """
 
 import logging
+import math
 import threading
 
 from msgspec import Struct
@@ -12,6 +14,7 @@ from msgspec.structs import replace
 
 from app import clock
 from app.collect.patience import Patience
+from app.collect.soundness import Soundness
 from app.errors import StoreError
 from app.settings import Settings
 from app.store.compaction import Compactor
@@ -47,6 +50,7 @@ class Upkeep:
         self._store = store
         self._compactor = Compactor(store)
         self._retention = Retention(store, lengths_of(settings))
+        self._soundness = Soundness(store)
         self._retained_s: float | None = None
         self._stopping = threading.Event()
         self._turning = threading.Lock()
@@ -65,9 +69,12 @@ class Upkeep:
             log.error("It cannot be told when hosts were last looked at: %s", error)
 
     def look(self) -> None:
-        """See that the store's file is still there, and take up one that was put in its place."""
+        """See that the store's file is still there, take up one that was put in its place, and
+        look at all of it where damage was met.
+        """
         try:
             self._store.look()
+            self._soundness.again(self._finish)
         except StoreError as error:
             log.error("%s", error)
 
@@ -95,6 +102,7 @@ class Upkeep:
             if self._retention_is_due() and self._work(self._retention, until_s):
                 self._retained_s = clock.monotonic_s()
                 self._figures = replace(self._figures, retained_ms=clock.now_ms())
+            self._soundness.daily(lambda work: self._work(work, until_s))
         except StoreError as error:
             self._figures = replace(self._figures, trouble=str(error))
             log.error("The store's upkeep has to wait: %s", error)
@@ -104,6 +112,10 @@ class Upkeep:
             return False
         since_s = self._retained_s
         return since_s is None or clock.monotonic_s() - since_s >= _RETENTION_EVERY_S
+
+    def _finish(self, work: Sliced) -> bool:
+        """Work in slices until it is done, unless npvirt ends."""
+        return self._work(work, math.inf)
 
     def _work(self, work: Sliced, until_s: float) -> bool:
         """Work in slices until it is done (True) or time is up."""

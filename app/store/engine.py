@@ -116,15 +116,13 @@ class Store:
             self.troubles.wrote()
 
     def look(self) -> None:
-        """See that the file is still there, can be written where it could not, and is sound where
-        it was not (which takes a while). Raises StoreError.
+        """See that the file is still there, and can be written where it could not. Raises
+        StoreError.
         """
         trouble = self.troubles.writing
         if trouble is not None or identity(self.path) != self._identity:
             with self.writing() as connection:
                 connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
-        if self.troubles.damage is not None and self.check() is None:
-            self.troubles.found_sound()
 
     def _follow_file(self) -> None:
         """See that the store's name is still that of the file that is open. One that was replaced

@@ -94,8 +94,10 @@ class Troubles:
     def found_damage(self, sentence: str) -> None:
         """Something in the file is not what was written."""
         with self._lock:
-            since_ms = clock.now_ms() if self._damage is None else self._damage.since_ms
-            self._damage = Trouble("damaged", sentence, since_ms, reading=True)
+            before = self._damage
+            since_ms = clock.now_ms() if before is None else before.since_ms
+            if before is None or before.sentence != sentence:
+                self._damage = Trouble("damaged", sentence, since_ms, reading=True)
 
     def found_sound(self) -> None:
         """All of the file was looked at, and is as it was written."""
@@ -135,6 +137,9 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(
             f"The store {path} is damaged: a row cannot be read ({error}).", problem="damaged"
         ) from error
+    except UnicodeDecodeError as error:
+        # Of texts in the file, or of what SQLite says of them.
+        raise StoreError(f"The store {path} {SENTENCES['damaged']}.", problem="damaged") from error
     except OSError as error:
         raise StoreError(
             f"The store {path} cannot be used: {error.strerror or error}.", problem="io"

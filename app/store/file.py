@@ -11,6 +11,7 @@ from pathlib import Path
 from app.errors import StoreError
 from app.store.schema import APPLICATION_ID, REVISION
 from app.store.sqlite import connect, engine_of
+from app.store.sums import seal_schema
 
 _MAGIC = b"SQLite format 3\0"
 
@@ -98,6 +99,7 @@ def migrate(path: Path, to: str = "head") -> None:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, to)
+            seal_schema(connection)
     finally:
         engine.dispose()
 

@@ -33,6 +33,7 @@ from app.store.differing import (
 )
 from app.store.engine import Store
 from app.store.hosts import HostRecord
+from app.store.sums import SamplesSum
 
 _LARGEST = 2**63 - 1
 
@@ -65,6 +66,7 @@ class Recorder:
         self._open: dict[KindName, dict[str, Open]] = {}
         self._entity_ids: dict[tuple[str, str], int] = {}
         self._log = ChangeLog(host.id, host.slug, interval_ms)
+        self._sum = SamplesSum()
 
     def record(self, scan: Scan, newer: Collection[tuple[str, str]] = ()) -> Recorded:
         """Store `scan`; raises StoreError, and then nothing of it is stored and it is counted as
@@ -330,7 +332,7 @@ class Recorder:
 
     def _insert_samples(self, connection: sa.Connection, scan: Scan, at_ms: int) -> int:
         """The samples' rows; returns the bits of the kinds that were measured whole."""
-        sampled = 0
+        sampled, self._sum = 0, SamplesSum()
         for kind, measured in _samples(scan):
             open_of_kind = self._open[kind]
             rows = sorted(
@@ -339,7 +341,7 @@ class Recorder:
                 if key in open_of_kind
             )
             if rows:
-                _insert_rows(connection, kind, rows)
+                self._sum.add(kind, _insert_rows(connection, kind, rows))
             if kind != "volume" or scan.volumes_measured:
                 sampled |= schema.KIND_BIT[kind]
         return sampled
@@ -373,6 +375,7 @@ class Recorder:
                 listed=listed,
                 sampled=sampled,
                 changes=changes.count,
+                samples_crc=self._sum.value,
             )
         )
         return int(result.lastrowid)
@@ -401,13 +404,19 @@ def _sample_insert(kind: KindName, dialect: sa.Dialect) -> str:
     return str(sa.insert(schema.samples[kind]).compile(dialect=dialect))
 
 
-def _insert_rows(connection: sa.Connection, kind: KindName, rows: list[tuple[Any, ...]]) -> None:
-    """Insert sample rows by position: a tenth of the cost of named values a row."""
+def _insert_rows(
+    connection: sa.Connection, kind: KindName, rows: list[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """Insert sample rows by position, a tenth of the cost of named values a row; as they were
+    stored.
+    """
     statement = _sample_insert(kind, connection.dialect)
     try:
         connection.exec_driver_sql(statement, rows)
     except OverflowError:
-        connection.exec_driver_sql(statement, [_within_range(row) for row in rows])
+        rows = [_within_range(row) for row in rows]
+        connection.exec_driver_sql(statement, rows)
+    return rows
 
 
 def _within_range(row: tuple[Any, ...]) -> tuple[Any, ...]:

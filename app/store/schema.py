@@ -13,7 +13,7 @@ from app.inventory import KINDS, Kind
 from app.metrics import METRICS
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0006"
+REVISION = "0007"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -88,6 +88,8 @@ scan = sa.Table(
     sa.Column("sampled", sa.Integer, nullable=False),
     # Revisions that this scan opened or closed.
     sa.Column("changes", Wide, nullable=False),
+    # Of all its samples (app/store/sums); NULL: not known.
+    sa.Column("samples_crc", Wide),
     sqlite_strict=True,
 )
 sa.Index("scan_host_at", scan.c.host_id, scan.c.at_ms, unique=True)
@@ -393,6 +395,19 @@ horizon = sa.Table(
     metadata,
     sa.Column("tier", sa.Text, primary_key=True),
     sa.Column("from_ms", Wide, nullable=False),
+    sqlite_strict=True,
+)
+
+# What is looked after now and then: "verified", "backup"; "schema" has the checksum of itself.
+upkeep = sa.Table(
+    "upkeep",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("at_ms", Wide, nullable=False),
+    sa.Column("took_ms", Wide, nullable=False),
+    sa.Column("ok", Flag, nullable=False),
+    sa.Column("value", Wide),
+    sa.Column("sentence", sa.Text),
     sqlite_strict=True,
 )
 

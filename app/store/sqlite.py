@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from app.store.sums import teach
+
 _READERS = 4
 _PATIENCE_MS = 5000
 
@@ -45,12 +47,14 @@ def engine_of(path: Path, *, query_only: bool) -> sa.Engine:
 
 def connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
     """A plain connection to a file that is there; raises sqlite3.Error."""
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",
         uri=True,
         timeout=_PATIENCE_MS / 1000,
         check_same_thread=check_same_thread,
     )
+    teach(connection)
+    return connection
 
 
 def set_writing(connection: sa.Connection, *, durable: bool, patient: bool) -> None:
