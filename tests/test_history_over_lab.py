@@ -1,7 +1,11 @@
 """What real hosts went through, as the history tells it: a stopped host, a crashed guest, a resized
 one, and npvirt itself away for a while.
+
+It takes some two minutes; `STORY_MINUTES=60 make test ARGS=tests/test_history_over_lab.py` tells
+the same story over an hour.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +18,10 @@ from tests.panel import Panel
 
 pytestmark = pytest.mark.xdist_group("lab-history")
 
-SCAN_S = 2.0
+_MINUTES = float(os.environ.get("STORY_MINUTES", "0"))
+SCAN_S = 10.0 if _MINUTES else 2.0
+# Between two events; the story has six such pauses.
+_PAUSE_S = _MINUTES * 60 / 6 if _MINUTES else 3 * SCAN_S
 # A change is told by the scan after it, and a look may take its time on a busy machine.
 SOON_S = 30.0
 
@@ -55,7 +62,7 @@ class Told:
 @pytest.fixture(scope="module")
 def history(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     data = tmp_path_factory.mktemp("history") / "var"
-    with told(data, pause_s=3 * SCAN_S, scan_s=SCAN_S) as (story, panel):
+    with told(data, pause_s=_PAUSE_S, scan_s=SCAN_S) as (story, panel):
         yield Told(panel, story)
 
 

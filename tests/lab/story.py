@@ -1,11 +1,9 @@
 """What happens to two lab hosts while npvirt looks at them: a story that the history must tell.
 
 Owns the events and when each of them happened; what must be read of them is in
-tests/test_history_over_lab.py, and `python -m tests.lab.story` stretches the same over an hour.
+tests/test_history_over_lab.py, which can stretch the same over an hour.
 """
 
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from tests.lab import stock
 from tests.lab.fleet import Member, fleet, register
-from tests.panel import PASSWORD, Panel, panel
+from tests.panel import Panel, panel
 
 CRASHED, RESIZED = "db-01", "web-01"
 # A restart that takes no longer than a minute is not told in the list of changes.
@@ -123,21 +121,3 @@ def _until_state(running: Panel, uuid: str, state: str) -> None:
 def _domain(running: Panel, uuid: str) -> dict[str, object]:
     (found,) = [item for item in running.items("domains") if item["uuid"] == uuid]
     return dict(found)
-
-
-def main(arguments: list[str]) -> int:
-    """Tell the story over so many minutes (default 60), and leave the panel running until Enter."""
-    minutes = float(arguments[0]) if arguments else 60.0
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        told(Path(directory) / "var", pause_s=minutes * 60 / 6, scan_s=10.0) as (story, panel_),
-    ):
-        for what, at_s in story.marks.items():
-            sys.stdout.write(f"{time.strftime('%H:%M:%S', time.localtime(at_s))} {what}\n")
-        sys.stdout.write(f"{panel_.url} (ada, “{PASSWORD}”); Enter ends it\n")
-        sys.stdin.readline()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
