@@ -426,6 +426,38 @@ def test_a_storm_of_events_is_one_scan(store: Store, tmp_path: Path) -> None:
     assert sum(len(one.objects) for one in looked) <= 64
 
 
+def test_storms_that_go_on_and_on_are_a_scan_every_half_minute_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.collect.partial._LONGEST_STORM_S", 0.3)
+    scans: list[float] = []
+    partial = PartialLooks("look-storms", lambda one: True, lambda: scans.append(time.monotonic()))
+    end = time.monotonic() + 3.0
+    while time.monotonic() < end:
+        for number in range(100):
+            told = Told("domain", str(number), "state", clock.now_ms(), clock.monotonic_s())
+            partial.tell(told)
+        time.sleep(0.02)
+    partial.stop()
+    assert partial.join(10)
+    assert len(scans) == 1
+
+
+def test_a_scan_sees_what_no_look_was_made_at_however_much_is_told_of_it(
+    world: World, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a storm, in which nothing is looked at alone."""
+    domain = world.define()
+    watched.scan()
+    monkeypatch.setattr(watched.partial, "tell", lambda told: None)
+    domain.create()
+    scan = SlowScan(watched, monkeypatch)
+    domain.suspend()
+    domain.resume()
+    scan.end()
+    assert watched.state(world.uuid) == "running"
+
+
 def test_events_that_go_on_and_on_are_a_few_looks_a_second() -> None:
     looked: list[Gathered] = []
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # A start is two events, a definition that is started three.
 _GATHER_S = 0.05
 # More objects, or more events, in so short a time are looked at by a scan.
-_MOST_OBJECTS = 32
+_MOST_OBJECTS = 64
 _MOST_EVENTS = 512
 # So many looks one after the other, and then so many a second.
 _AT_ONCE = 20.0
@@ -27,6 +27,8 @@ _A_SECOND = 2.0
 # A storm is over when nothing was told for so long; a scan waits for that, but not for ever.
 _QUIET_S = 0.2
 _LONGEST_STORM_S = 5.0
+# Where storms go on and on, a scan is asked for so often at most.
+_STORM_PAUSE_S = 30.0
 _IDLE_S = 20.0
 
 Batch = Mapping[tuple[str, str], frozenset[What]]
@@ -90,6 +92,7 @@ class PartialLooks:
         self._stopping = False
         self._tokens = _AT_ONCE
         self._tokens_s = clock.monotonic_s()
+        self._stormed_s = -_STORM_PAUSE_S
 
     def tell(self, one: Told) -> None:
         """Take in an event; called in the thread that brings all hosts' events, so it is quick."""
@@ -179,7 +182,10 @@ class PartialLooks:
             return 0.0
         if self._is_storm:
             over_s = min(waiting.at_s + _QUIET_S, waiting.first_s + _LONGEST_STORM_S)
-            return over_s - now_s
+            wait_s = max(over_s, self._stormed_s + _STORM_PAUSE_S) - now_s
+            if wait_s <= 0:
+                self._stormed_s = now_s
+            return wait_s
         if (wait_s := waiting.first_s + _GATHER_S - now_s) > 0:
             return wait_s
         self._tokens = min(_AT_ONCE, self._tokens + (now_s - self._tokens_s) * _A_SECOND)

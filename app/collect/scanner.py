@@ -64,7 +64,8 @@ class Scanner:
         # Whether a scan over this session was stored: it is the right host, and all is known.
         self._is_known = False
         self._noting = threading.Lock()
-        # What was told of or looked at alone since the present scan began: it knows less of it.
+        # What was looked at alone since the present scan began: it knows less of it. (Of what was
+        # only told of, it knows more than the store, and a look is to follow.)
         self._newer: set[tuple[ToldKind, str]] = set()
         # What was told of since the last scan began, and is to be read anew by the next.
         self._stale: set[tuple[str, str]] = set()
@@ -131,7 +132,6 @@ class Scanner:
         batch = gathered.batch
         with self._noting:
             # As of events, which noted theirs when they came.
-            self._newer.update(gathered.objects)
             self._stale.update(one for one, what in batch.items() if "asked" in what)
         with self._storing:
             session = self._session
@@ -149,7 +149,6 @@ class Scanner:
                 replace(seen, at_ms=gathered.at_ms, took_ms=took_ms)
             )
             with self._noting:
-                # Again: a scan may have begun since they were told of.
                 self._newer.update(gathered.objects)
         if self._announcer is not None:
             self._announcer.told_partial(changed)
@@ -221,7 +220,6 @@ class Scanner:
                     self._stale.add(("interface", ""))
             return
         with self._noting:
-            self._newer.add(key)
             if len(self._stale) <= _MOST_STALE:
                 self._stale.add(key)
         if self._tell is not None:
