@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from app.web.events import streams_of
@@ -120,9 +120,18 @@ class Watched:
 
     def refresh(self) -> None:
         """Have every live part of the page ask again, as its clock would."""
+        # What is on its way already may be older than what is to be seen.
+        self._wait_for_answers()
         with self.page.expect_response(lambda answer: "/ui/" in answer.url):
             self.page.evaluate("htmx.trigger(document.body, 'refresh')")
+        self._wait_for_answers()
         self.page.wait_for_timeout(60)
+
+    def _wait_for_answers(self) -> None:
+        for _ in range(500):
+            if not self.page.evaluate("asking.size"):
+                return
+            self.page.wait_for_timeout(20)
 
 
 @contextmanager
@@ -150,7 +159,7 @@ def watched(
         seen = Watched(page, base)
         if script:
             page.add_init_script(_NOTE_VIOLATIONS)
-        page.on("console", lambda said: _note(seen, said.type, said.text))
+        page.on("console", lambda said: _note(seen, said))
         page.on("pageerror", lambda error: seen.errors.append(str(error)))
         try:
             yield seen
@@ -158,6 +167,8 @@ def watched(
             context.close()
 
 
-def _note(seen: Watched, kind: str, text: str) -> None:
-    if kind in ("error", "warning") and is_of_the_page(text):
-        seen.errors.append(f"{kind}: {text}")
+def _note(seen: Watched, said: ConsoleMessage) -> None:
+    # That streams are refused, Chromium says by itself; the page says it in its own words.
+    is_refusal = said.location.get("url", "").endswith("/events")
+    if said.type in ("error", "warning") and is_of_the_page(said.text) and not is_refusal:
+        seen.errors.append(f"{said.type}: {said.text}")

@@ -73,14 +73,16 @@ def test_a_refresh_keeps_focus_open_details_and_scroll(web: Web, seen: Watched) 
 
 
 def test_the_page_asks_by_itself_and_gets_nothing_while_nothing_changed(
-    web: Web, seen: Watched
+    chromium: Browser, asking_web: Web
 ) -> None:
-    seen.page.clock.install()
-    seen.go("/hosts")
-    assert _next_poll(seen) == 204
-    rescan(web)
-    assert _next_poll(seen) == 200
-    assert _next_poll(seen) == 204
+    with watched(chromium, asking_web.app) as seen:
+        seen.page.clock.install()
+        seen.go("/hosts")
+        assert _next_poll(seen) == 204
+        rescan(asking_web)
+        assert _next_poll(seen) == 200
+        assert _next_poll(seen) == 204
+        assert seen.errors == []
 
 
 def _next_poll(seen: Watched) -> int:

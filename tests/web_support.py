@@ -105,6 +105,15 @@ def web(tmp_path: Path) -> Iterator[Web]:
 
 
 @pytest.fixture
+def asking_web(tmp_path: Path) -> Iterator[Web]:
+    """The web over three hosts, where no page is told of changes."""
+    made = make_web(tmp_path / "var", NPVIRT_TIMEZONE="UTC", NPVIRT_STREAMS_TOTAL="0")
+    fill(made.store)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
 def empty_web(tmp_path: Path) -> Iterator[Web]:
     """The web over a store without hosts."""
     made = make_web(tmp_path / "var", NPVIRT_TIMEZONE="UTC")

@@ -2,25 +2,6 @@
    that refreshed parts need no wiring. No inline script or style exists anywhere (see the CSP). */
 'use strict';
 
-/* --- live parts: when to leave the page alone ------------------------------------------------ */
-
-const isPoll = event => event.detail.ctx.sourceEvent?.type === 'every';
-const isHeld = () => document.hidden || document.querySelector('dialog[open], [popover]:popover-open, .dragging') !== null;
-
-document.addEventListener('htmx:config:request', event => {
-  if (isPoll(event) && isHeld()) event.preventDefault();
-});
-document.addEventListener('htmx:before:swap', event => {
-  // A menu opened while the answer was on its way stays open: the next poll brings it again.
-  if (isPoll(event) && isHeld()) event.preventDefault();
-});
-document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) htmx.trigger(document.body, 'refresh');
-});
-document.addEventListener('scan-asked', () => {
-  for (const wait of [700, 2000]) setTimeout(() => htmx.trigger(document.body, 'refresh'), wait);
-});
-
 /* --- times: the server writes the moment, the browser its age -------------------------------- */
 
 function span(seconds) {
@@ -271,19 +252,19 @@ new MutationObserver(changes => {
 }).observe(document.getElementById('toasts'), { childList: true });
 
 let running = 0;
-const isOurs = event => event.detail?.ctx && !isPoll(event);
+const isOurs = event => event.detail?.ctx && !isPoll(event) && !isOfStream(event);
 document.addEventListener('htmx:before:request', event => {
   if (isOurs(event)) document.body.classList.toggle('is-busy', ++running > 0);
 });
 document.addEventListener('htmx:finally:request', event => {
   if (isOurs(event)) document.body.classList.toggle('is-busy', (running = Math.max(0, running - 1)) > 0);
 });
-document.addEventListener('htmx:before:response', () => document.body.classList.remove('offline'));
 document.addEventListener('htmx:response:error', event => {
   const status = event.detail.ctx.response.status;
-  if (status >= 500) toast(`npvirt could not answer (error ${status}). Its log says why.`, true);
+  if (status >= 500 && !isOfStream(event)) toast(`npvirt could not answer (error ${status}). Its log says why.`, true);
 });
 document.addEventListener('htmx:error', event => {
-  if (isPoll(event)) document.body.classList.add('offline');
-  else toast('npvirt did not answer. Is it still running?', true);
+  // A region that asks by itself says so in the foot.
+  if (!isOurs(event) || event.detail.ctx.sourceElement?.dataset?.live) return;
+  toast('npvirt did not answer. Is it still running?', true);
 });
