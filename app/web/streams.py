@@ -2,7 +2,7 @@
 
 A stream's connection leaves the web server and is written to by one thread for all of them
 (app/web/stream_loop), so that an open page holds no thread of the server. A second thread asks
-the store, every quarter of a second what others stored and every other second who may still
+the store, every tenth of a second what others stored and every other second who may still
 read, so that a store that takes its time delays no message. Both live while there are streams.
 """
 
@@ -27,7 +27,7 @@ from app.web.stream_loop import Loop
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.25
+_LOOK_S = 0.1
 _CHECK_S = 2.0
 # So long nobody can be checked, and streams go on; with it they end within the five seconds that
 # are promised.
