@@ -12,7 +12,7 @@ from app.store.record import Recorder
 from tests.browser_support import Watched, watched
 from tests.web_support import INTERVAL_MS, Web, a_scan
 
-PAGES = ("/", "/hosts", "/hosts/kvm-01", "/hosts/kvm-02", "/hosts/kvm-03", "/hosts/add",
+PAGES = ("/", "/hosts", "/hosts/kvm-01", "/hosts/kvm-02", "/hosts/kvm-03", "/hosts/add", "/health",
          "/hosts/kvm-01/edit")  # fmt: skip
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("lab-fleet")
 
 PAGES = (
     *("/", "/hosts", "/hosts/add", "/domains", "/pools", "/networks"),
-    *("/audit", "/account", "/users", "/tokens", "/help"),
+    *("/audit", "/account", "/users", "/tokens", "/help", "/health"),
 )
 
 

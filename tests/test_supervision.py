@@ -23,6 +23,7 @@ from app.collect.worker import Looks
 from app.connection import Connection, Endpoint
 from app.errors import VirtError
 from app.inventory import Scan
+from app.services import attach, services_of
 from app.settings import load
 from app.store import schema
 from app.store.engine import Store, store_path
@@ -32,6 +33,7 @@ from app.virt.relay import Relay
 from app.virt.session import Session
 from tests.test_collector import DEMO, status, until
 from tests.test_watchdog import scans_of
+from tests.web_support import Web
 
 
 class Troubled(Scanner):
@@ -141,6 +143,39 @@ def test_a_look_that_goes_on_slowly_is_not_given_up(tmp_path: Path) -> None:
         assert before_s < session.last_call_s <= clock.monotonic_s()
     finally:
         session.close()
+
+
+# --- the next try -----------------------------------------------------------------------------
+
+
+def test_trying_now_does_not_wait_for_the_next_try(empty_web: Web, tmp_path: Path) -> None:
+    """A host that fails is tried again after 2, 4, 8 … seconds; its page says when, and an
+    operator need not wait.
+    """
+    store, collector = empty_web.store, Collector(empty_web.settings, empty_web.store)
+    attach(empty_web.app, replace(services_of(empty_web.app), collector=collector))
+    add_host(store, "gone", Connection(socket=str(tmp_path / "nowhere")))
+    collector.start()
+    try:
+        until(lambda: status(store, "gone").failures)
+        page = empty_web.text("/hosts/gone")
+        assert 'next try <time datetime="' in page
+        assert 'data-age="in"' in page
+        assert "Retry now" in page
+        begun_s = clock.monotonic_s()
+        for _ in range(5):
+            failures = status(store, "gone").failures
+            assert empty_web.post("/hosts/gone/scan").status_code == 303
+            until(lambda known=failures: status(store, "gone").failures > known)  # type: ignore[misc] # bound now
+        # By itself it would have been the sum of 2, 4, 8, 16 and 32 seconds, if not the next tick.
+        assert clock.monotonic_s() - begun_s < 45
+        planned_ms = (status(store, "gone").next_at_ms or 0) - clock.now_ms()
+        # Of six failures: the schedule's next tick comes first.
+        assert planned_ms > 20_000
+        empty_web.sign_in("vic", "viewer")
+        assert "Retry now" not in empty_web.text("/hosts/gone")
+    finally:
+        collector.stop()
 
 
 # --- open and close -------------------------------------------------------------------------

@@ -26,12 +26,15 @@ from app.collect.steps import ClockWatch, Labels
 from app.collect.upkeep import Upkeep
 from app.connection import Connection
 from app.inventory import Domain, DomainSample, Host, HostSample, Scan
+from app.metrics import METRIC_BY_NAME
 from app.settings import Settings, load
 from app.store import schema
 from app.store.engine import Store, store_path
+from app.store.glance import Buckets, glance
 from app.store.history import fleet
 from app.store.hosts import HostRecord, add_host
 from app.store.record import Recorder
+from app.store.series import find_object, series
 from tests.clocks import process_zone, steered
 from tests.test_collector import DEMO, until
 
@@ -200,9 +203,6 @@ def a_scan(
 
 def told(store: Store, record: HostRecord, from_ms: int, to_ms: int) -> list[float]:
     """The CPU rates that a chart tells."""
-    from app.metrics import METRIC_BY_NAME
-    from app.store.series import find_object, series
-
     cpu = METRIC_BY_NAME["domain", "cpu"]
     wanted = find_object(store, record.id, "domain", "w")
     assert wanted is not None
@@ -454,3 +454,25 @@ def test_two_turns_of_the_upkeep_at_once_are_one_after_the_other(
         thread.join()
     assert failed == []
     assert upkeep.now().compacted_ms is not None
+
+
+def test_a_glance_tells_no_rate_across_a_step(store: Store) -> None:
+    """Sparklines: half a CPU is told as that, or not at all."""
+    record = add_host(store, "kvm-01", Connection())
+    recorder, labels = Recorder(store, record, 60_000), Labels()
+    first_ms = (now_ms() - 4 * HOUR_MS) // HOUR_MS * HOUR_MS
+    wall_ms = first_ms
+    for minute in range(150):
+        wall_ms += 60_000
+        wall_ms -= 20 * 60_000 if minute == 70 else 0
+        at_s = minute * 60.0
+        stepped = labels.stepped(wall_ms, at_s)
+        stored = recorder.record(a_scan(wall_ms, minute * 30.0, 0, stepped=stepped))
+        labels.stored(stored.at_ms, at_s, good=True)
+    cpu = METRIC_BY_NAME["domain", "cpu"]
+    with store.reading() as connection:
+        found = glance(connection, cpu, [record.id], Buckets(first_ms, 600_000, 13))
+    (told_values,) = found.values()
+    rates = [value for value in told_values if value is not None]
+    assert len(rates) >= 6
+    assert all(rate == pytest.approx(0.5, rel=0.02) for rate in rates)

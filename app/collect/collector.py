@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 _SPREAD_S = 0.25
 SCAN_WAIT_S = 120.0
 LOOK_WAIT_S = 8.0
+_WAKE_WAIT_S = 3.0
 # Slices of a twentieth of a second, so that scans find the store free.
 _OLDER_EVERY_S = 0.25
 # However rarely hosts are scanned, so often it is looked who collects, and that the schedule lives.
@@ -106,7 +107,7 @@ class Collector:
         if worker is not None:
             worker.wake()
             return True
-        return not collecting and ask(self._settings.data, {"wake": [slug]}) is not None
+        return not collecting and self._ask_to_wake([slug])
 
     def look_again(
         self, slug: str, objects: Collection[tuple[str, str]], timeout_s: float = LOOK_WAIT_S
@@ -130,7 +131,7 @@ class Collector:
         if self._leadership.held:
             self._follow_registry()
         else:
-            ask(self._settings.data, {"wake": []})
+            self._ask_to_wake([])
 
     def test_connection(self, connection: Connection) -> Diagnosis:
         """Walk the way to a host; waits, at most some twenty seconds."""
@@ -184,6 +185,12 @@ class Collector:
         self._upkeep.look()
         if self._leadership.held:
             self._upkeep.turn()
+
+    def _ask_to_wake(self, slugs: list[str]) -> bool:
+        """Have the process that collects take note of the registry, and scan these hosts; False
+        when it does not answer soon, as one that was stopped does not.
+        """
+        return ask(self._settings.data, {"wake": slugs}, _WAKE_WAIT_S) is not None
 
     def _who_scans(self) -> str:
         holder = self._leadership.holder()

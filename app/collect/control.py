@@ -91,10 +91,11 @@ class ControlServer:
 def ask(data: Path, request: dict[str, list[str]], timeout_s: float = _ANSWER_WAIT_S) -> Any | None:
     """The collector's answer to `request`, decoded, waiting for it; None when none answers."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        # Before it connects: one that was stopped takes no more than a few requests.
+        connection.settimeout(timeout_s)
         try:
             with _short_path(data) as directory:
                 connection.connect(f"{directory}/{_NAME}")
-            connection.settimeout(timeout_s)
             connection.sendall(msgspec.json.encode(request))
             connection.shutdown(socket.SHUT_WR)
             answer = _receive(connection, None)
