@@ -18,8 +18,9 @@ from app.connection import describe
 from app.errors import NpvirtError, SettingsError, StoreError
 from app.services import services_of
 from app.settings import Settings, load
+from app.store.backups import open_store
 from app.store.demonstration import Mark, read_mark
-from app.store.engine import Store, store_path
+from app.store.engine import Store
 from app.store.users import has_users
 from app.syslog import attach_syslog
 from app.web.signin import setup_link
@@ -36,7 +37,7 @@ def build() -> Flask:
     )
     for chatty in ("apscheduler", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    store = Store.open(store_path(settings))
+    store = open_store(settings)
     attach_syslog(store, settings.syslog)
     mark = read_mark(settings.data)
     collector, application = (

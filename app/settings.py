@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import time
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
@@ -57,6 +58,9 @@ class Settings:
     keep_1h_s: int
     keep_daily_s: int
     keep_audit_s: int
+    backup_dir: Path | None
+    backup_at: time | None
+    backup_keep: int
     public_url: str
     proxy_hops: int
     insecure_http: bool
@@ -170,6 +174,20 @@ def _for_ever(text: str) -> int:
     if text != "0":
         raise ValueError("must be 0, for ever: the audit is a chain, and is kept whole")
     return 0
+
+
+def _time_of_day(text: str) -> time | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
+        raise ValueError("must be a time of day such as 03:30, or nothing for no backups")
+    return time.fromisoformat(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1000):
+        raise ValueError("must be a number from 1 to 1000")
+    return int(text)
 
 
 def _public_url(text: str) -> str:
@@ -350,6 +368,27 @@ SETTINGS: tuple[Setting, ...] = (
         "0",
         "how long the audit is kept: 0, for ever, is all that its chain allows",
         _for_ever,
+    ),
+    Setting(
+        "NPVIRT_BACKUP_DIR",
+        "backup_dir",
+        "",
+        "where the store is backed up every day; default: backups in NPVIRT_DATA",
+        _file,
+    ),
+    Setting(
+        "NPVIRT_BACKUP_AT",
+        "backup_at",
+        "03:30",
+        "at what time of NPVIRT_TIMEZONE; empty: npvirt makes no backups by itself",
+        _time_of_day,
+    ),
+    Setting(
+        "NPVIRT_BACKUP_KEEP",
+        "backup_keep",
+        "7",
+        "how many backups are kept",
+        _count,
     ),
     Setting(
         "NPVIRT_PUBLIC_URL",

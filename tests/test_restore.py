@@ -250,7 +250,8 @@ def test_a_damaged_store_is_set_aside_as_it_is(data: Path, tmp_path: Path, capsy
     spoilt = path.read_bytes()
     assert _run(capsys, "restore", "--yes", str(kept))[0] == 0
     assert _hosts(path) == ["kvm-01"]
-    (aside,) = _aside(data)
+    assert _aside(data) == []
+    (aside,) = data.glob("npvirt.sqlite.damaged-*")
     assert aside.read_bytes() == spoilt
 
 

@@ -129,7 +129,9 @@ def a_panel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
         subprocess.run(add, env=environ, check=True, capture_output=True)
 
     before = on_own_disk(data, "12m")
-    with panel(data, prepare=prepare, before=before, NPVIRT_SCAN_SECONDS="1") as running:
+    with panel(
+        data, prepare=prepare, before=before, NPVIRT_SCAN_SECONDS="1", NPVIRT_BACKUP_AT=""
+    ) as running:
         assert is_mounted_apart(running.process.pid)
         running.until(lambda: running.items("domains"))
         yield Faulty(running, data)

@@ -11,7 +11,8 @@ import msgspec
 from app.access import COMMAND_LINE
 from app.settings import Settings, load
 from app.store.audit import Attempt, note
-from app.store.engine import Store, store_path
+from app.store.backups import open_store
+from app.store.engine import Store
 from app.store.hosts import host_ids_named
 from app.syslog import attach_syslog
 
@@ -24,7 +25,7 @@ as_json: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
 def opened_store() -> Iterator[tuple[Settings, Store]]:
     """The settings and the store, closed at the end; raises SettingsError or StoreError."""
     settings = load()
-    store = Store.open(store_path(settings))
+    store = open_store(settings)
     try:
         attach_syslog(store, settings.syslog)
         yield settings, store

@@ -13,6 +13,7 @@ from app.clock import rfc3339
 from app.settings import Settings
 from app.store import schema
 from app.store.audit import first_broken
+from app.store.backups import advice, damage_of, directory_of, list_backups
 from app.store.engine import Store
 from app.store.history import HostView, fleet
 from app.store.users import list_users
@@ -56,7 +57,7 @@ def _examine(settings: Settings, store: Store) -> Iterator[Finding]:
         if mode == 0
         else f"others may enter; run: chmod 700 {settings.data}",
     )
-    yield from _store(store)
+    yield from _store(settings, store)
     count, broken = first_broken(store)
     yield Finding(
         "audit",
@@ -74,7 +75,7 @@ def _examine(settings: Settings, store: Store) -> Iterator[Finding]:
         yield _host_finding(host)
 
 
-def _store(store: Store) -> Iterator[Finding]:
+def _store(settings: Settings, store: Store) -> Iterator[Finding]:
     """Whether the store is as it was written."""
     found = verify(store)
     damage = store.check()
@@ -87,6 +88,21 @@ def _store(store: Store) -> Iterator[Finding]:
     yield Finding("store", not found.count, sound if not found.count else _damaged(found))
     for sentence in found.wrong:
         yield Finding("store", False, sentence)
+    if found.count:
+        yield Finding("backup", False, advice(settings))
+    elif settings.backup_at is not None:
+        yield _backup_finding(settings)
+
+
+def _backup_finding(settings: Settings) -> Finding:
+    directory = directory_of(settings)
+    backups = list_backups(directory)
+    if not backups:
+        return Finding("backup", True, f"none in {directory} yet")
+    newest = rfc3339(backups[0].at_ms)
+    damage = damage_of(backups[0].path)
+    said = f"{len(backups)} in {directory}, the newest of {newest}"
+    return Finding("backup", damage is None, said if damage is None else f"{said}: {damage}")
 
 
 def _damaged(found: Verified) -> str:

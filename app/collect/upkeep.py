@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app import clock
+from app.collect.backups import Backups
 from app.collect.patience import Patience
 from app.collect.soundness import Soundness
 from app.errors import StoreError
@@ -51,6 +52,7 @@ class Upkeep:
         self._compactor = Compactor(store)
         self._retention = Retention(store, lengths_of(settings))
         self._soundness = Soundness(store)
+        self._backups = Backups(settings, store)
         self._retained_s: float | None = None
         self._stopping = threading.Event()
         self._turning = threading.Lock()
@@ -103,6 +105,7 @@ class Upkeep:
                 self._retained_s = clock.monotonic_s()
                 self._figures = replace(self._figures, retained_ms=clock.now_ms())
             self._soundness.daily(lambda work: self._work(work, until_s))
+            self._backups.turn(self._finish)
         except StoreError as error:
             self._figures = replace(self._figures, trouble=str(error))
             log.error("The store's upkeep has to wait: %s", error)

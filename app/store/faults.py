@@ -69,6 +69,7 @@ class Troubles:
         self._lock = threading.Lock()
         self._writing: Trouble | None = None
         self._damage: Trouble | None = None
+        self._backup: Trouble | None = None
 
     def failed(self, error: StoreError, *, reading: bool) -> None:
         """Take note of an error; what is no fault of the file is not one."""
@@ -103,6 +104,22 @@ class Troubles:
         """All of the file was looked at, and is as it was written."""
         with self._lock:
             self._damage = None
+
+    def no_backup(self, sentence: str) -> None:
+        """The backup that was due could not be made."""
+        with self._lock:
+            since_ms = clock.now_ms() if self._backup is None else self._backup.since_ms
+            self._backup = Trouble("other", sentence, since_ms, reading=False)
+
+    def backed_up(self) -> None:
+        """A backup was made."""
+        with self._lock:
+            self._backup = None
+
+    @property
+    def backup(self) -> Trouble | None:
+        """Why there is no backup of the last planned time."""
+        return self._backup
 
     def now(self) -> Trouble | None:
         """What holds: damage before all else."""

@@ -15,6 +15,7 @@ from msgspec import Struct
 from app.clock import rfc3339
 from app.errors import Conflict, StoreError
 from app.store.audit import first_broken
+from app.store.backups import damage_of
 from app.store.engine import Store
 from app.store.file import copy_file, refuse_foreign, sync, upgrade
 from app.store.sqlite import connect
@@ -73,17 +74,21 @@ def _found(backup: Path, building: Path) -> Found:
 
 
 def put_in_place(building: Path, path: Path, now_ms: int) -> Path | None:
-    """Give the examined copy the store's name; where the store that was there is now. Raises
-    StoreError or Conflict.
+    """Give the examined copy the store's name; where the store that was there is now: under the
+    name of a damaged one, if it is that, and then not a byte of it is changed. Raises StoreError
+    or Conflict.
     """
-    aside = path.with_name(f"{path.name}.before-restore-{rfc3339(now_ms // 1000 * 1000)}")
+    is_damaged = path.exists() and damage_of(path) is not None
+    word = "damaged" if is_damaged else "before-restore"
+    aside = path.with_name(f"{path.name}.{word}-{rfc3339(now_ms // 1000 * 1000)}")
     if aside.exists():
         raise Conflict(f"{aside} exists already; npvirt does not overwrite it.")
     try:
         sync(building)
         was_there = path.exists()
         if was_there:
-            _folded(path)
+            if not is_damaged:
+                _folded(path)
             # What could not be folded in belongs to the old store, and must not meet the new one.
             for ending in ("-wal", "-shm"):
                 rest = path.with_name(path.name + ending)

@@ -19,6 +19,7 @@ from app.settings import Settings, duration_s
 from app.store.holdings import MEASURED, TIERS, Cost, Fleet, Holdings, estimate, holdings
 from app.store.retention import Lengths, lengths_of
 from app.web.api.answers import check_parameters
+from app.web.backup_words import backup_words
 from app.web.figures import Part, shares, size
 from app.web.page import form_page, pages
 from app.web.permission import needs
@@ -119,6 +120,7 @@ def page() -> Response:
         changed=bool(request.args),
         then=size(round(sum(as_asked.values()))),
         now=size(round(sum(as_set.values()))),
+        backup=backup_words(),
     )
 
 

@@ -41,6 +41,13 @@ def banners(store: Store, zone: Zone) -> Iterator[Banner]:
             "The command “npvirt doctor” says what is damaged, which backup is the newest good "
             "one, and how to put it in place.",
         )
+    backup = store.troubles.backup
+    if backup is not None:
+        yield Banner(
+            "The store could not be backed up.",
+            f"Since {zone.day_and_time(backup.since_ms)} a backup is due; older ones are kept.",
+            backup.sentence,
+        )
     writing = store.troubles.writing
     since_ms = dropped.since_ms if writing is None else writing.since_ms
     if since_ms is None:

@@ -6,6 +6,7 @@ bytes that are others. Each counts what it did; a test that put in nothing has s
 
 import os
 import random
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -221,3 +222,15 @@ def is_mounted_apart(process: int) -> bool:
     """Whether a process has mounts of its own."""
     own = Path("/proc/self/ns/mnt").readlink()
     return own != Path(f"/proc/{process}/ns/mnt").readlink()
+
+
+@contextmanager
+def no_larger_files_here(size: int, injected: Injected) -> Iterator[None]:
+    """Have no file that this very process writes grow beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    injected.add(f"files may have {size} bytes")
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
