@@ -425,3 +425,39 @@ def test_deadlines_hold_in_a_forked_child_too() -> None:
         command, cwd=root, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(root)}
     )
     assert done.returncode == 0
+
+
+def test_calls_over_one_connection_do_not_meet_where_libvirt_would_crash(
+    socket_host: LabHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 10.4 (CVE-2024-4418); `make faults` would see the crash, as its proof "fleet" did."""
+    for safely, most in ((False, 1), (True, 2)):
+        monkeypatch.setattr("app.virt.session._CALLS_MEET_SAFELY", safely)
+        session = opened(over_socket(socket_host))
+        both, going_on = threading.Barrier(2), [0]
+        seen: list[int] = []
+        met = threading.Event()
+
+        def call(
+            going_on: list[int] = going_on, seen: list[int] = seen, met: threading.Event = met
+        ) -> None:
+            going_on[0] += 1
+            seen.append(going_on[0])
+            if going_on[0] == 2:
+                met.set()
+            met.wait(1.0)
+            going_on[0] -= 1
+
+        def work(session: Session = session, both: threading.Barrier = both) -> None:
+            both.wait(10)
+            session.call(call)
+
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(20)
+        finally:
+            session.close()
+        assert max(seen) == most

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -34,12 +35,18 @@ T = TypeVar("T")
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
 
 _CLOSE_S = 3.0
+# Before 10.4 libvirt may crash when a thread calls over a connection on which another one waits
+# (CVE-2024-4418: what the first leaves in the connection's loop points into its stack). The more so
+# when the connection then breaks; so there only one call is on its way over a connection at a time.
+_CALLS_MEET_SAFELY = libvirt.getVersion() >= 10_004_000
 _USER, _AUTHENTICATION_NAME, _PASSPHRASE = 1, 2, 5
 _CREDENTIALS = [2, 5, 6, 7, 1]
 
 
 class Session:
-    """An open connection; threads may call at the same time."""
+    """An open connection; threads may call at the same time, and wait for their turn where
+    libvirt needs that.
+    """
 
     def __init__(self, connection: Any, fields: Connection, relay: Relay | None) -> None:
         self.connection = connection
@@ -54,6 +61,8 @@ class Session:
         # What the host tells by itself, if it was asked to (app/virt/events.py).
         self.subscription: Subscription | None = None
         self._close_lock = threading.Lock()
+        alone = relay is not None and not _CALLS_MEET_SAFELY
+        self._turn: AbstractContextManager[object] = threading.Lock() if alone else nullcontext()
 
     @classmethod
     def open(cls, endpoint: Endpoint, *, read_only: bool, deadline_s: float = 10.0) -> "Session":
@@ -87,14 +96,15 @@ class Session:
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`function(*args)`, a libvirt call, within `call_deadline_s`; raises VirtError."""
-        if self._dead is not None:
-            raise self._death()
-        self.last_call_s = clock.monotonic_s()
         try:
-            if self._relay is None:
-                return function(*args, **kwargs)
-            with watchdog.limit(self.call_deadline_s, self._cut_late):
-                return function(*args, **kwargs)
+            with self._turn:
+                if self._dead is not None:
+                    raise self._death()
+                self.last_call_s = clock.monotonic_s()
+                if self._relay is None:
+                    return function(*args, **kwargs)
+                with watchdog.limit(self.call_deadline_s, self._cut_late):
+                    return function(*args, **kwargs)
         except libvirt.libvirtError as error:
             raise self._typed(error) from None
         except UnicodeDecodeError as error:
