@@ -30,6 +30,7 @@ from app.store.engine import Store
 from app.store.history import fleet
 from app.store.raw import Object, facts_of_many, samples_of_many
 from app.store.rollup import Rolled, merge
+from app.store.verify import verify
 from app.virt.session import Session
 from app.web.demonstration import demonstration_link
 from tests.bench.process import NPVIRT, free_port
@@ -256,6 +257,12 @@ def test_the_last_day_shows_a_newcomer_what_npvirt_remembers(demo: Web) -> None:
         whats = set(connection.execute(sa.select(schema.change.c.what)).scalars())
     assert {"created", "deleted", "started", "stopped", "crashed", "unreachable", "back",
             "no-scans", "snapshot-taken"} <= whats  # fmt: skip
+
+
+def test_every_checksum_of_a_made_up_past_holds(demo: Web) -> None:
+    found = verify(demo.store)
+    assert found.wrong == []
+    assert found.rows > 0
 
 
 def test_the_audit_of_a_made_up_past_is_whole(demo: Web) -> None:

@@ -124,12 +124,14 @@ class Filling:
         keyframes.write(self._connection, host_id, day, {kind: body})
 
     def were_measured(self, host_id: int, from_ms: int) -> None:
-        """Note that the good scans from then on were measured as well."""
+        """Note that the good scans from then on were measured as well; the checksum of what one of
+        them had measured by itself does not hold for what is added.
+        """
         table = schema.scan
         self._connection.execute(
             sa.update(table)
             .where(table.c.host_id == host_id, table.c.at_ms >= from_ms, table.c.ok == 1)
-            .values(sampled=table.c.sampled.op("|")(_MEASURED))
+            .values(sampled=table.c.sampled.op("|")(_MEASURED), samples_crc=None)
         )
 
     def done(self, entries: Iterable[Done]) -> None:
