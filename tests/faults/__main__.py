@@ -1,11 +1,14 @@
-"""Runs the proofs: `python -m tests.faults [--long] [--plant NAME] [PROOF...]`.
+"""Runs the proofs: `python -m tests.faults [--long] [--lanes N] [--plant NAME] [PROOF...]`.
 
-One line each: attempts, checks made, faults really injected, length. The exit status is 1 when a
-promise was broken (or, with --plant, when what was planted was not found), 2 for unknown names.
+One line each: attempts, checks made, faults really injected, length. Proofs run side by side, each
+in a process of its own. The exit status is 1 when a promise was broken or could not be tried (or,
+with --plant, when what was planted was not found), 2 for unknown names.
 """
 
 import argparse
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.faults.proof import BrokenPromise, Proof, is_found, run
 from tests.faults.proofs import PROOFS
@@ -24,21 +27,35 @@ def main(arguments: list[str]) -> int:
             may = ", ".join(known[name].plants)
             print(f"{name} cannot plant {asked.plant}; it can {may}.", file=sys.stderr)
             return 2
-    results = [
-        _planted(known[name], asked.plant) if asked.plant else _proved(known[name], asked.long)
-        for name in names
-    ]
-    return 0 if all(results) else 1
+    if len(names) > 1:
+        return _side_by_side(names, asked)
+    proof = known[names[0]]
+    kept = _planted(proof, asked.plant) if asked.plant else _proved(proof, asked.long)
+    return 0 if kept else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--long", action="store_true", help="the long column, as in make soak")
+    parser.add_argument("--lanes", type=int, default=2, help="so many side by side (default: 2)")
     parser.add_argument(
         "--plant", metavar="NAME", help="plant this fault (or all) in npvirt: it must be found"
     )
     parser.add_argument("proofs", nargs="*", metavar="PROOF", help="default: every one")
     return parser
+
+
+def _side_by_side(names: list[str], asked: argparse.Namespace) -> int:
+    options = [*(["--long"] if asked.long else []), *(["--plant", asked.plant] * bool(asked.plant))]
+
+    def one(name: str) -> int:
+        command = [sys.executable, "-m", "tests.faults", *options, name]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        print(done.stdout, end="", flush=True)
+        return done.returncode
+
+    with ThreadPoolExecutor(asked.lanes) as lanes:
+        return max(lanes.map(one, names))
 
 
 def _proved(proof: Proof, long: bool) -> bool:

@@ -296,12 +296,13 @@ _patience = _Patience()
 @contextmanager
 def _impatient() -> Iterator[None]:
     """Sessions have the deadline of the thread that opens them."""
-    real = Session.open.__func__  # type: ignore[attr-defined] # a bound class method has it
+    real = vars(Session)["open"].__func__
 
     def opened(cls: type[Session], endpoint: Any, /, **kwargs: Any) -> Session:
         seconds = _patience.seconds
         if seconds is None:
-            return real(cls, endpoint, **kwargs)  # type: ignore[no-any-return]
+            unhurried: Session = real(cls, endpoint, **kwargs)
+            return unhurried
         session: Session = real(cls, endpoint, **kwargs | {"deadline_s": seconds})
         session.call_deadline_s = seconds
         return session

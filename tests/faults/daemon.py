@@ -1,5 +1,6 @@
-"""Session daemons: libvirtd of this user alone, its test driver behind real RPC on a port of
-127.0.0.1. Needs no root and touches no libvirt of the machine's.
+"""Session daemons: libvirtd of one user alone, its test driver behind real RPC on a port of
+127.0.0.1. Touches no libvirt of the machine's: where root starts it, it runs as nobody, since
+libvirtd takes root's for the one of the system.
 """
 
 import contextlib
@@ -17,8 +18,12 @@ import libvirt
 
 from tests.lab.host import die_with_parent
 
+# Without a handler of its own libvirt prints that nobody answers yet.
+libvirt.registerErrorHandler(lambda _context, _error: None, None)
+
 LIBVIRTD = "/usr/sbin/libvirtd"
-_ANSWER_S = 60.0
+_ANSWER_S = 120.0
+_NOBODY = 65_534
 _CONF = """listen_tls = 0
 listen_tcp = 1
 auth_tcp = "none"
@@ -50,8 +55,13 @@ class SessionDaemon:
         self.port = _free_port()
         self._root = Path(tempfile.mkdtemp(prefix="npvirt-daemon-"))
         self._process: subprocess.Popen[bytes] | None = None
+        # The world of the test driver lasts as long as somebody is connected to it.
+        self._connection: libvirt.virConnect | None = None
         for name in ("run", "config", "cache"):
             (self._root / name).mkdir(mode=0o700)
+        for path in (self._root, *self._root.iterdir()):
+            if os.geteuid() == 0:
+                os.chown(path, _NOBODY, _NOBODY)
         conf = _CONF.format(port=self.port, root=self._root)
         (self._root / "libvirtd.conf").write_text(conf)
 
@@ -90,7 +100,7 @@ class SessionDaemon:
             self._process = subprocess.Popen(
                 [LIBVIRTD, "-l", "-f", f"{self._root}/libvirtd.conf", "-p", f"{self._root}/pid"],
                 env=environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-                start_new_session=True, preexec_fn=die_with_parent,
+                start_new_session=True, preexec_fn=_as_nobody,
             )  # fmt: skip
         end = time.monotonic() + _ANSWER_S
         while not self._made():
@@ -112,23 +122,30 @@ class SessionDaemon:
                 self._process.kill()
             self._process.wait()
             self._process = None
+        self._connection = None
         shutil.rmtree(self._root, ignore_errors=True)
 
     def _made(self) -> bool:
         try:
-            connection = libvirt.open(self.uri)
+            connection = self._connection = libvirt.open(self.uri)
         except libvirt.libvirtError:
             return False
-        try:
-            for number in range(1, self._domains):
-                connection.defineXML(
-                    f"<domain type='test'><name>vm-{number}</name><memory>65536</memory>"
-                    f"<uuid>00000000-0000-4000-8000-{number:012d}</uuid>"
-                    "<vcpu>1</vcpu><os><type>hvm</type></os></domain>"
-                ).create()
-        finally:
-            connection.close()
+        for number in range(1, self._domains):
+            connection.defineXML(
+                f"<domain type='test'><name>vm-{number}</name><memory>65536</memory>"
+                f"<uuid>00000000-0000-4000-8000-{number:012d}</uuid>"
+                "<vcpu>1</vcpu><os><type>hvm</type></os></domain>"
+            ).create()
         return True
+
+
+def _as_nobody() -> None:
+    """To run in the child before it executes."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
+    die_with_parent()
 
 
 def _free_port() -> int:

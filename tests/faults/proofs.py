@@ -1,6 +1,11 @@
-"""Every proof, in the order in which they are run."""
+"""Every proof, the longest first."""
 
-from tests.faults import calls
+from tests.faults import calls, clocks, kill, libvirtd
 from tests.faults.proof import Proof
 
-PROOFS: tuple[Proof, ...] = (calls.PROOF,)
+PROOFS: tuple[Proof, ...] = (
+    kill.PROOF,
+    libvirtd.PROOF,
+    clocks.PROOF,
+    calls.PROOF,
+)

@@ -1,0 +1,221 @@
+"""The wall clock steps, and daylight saving begins and ends in six time zones.
+
+The clock is npvirt's own, steered (tests/clocks.py); the hosts are libvirt's test driver in this
+process. Ticks go on by the monotonic clock, none is doubled, scans stay in order, what steps is
+marked, and a busy VM is told as busy by no more and no less than it was.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import sqlalchemy as sa
+
+from app import clock
+from app.clock import now_ms
+from app.collect.collector import Collector
+from app.collect.steps import Labels
+from app.connection import Connection
+from app.settings import load
+from app.store import schema
+from app.store.engine import Store, store_path
+from app.store.hosts import add_host
+from app.store.record import Recorder
+from tests.clocks import SteeredClock, process_zone, steered
+from tests.faults.proof import Proof, Tally
+
+TICK_S = 0.4
+STEPS_S = (1, -1, 3600, -3600, 86_400, -86_400)
+_DEMO = Connection(driver="test", transport="embedded", path="default")
+_PATIENCE_S = 30.0
+# When the clocks of the people are changed, in UTC.
+CHANGES = (
+    ("Europe/Berlin", "2026-03-29T01:00"), ("Europe/Berlin", "2026-10-25T01:00"),
+    ("America/New_York", "2026-03-08T07:00"), ("America/New_York", "2026-11-01T06:00"),
+    ("America/St_Johns", "2026-03-08T05:30"), ("America/St_Johns", "2026-11-01T04:30"),
+    ("Australia/Lord_Howe", "2026-04-04T15:00"), ("Australia/Lord_Howe", "2026-10-03T15:30"),
+    ("Pacific/Auckland", "2026-04-04T14:00"), ("Pacific/Auckland", "2026-09-26T14:00"),
+    ("America/Santiago", "2026-04-05T03:00"), ("America/Santiago", "2026-09-06T04:00"),
+)  # fmt: skip
+
+
+class Trial:
+    """A collector over one host, with its store in a directory of its own."""
+
+    def __init__(self, tally: Tally, root: Path, zone: str = "UTC") -> None:
+        self.tally = tally
+        loaded = load({"NPVIRT_DATA": str(root), "NPVIRT_SCAN_SECONDS": "1"})
+        settings = replace(loaded, scan_seconds=TICK_S, timezone=zone)
+        self.store = Store.open(store_path(settings))
+        add_host(self.store, "demo", _DEMO)
+        self.collector = Collector(settings, self.store)
+
+    def scans(self) -> list[Any]:
+        """What was stored, in the order in which it was."""
+        table = schema.scan
+        query = sa.select(table.c.at_ms, table.c.clock_stepped).order_by(table.c.id)
+        with self.store.reading() as connection:
+            return list(connection.execute(query))
+
+    def until(self, condition: Callable[[], object], sentence: str) -> None:
+        """Wait for it, and count it as a check."""
+        end_s = time.monotonic() + _PATIENCE_S
+        while not condition():
+            if time.monotonic() > end_s:
+                self.tally.check(False, sentence)
+            time.sleep(0.02)
+        self.tally.check(True, sentence)
+
+    def until_scanned(self, more: int, where: str) -> None:
+        """Wait for so many more scans."""
+        wanted = len(self.scans()) + more
+        self.until(
+            lambda: len(self.scans()) >= wanted, f"{where}: scans stand still for {_PATIENCE_S} s"
+        )
+
+    def until_past(self, at_ms: int, where: str) -> None:
+        """Wait for a scan that is later than that."""
+        self.until(
+            lambda: (rows := self.scans()) and rows[-1].at_ms > at_ms, f"{where}: scans stand still"
+        )
+
+    def check_order(self, where: str) -> None:
+        """Every scan is later than the one before."""
+        labels = [row.at_ms for row in self.scans()]
+        self.tally.check(labels == sorted(set(labels)), f"{where}: scans are out of order")
+
+    def close(self) -> None:
+        """End the collector."""
+        self.collector.stop()
+        self.store.close()
+
+
+@contextmanager
+def _trial(tally: Tally, zone: str = "UTC") -> Iterator[Trial]:
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="npvirt-clock-")))
+        trial = Trial(tally, root / "var", zone)
+        stack.callback(trial.close)
+        yield trial
+
+
+def _steps(tally: Tally) -> None:
+    with steered() as wall, _trial(tally) as trial:
+        trial.collector.start()
+        for by_s in STEPS_S:
+            where = f"a step by {by_s:+} s"
+            trial.until_scanned(3, where)
+            _step(trial, wall, by_s, where)
+            tally.attempts += 1
+            tally.injected["step of the clock"] += 1
+        trial.check_order("six steps")
+        tally.check(trial.collector.health().ok, "npvirt is not in good health after the steps")
+
+
+def _step(trial: Trial, wall: SteeredClock, by_s: int, where: str) -> None:
+    tally, before = trial.tally, len(trial.scans())
+    wall.step(by_s)
+    stepped_s = time.monotonic()
+    trial.until_scanned(4, where)
+    ticks = (time.monotonic() - stepped_s) / TICK_S
+    # None is done twice: four scans take three ticks at least (one was under way).
+    tally.check(ticks > 2.5, f"{where}: four scans within {ticks:.1f} ticks")
+    trial.check_order(where)
+    marked = [row.clock_stepped for row in trial.scans()[before : before + 2]]
+    tally.check(any(marked), f"{where}: no scan is marked")
+
+
+def _rates(tally: Tally) -> None:
+    """A VM that is busy by half a CPU is told as that, or not at all."""
+    from tests.test_watchdog import a_scan, told
+
+    for by_s in STEPS_S:
+        with tempfile.TemporaryDirectory(prefix="npvirt-clock-") as directory:
+            store = Store.open(Path(directory) / "npvirt.sqlite")
+            record = add_host(store, "kvm-01", Connection())
+            recorder, labels = Recorder(store, record, 60_000), Labels()
+            first_ms = wall_ms = now_ms() - 3 * clock.DAY_MS
+            latest_ms = 0
+            for tick in range(30):
+                wall_ms += 10_000 + (by_s * 1000 if tick == 10 else 0)
+                stepped = labels.stepped(wall_ms, tick * 10.0)
+                seen = a_scan(wall_ms, tick * 5.0, 0, stepped=stepped)
+                stored = recorder.record(seen)
+                labels.stored(stored.at_ms, tick * 10.0, good=True)
+                latest_ms = stored.at_ms
+            rates = told(store, record, min(first_ms, wall_ms), max(wall_ms, latest_ms) + 1)
+            store.close()
+        tally.attempts += 1
+        tally.injected["step of the clock"] += 1
+        tally.check(len(rates) >= 9, f"a step by {by_s:+} s: only {len(rates)} rates are told")
+        wrong = [rate for rate in rates if not 0.45 < rate < 0.55]
+        tally.check(not wrong, f"a step by {by_s:+} s: half a CPU is told as {wrong[:3]}")
+
+
+def _daylight_saving(tally: Tally) -> None:
+    for zone, changed in CHANGES:
+        at_ms = round(datetime.fromisoformat(changed).replace(tzinfo=UTC).timestamp() * 1000)
+        with process_zone(zone), steered(at_ms - 1000), _trial(tally, zone) as trial:
+            offsets = [time.localtime((at_ms + ms) / 1000).tm_gmtoff for ms in (-1000, 1000)]
+            tally.check(offsets[0] != offsets[1], f"nothing is changed in {zone} then")
+            trial.collector.start()
+            trial.until_past(at_ms + 800, zone)
+            trial.check_order(zone)
+            labels = [row.at_ms for row in trial.scans()]
+            tally.check(min(labels) < at_ms, f"{zone}: nothing was scanned before")
+            most = (labels[-1] - labels[0]) / (TICK_S * 1000) + 2
+            tally.check(len(labels) <= most, f"{zone}: ticks were doubled")
+            gap_ms = max(later - before for before, later in pairwise(labels))
+            tally.check(gap_ms < 1_800_000, f"{zone}: an hour is left out")
+            stepped = any(row.clock_stepped for row in trial.scans())
+            tally.check(not stepped, f"{zone}: daylight saving is taken for a step")
+        tally.attempts += 1
+        tally.injected["change of daylight saving"] += 1
+
+
+def _prove(tally: Tally) -> None:
+    with _planted(tally.plant):
+        for _ in range(tally.of(1, 1, 20)):
+            _rates(tally)
+            _steps(tally)
+            if tally.length != "brief":
+                _daylight_saving(tally)
+
+
+class _WallNow(datetime):
+    """APScheduler's own notion of now."""
+
+    @classmethod
+    def now(cls, _tz: Any = None) -> datetime:  # type: ignore[override] # gives plain ones
+        return datetime.fromtimestamp(now_ms() / 1000, tz=UTC)
+
+
+@contextmanager
+def _planted(plant: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        if plant == "wall":
+            stack.enter_context(mock.patch("app.collect.schedule.base.datetime", _WallNow))
+            stack.enter_context(mock.patch("app.collect.schedule._Steady", _WallNow))
+        if plant == "unmarked":
+            stack.enter_context(mock.patch.object(Labels, "stepped", return_value=False))
+        yield
+
+
+PROOF = Proof(
+    "clock",
+    "whatever the wall clock and daylight saving do: ticks go on in their rhythm, none doubled, in "
+    "order, and no rate is told that was not",
+    _prove,
+    {
+        "wall": "the schedule asks the wall clock",
+        "unmarked": "no step of the clock is noticed",
+    },
+    tested_in="test_watchdog.py",
+)
