@@ -5,8 +5,9 @@ sample, or what follows from several (what a host's CPUs were busy, what a guest
 is what a chart, the API or an export shows of a series, with its unit. Pure; knows no store.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from operator import sub
 from typing import Literal
 
 from msgspec import Struct
@@ -24,13 +25,14 @@ Per = Literal["", "cpu"]
 
 class Series(Struct, frozen=True):
     """A series that is kept of a kind. One that is no field of the sample is what `of` makes of
-    the fields `inputs`.
+    the fields `inputs`; `of_all` makes it of many samples at once, or None where it cannot.
     """
 
     name: str
     type: SeriesType
     inputs: tuple[str, ...] = ()
     of: Callable[..., int | None] | None = None
+    of_all: Callable[..., Sequence[int] | None] | None = None
 
 
 class Metric(Struct, frozen=True):
@@ -68,6 +70,20 @@ def _domain_memory_used(
     if rss is None or whole is None:
         return rss
     return min(rss, whole)
+
+
+def _domain_memories_used(
+    whole: Sequence[int | None],
+    usable: Sequence[int | None],
+    unused: Sequence[int | None],
+    rss: Sequence[int | None],
+) -> Sequence[int] | None:
+    """The same of many samples, where each tells the same of itself, as nearly all do."""
+    free = unused if usable.count(None) == len(usable) else usable
+    if None in whole or None in free:
+        return None
+    used = list(map(sub, whole, free))
+    return used if not used or min(used) >= 0 else None
 
 
 def host_memory_used_bytes(sample: HostSample | None) -> int | None:
@@ -126,6 +142,7 @@ _DERIVED: Mapping[str, tuple[Series, ...]] = {
             "gauge",
             ("memory_bytes", "memory_usable_bytes", "memory_unused_bytes", "memory_rss_bytes"),
             _domain_memory_used,
+            _domain_memories_used,
         ),
     ),
 }

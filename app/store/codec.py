@@ -28,7 +28,7 @@ _VERSION = 2
 _VERSIONS = (1, 2)
 _LEVEL = 6
 # Planes of so many numbers are best told apart by short blocks, each with a code of its own; what
-# repeats in them are bytes, not strings.
+# repeats in measurements are bytes, not strings.
 _MANY = 1000
 _SHORT_BLOCKS = 4
 _MOST_BYTES = 64 << 20
@@ -88,11 +88,16 @@ class _Chunk(Struct, array_like=True, frozen=True):
     columns: Annotated[tuple[_Column, ...], Meta(max_length=MOST_SERIES)]
 
 
-def encode(rolled: Rolled, differences: Sequence[tuple[str, str, str]] = ()) -> bytes:
+def encode(
+    rolled: Rolled,
+    differences: Sequence[tuple[str, str, str]] = (),
+    packed: "Packed | None" = None,
+) -> bytes:
     """The blob of `rolled`, bounds rounded as `rollup.bounded` rounds them. `differences` names
     series that may be one series less another (with these two): where that is so, their totals
-    are not kept.
+    are not kept. `packed` is for objects that share lists of starts and weights.
     """
+    packed = packed or Packed()
     weights: list[list[int]] = []
     columns = []
     places = {name: place for place, name in enumerate(rolled.columns)}
@@ -112,11 +117,27 @@ def encode(rolled: Rolled, differences: Sequence[tuple[str, str, str]] = ()) -> 
         columns.append(_Column(name, column.type, weight, total, low, high, difference, bits))
     chunk = _Chunk(
         _VERSION,
-        pack(rolled.starts),
-        tuple(pack(weight, by_steps=False) for weight in weights),
+        packed.once(rolled.starts, by_steps=True),
+        tuple(packed.once(weight, by_steps=False) for weight in weights),
         tuple(columns),
     )
     return deflated(chunk, len(rolled.starts))
+
+
+class Packed:
+    """The vectors of lists that several objects share. They must stay as they are."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, bool], tuple[list[int], Vector]] = {}
+
+    def once(self, values: list[int], *, by_steps: bool) -> Vector:
+        """The vector of a list, made the first time."""
+        key = (id(values), by_steps)
+        known = self._known.get(key)
+        if known is None:
+            # The list is kept with it, so that no other may take its id.
+            known = self._known[key] = (values, pack(values, by_steps=by_steps))
+        return known[1]
 
 
 def _bounds(column: Column) -> tuple[Vector | None, Vector | None, int]:
@@ -151,12 +172,15 @@ def _following(
             yield name, (whole, part)
 
 
-def deflated(whole: Struct, longest: int = 0) -> bytes:
-    """A blob of what is told by vectors, of which the longest has so many numbers."""
+def deflated(whole: Struct, longest: int = 0, *, strings: bool = False) -> bytes:
+    """A blob of what is told by vectors, of which the longest has so many numbers; `strings`
+    where these repeat stretches of themselves.
+    """
     text = msgspec.msgpack.encode(whole)
     if longest < _MANY:
         return zlib.compress(text, _LEVEL)
-    deflating = zlib.compressobj(_LEVEL, memLevel=_SHORT_BLOCKS, strategy=zlib.Z_RLE)
+    strategy = zlib.Z_DEFAULT_STRATEGY if strings else zlib.Z_RLE
+    deflating = zlib.compressobj(_LEVEL, memLevel=_SHORT_BLOCKS, strategy=strategy)
     return deflating.compress(text) + deflating.flush()
 
 

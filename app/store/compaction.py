@@ -15,9 +15,10 @@ from app.clock import DAY_MS
 from app.errors import StoreError
 from app.inventory import KINDS, KindName
 from app.store import keyframes, schema, tiers
+from app.store.codec import Packed
 from app.store.engine import Store
 from app.store.raw import Object, Since, facts_of_many, samples_of_many
-from app.store.rollup import Rolled, Samples
+from app.store.rollup import Rolled, Samples, Shared
 from app.store.slices import Sliced
 
 log = logging.getLogger(__name__)
@@ -135,9 +136,11 @@ class Compactor(Sliced):
         """
         made: list[tiers.Compacted] = []
         failed: dict[int, StoreError] = {}
+        shared, packed = Shared(), Packed()
         for entity_id, samples, facts in self._read(due, kind, batch, failed):
             yield
-            found = tiers.compact(Object(entity_id, due.host_id, kind), due.day, samples, facts)
+            wanted = Object(entity_id, due.host_id, kind)
+            found = tiers.compact(wanted, due.day, samples, facts, shared, packed)
             if found is not None:
                 made.append(found)
                 hours[entity_id] = found.hours

@@ -4,10 +4,10 @@ Read only. Knows where an interval between two samples tells nothing: gaps, and 
 started anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from operator import gt
+from operator import gt, itemgetter
 from typing import Any
 
 import msgspec
@@ -23,6 +23,8 @@ from app.store.rollup import Samples, usable_intervals
 
 # What never falls while the same host or the same run of a domain counts.
 CLOCK = {"host": "cpu_idle_ns", "domain": "cpu_time_ns"}
+# One in so many scans is looked at to see what is measured at all.
+_PROBED = 97
 
 
 class Object(Struct, frozen=True):
@@ -95,8 +97,9 @@ def samples_between(
     before_ms = _sample_before(connection, wanted.host_id, from_ms)
     asked = {"first": wanted.entity_id, "last": wanted.entity_id, "host": wanted.host_id}
     asked |= {"from": from_ms if before_ms is None else before_ms, "to": to_ms}
-    rows = connection.execute(_query(wanted.kind), asked).all()
-    return _samples(wanted.kind, rows, from_ms, facts, names, {})
+    every = schema.sample_columns(KIND_BY_NAME[wanted.kind])
+    rows = connection.execute(_query(wanted.kind, every), asked).all()
+    return _samples(wanted.kind, every, rows, from_ms, facts, names, {})
 
 
 def samples_of_many(
@@ -114,19 +117,12 @@ def samples_of_many(
     before_ms = _sample_before(connection, host_id, from_ms)
     asked = {"first": min(facts), "last": max(facts), "host": host_id, "to": to_ms}
     asked["from"] = from_ms if before_ms is None else before_ms
-    # Past SQLAlchemy's rows: there are many, and nothing in them needs translating.
-    cursor = connection.execute(_query(kind), asked).cursor
-    assert cursor is not None
-    found: dict[int, list[Any]] = {entity_id: [] for entity_id in facts}
-    for row in cursor.fetchall():
-        mine = found.get(row[1])
-        if mine is not None:
-            mine.append(row)
+    names, rows = _measured_rows(connection, kind, asked)
     known: _Intervals = {}
     made = {
-        entity_id: _samples(kind, rows, from_ms, facts[entity_id], None, known)
-        for entity_id, rows in found.items()
-        if rows
+        entity_id: _samples(kind, names, mine, from_ms, facts[entity_id], None, known)
+        for entity_id, mine in _by_object(rows, sorted(facts))
+        if mine
     }
     for samples in made.values():
         samples.series = {
@@ -137,29 +133,79 @@ def samples_of_many(
     return made
 
 
+def _measured_rows(
+    connection: sa.Connection, kind: KindName, asked: Mapping[str, int]
+) -> tuple[Sequence[str], list[Any]]:
+    """The rows of what `asked` says, and the names of their measured columns: without those that
+    hold nothing at all, for to read nothing takes as long as to read something.
+    """
+    every = schema.sample_columns(KIND_BY_NAME[kind])
+    held = connection.execute(_probe(kind), asked).one()
+    names = tuple(name for name, value in zip(every, held, strict=True) if value is not None)
+    rows = _fetched(connection, _query(kind, names), asked)
+    if len(names) == len(every) or all(row[-1] is None for row in rows):
+        return names, rows
+    return every, _fetched(connection, _query(kind, every), asked)
+
+
+def _fetched(
+    connection: sa.Connection, query: sa.Select[Any], asked: Mapping[str, int]
+) -> list[Any]:
+    # Past SQLAlchemy's rows: there are many, and nothing in them needs translating.
+    cursor = connection.execute(query, asked).cursor
+    assert cursor is not None
+    return list(cursor.fetchall())
+
+
+def _by_object(rows: list[Any], entity_ids: Sequence[int]) -> Iterator[tuple[int, list[Any]]]:
+    """The rows of each object, in the order of time."""
+    count = len(entity_ids)
+    every = len(rows) // count
+    if (
+        len(rows) == every * count
+        and list(map(_ENTITY, rows)) == [*entity_ids] * every
+        and list(map(_TIME, rows[::count])) == list(map(_TIME, rows[count - 1 :: count]))
+    ):
+        # All were measured at each scan, as most are.
+        for place, entity_id in enumerate(entity_ids):
+            yield entity_id, rows[place::count]
+        return
+    found: dict[int, list[Any]] = {entity_id: [] for entity_id in entity_ids}
+    for row in rows:
+        mine = found.get(row[1])
+        if mine is not None:
+            mine.append(row)
+    yield from found.items()
+
+
+_TIME, _ENTITY = itemgetter(0), itemgetter(1)
 # What was found of intervals without restarts, by the times and the planned intervals.
-_Intervals = dict[tuple[Sequence[int], Sequence[int]], list[int]]
+_Intervals = dict[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], list[int]]]
 
 
 def _samples(
     kind: KindName,
+    columns: Sequence[str],
     rows: Sequence[Any],
     from_ms: int,
     facts: Sequence[Since],
     names: frozenset[str] | None,
     known: _Intervals,
 ) -> Samples:
-    """From rows of time, object, planned interval and the measured columns, of one object."""
+    """From rows of time, object, planned interval and the measured `columns`, of one object."""
     series = [one for one in series_of(kind) if names is None or one.name in names]
     if not rows:
         return Samples([], [], {one.name: (one.type, []) for one in series})
-    times, _, intervals, *columns = zip(*rows, strict=True)
-    by_name = dict(zip(schema.sample_columns(KIND_BY_NAME[kind]), columns, strict=True))
+    times, _, intervals, *values = zip(*rows, strict=True)
+    nothing = (None,) * len(times)
+    by_name: dict[str, Sequence[int | None]] = dict(zip(columns, values, strict=False))
     clock = CLOCK.get(kind)
+    clocks = by_name.get(clock, nothing) if clock else ()
+    shared_times, elapsed = _elapsed(times, intervals, facts, clocks, known)
     return Samples(
-        times,
-        _elapsed(times, intervals, facts, by_name[clock] if clock else (), known),
-        {one.name: (one.type, _values(one, by_name)) for one in series},
+        shared_times,
+        elapsed,
+        {one.name: (one.type, _values(one, by_name, nothing)) for one in series},
         skip=int(times[0] < from_ms),
     )
 
@@ -170,21 +216,22 @@ def _elapsed(
     facts: Sequence[Since],
     clocks: Sequence[int | None],
     known: _Intervals,
-) -> list[int]:
-    """The usable intervals. Most objects of a host share the times, and nothing broke: then they
-    share what is found, too.
+) -> tuple[Sequence[int], list[int]]:
+    """The times and the usable intervals. Most objects of a host share the times, and nothing
+    broke: then they share the lists, too.
     """
     restarts = _restarts(facts)
     broken = None in clocks or any(map(gt, clocks, clocks[1:]))  # type: ignore[arg-type]  # no None
     if restarts or broken:
         # What has no clock of its own is told by its domain's restarts alone.
         ticks = clocks or [None] * len(times)
-        return usable_intervals(times, longest_between(intervals), restarts, ticks)
+        return times, usable_intervals(times, longest_between(intervals), restarts, ticks)
     key = (times, intervals)
     found = known.get(key)
     if found is None:
         nothing = [None] * len(times)
-        found = known[key] = usable_intervals(times, longest_between(intervals), (), nothing)
+        usable = usable_intervals(times, longest_between(intervals), (), nothing)
+        found = known[key] = (times, usable)
     return found
 
 
@@ -199,10 +246,14 @@ def longest_between(intervals: Sequence[int]) -> list[int]:
     ]
 
 
-def _values(series: Series, columns: Mapping[str, Sequence[int | None]]) -> Sequence[int | None]:
+def _values(
+    series: Series, columns: Mapping[str, Sequence[int | None]], nothing: Sequence[None]
+) -> Sequence[int | None]:
     if series.of is None:
-        return columns[series.name]
-    return list(map(series.of, *(columns[name] for name in series.inputs)))
+        return columns.get(series.name, nothing)
+    inputs = [columns.get(name, nothing) for name in series.inputs]
+    told = None if series.of_all is None else series.of_all(*inputs)
+    return list(map(series.of, *inputs)) if told is None else told
 
 
 def _restarts(facts: Sequence[Since]) -> list[int]:
@@ -231,20 +282,38 @@ def _sample_before(connection: sa.Connection, host_id: int, from_ms: int) -> int
 
 
 @cache
-def _query(kind: KindName) -> sa.Select[Any]:
-    """Time, object, planned interval and measured columns, of the objects between two ids."""
+def _query(kind: KindName, names: Sequence[str]) -> sa.Select[Any]:
+    """Time, object, planned interval and the measured columns `names`, of the objects between two
+    ids; and in the end whether any other column holds something (None: no).
+    """
     scan, sample = schema.scan, schema.samples[kind]
-    mine = sample.c.entity.between(sa.bindparam("first"), sa.bindparam("last"))
     # After a step of the wall clock the labels do not tell how long the counters counted.
     interval_ms = scan.c.interval_ms
     planned = sa.case((scan.c.clock_stepped != 0, -interval_ms), else_=interval_ms)
+    others = [column for column in list(sample.c)[2:] if column.name not in names]
+    other = [sa.func.coalesce(*others, sa.null())] if others else []
+    columns = [sample.c[name] for name in names]
+    query = sa.select(sample.c.ts, sample.c.entity, planned, *columns, *other)
+    return _of_host(query, kind).order_by(scan.c.at_ms)
+
+
+@cache
+def _probe(kind: KindName) -> sa.Select[Any]:
+    """Something that each measured column holds in a few of the scans, if it does."""
+    scan, sample = schema.scan, schema.samples[kind]
+    most = [sa.func.max(column) for column in list(sample.c)[2:]]
+    return _of_host(sa.select(*most), kind).where(scan.c.id % _PROBED == 0)
+
+
+def _of_host(query: sa.Select[Any], kind: KindName) -> sa.Select[Any]:
+    scan, sample = schema.scan, schema.samples[kind]
+    mine = sample.c.entity.between(sa.bindparam("first"), sa.bindparam("last"))
     return (
-        sa.select(sample.c.ts, sample.c.entity, planned, *list(sample.c)[2:])
+        query.select_from(scan)
         .join(sample, sa.and_(sample.c.ts == scan.c.at_ms, mine))
         .where(
             scan.c.host_id == sa.bindparam("host"),
             scan.c.at_ms >= sa.bindparam("from"),
             scan.c.at_ms < sa.bindparam("to"),
         )
-        .order_by(scan.c.at_ms)
     )

@@ -34,6 +34,8 @@ class Column(Struct):
     def bounds(self) -> tuple[list[int], list[int]]:
         """The lowest and the highest of each bucket (0 where nothing was seen)."""
         if self.low is None or self.high is None:
+            if self.type == "gauge":
+                return self.total, self.total
             told = implied(self.type, self.weight, self.total)
             return told, told
         return self.low, self.high
@@ -125,28 +127,60 @@ def usable_intervals(
     return found
 
 
-def roll(samples: Samples, width_ms: int) -> Rolled:
+def roll(samples: Samples, width_ms: int, shared: "Shared | None" = None) -> Rolled:
     """The samples in buckets of `width_ms`. Series whose weights are the same share a list."""
-    skip = samples.skip
-    numbers = [time // width_ms for time in samples.times_ms[skip:]]
-    elapsed = list(samples.elapsed_ms[skip:])
-    ones = [1] * len(numbers)
+    shared = shared or Shared()
+    numbers, elapsed, ones = shared.grid(samples, width_ms)
     columns = {}
     for name, (type_, values) in samples.series.items():
         if type_ == "gauge":
-            columns[name] = _gauged(values[skip:], ones)
+            columns[name] = _gauged(values[samples.skip :], ones)
         else:
             columns[name] = _counted(type_, values, elapsed)
     fine = Rolled(numbers, columns)
-    return _grouped(fine, numbers) if len(set(numbers)) < len(numbers) else fine
+    groups = shared.groups(numbers, 1)
+    return _grouped(fine, groups) if len(groups.starts) < len(numbers) else fine
 
 
-def merge(parts: Sequence[Rolled], factor: int) -> Rolled:
+def merge(parts: Sequence[Rolled], factor: int, shared: "Shared | None" = None) -> Rolled:
     """The buckets of `parts`, which follow each other, in buckets `factor` times as wide."""
     whole = parts[0] if len(parts) == 1 else _joined(parts)
     if factor == 1 and all(map(lt, whole.starts, whole.starts[1:])):
         return whole
-    return _grouped(whole, [start // factor for start in whole.starts])
+    return _grouped(whole, (shared or Shared()).groups(whole.starts, factor))
+
+
+class Shared:
+    """What objects that were looked at together have in common: made once for all of them. Lists
+    are known by their identity, so they must stay as they are.
+    """
+
+    def __init__(self) -> None:
+        self._grids: dict[tuple[int, int, int, int], tuple[Samples, list[int], list[int]]] = {}
+        self._groups: dict[tuple[int, int], tuple[list[int], _Groups]] = {}
+        self._ones: dict[int, list[int]] = {}
+
+    def grid(self, samples: Samples, width_ms: int) -> tuple[list[int], list[int], list[int]]:
+        """In which bucket each sample is, what its interval is, and what it counts of a gauge."""
+        key = (id(samples.times_ms), id(samples.elapsed_ms), samples.skip, width_ms)
+        known = self._grids.get(key)
+        if known is None:
+            skip = samples.skip
+            numbers = [time // width_ms for time in samples.times_ms[skip:]]
+            # The samples are kept with it, so that no other lists may take their ids.
+            known = self._grids[key] = (samples, numbers, list(samples.elapsed_ms[skip:]))
+        _, numbers, elapsed = known
+        ones = self._ones.setdefault(len(numbers), [1] * len(numbers))
+        return numbers, elapsed, ones
+
+    def groups(self, starts: list[int], factor: int) -> "_Groups":
+        """Which of the buckets `starts` belong together in buckets `factor` times as wide."""
+        key = (id(starts), factor)
+        known = self._groups.get(key)
+        if known is None:
+            groups = _Groups([start // factor for start in starts])
+            known = self._groups[key] = (starts, groups)
+        return known[1]
 
 
 def _gauged(values: Sequence[int | None], ones: list[int]) -> Column:
@@ -218,29 +252,19 @@ class _Groups:
         known = self._weights.get(id(weight))
         if known is None:
             # The list is kept with its sums, so that no other may take its id.
-            known = (weight, self.each(sum, weight), 0 not in weight)
+            known = (weight, list(map(sum, self.cut(weight))), 0 not in weight)
             self._weights[id(weight)] = known
         return known[1], known[2]
 
-    def each(self, what: Callable[[Iterable[int]], int], values: Sequence[int]) -> list[int]:
-        """`what` of each group."""
+    def cut(self, values: Sequence[int]) -> list[Sequence[int]]:
+        """The values of each group."""
         if self._size:
-            return list(map(what, zip(*[iter(values)] * self._size, strict=True)))
-        return [what(values[s]) for s in self._slices]
-
-    def of_seen(
-        self,
-        choose: Callable[[Iterable[int]], int],
-        values: Sequence[int],
-        weights: Sequence[int],
-    ) -> list[int]:
-        """`choose` of what was seen in each group, 0 where nothing was."""
-        return [_of_seen(choose, values[s], weights[s]) for s in self._slices]
+            return list(zip(*[iter(values)] * self._size, strict=True))
+        return [values[s] for s in self._slices]
 
 
-def _grouped(rolled: Rolled, numbers: Sequence[int]) -> Rolled:
-    """Neighbouring buckets of the same number put together."""
-    groups = _Groups(numbers)
+def _grouped(rolled: Rolled, groups: _Groups) -> Rolled:
+    """Neighbouring buckets put together."""
     return Rolled(
         groups.starts, {name: _group(column, groups) for name, column in rolled.columns.items()}
     )
@@ -249,16 +273,31 @@ def _grouped(rolled: Rolled, numbers: Sequence[int]) -> Rolled:
 def _group(column: Column, groups: _Groups) -> Column:
     low, high = column.bounds()
     weight, seen = groups.weights(column.weight)
-    total = groups.each(sum, column.total)
+    totals = groups.cut(column.total)
+    total = list(map(sum, totals))
+    if seen and low is high and low and low[0] == low[-1] and low.count(low[0]) == len(low):
+        same = [low[0]] * len(weight)
+        return Column(column.type, weight, total, same, same)
+    lows = totals if low is column.total else groups.cut(low)
+    highs = lows if high is low else groups.cut(high)
     if seen:
-        return Column(column.type, weight, total, groups.each(min, low), groups.each(max, high))
+        return Column(column.type, weight, total, list(map(min, lows)), list(map(max, highs)))
+    weights = groups.cut(column.weight)
     return Column(
         column.type,
         weight,
         total,
-        groups.of_seen(min, low, column.weight),
-        groups.of_seen(max, high, column.weight),
+        list(map(_least_seen, lows, weights)),
+        list(map(_most_seen, highs, weights)),
     )
+
+
+def _least_seen(values: Sequence[int], weights: Sequence[int]) -> int:
+    return _of_seen(min, values, weights)
+
+
+def _most_seen(values: Sequence[int], weights: Sequence[int]) -> int:
+    return _of_seen(max, values, weights)
 
 
 def _of_seen(

@@ -16,9 +16,9 @@ from app.clock import DAY_MS, MINUTE_MS
 from app.inventory import KindName
 from app.metrics import METRICS, Metric
 from app.store import schema
-from app.store.codec import decode, encode
+from app.store.codec import Packed, decode, encode
 from app.store.raw import Object, Since, cpus_of
-from app.store.rollup import Rolled, Samples, merge, roll, told
+from app.store.rollup import Rolled, Samples, Shared, merge, roll, told
 from app.store.values import Divisors, daily
 
 
@@ -65,19 +65,29 @@ class Compacted(Struct):
     hours: Rolled
 
 
-def compact(wanted: Object, day: int, samples: Samples, facts: Sequence[Since]) -> Compacted | None:
-    """Put a day of an object together; None when nothing of it was measured."""
+def compact(
+    wanted: Object,
+    day: int,
+    samples: Samples,
+    facts: Sequence[Since],
+    shared: Shared | None = None,
+    packed: Packed | None = None,
+) -> Compacted | None:
+    """Put a day of an object together; None when nothing of it was measured. `shared` and
+    `packed` are for all objects whose samples were read together.
+    """
     if len(samples.times_ms) <= samples.skip:
         return None
+    shared = shared or Shared()
     kept = tiers_of(wanted.kind)
-    rolled = [roll(samples, kept[0].width_ms)]
+    rolled = [roll(samples, kept[0].width_ms, shared)]
     finest = coarsest = told(rolled[0])
     for finer, tier in pairwise(kept):
-        coarsest = merge([coarsest], tier.width_ms // finer.width_ms)
+        coarsest = merge([coarsest], tier.width_ms // finer.width_ms, shared)
         rolled.append(coarsest)
     return Compacted(
         {
-            chunk_id(wanted.entity_id, tier, day): encode(one, _DIFFERENCES)
+            chunk_id(wanted.entity_id, tier, day): encode(one, _DIFFERENCES, packed)
             for tier, one in zip(kept, rolled, strict=True)
         },
         daily_row(wanted, day, finest, coarsest, kept[0].width_ms, divisors(facts)),

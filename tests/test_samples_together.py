@@ -1,0 +1,105 @@
+"""What is read and put together for many objects at once is what each of them gives alone."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.clock import DAY_MS
+from app.inventory import Domain, DomainSample, Scan
+from app.store import schema, tiers
+from app.store.codec import Packed
+from app.store.engine import Store
+from app.store.raw import Object, facts_of_many, samples_between, samples_of_many
+from app.store.record import Recorder
+from app.store.rollup import Shared
+from app.store.values import _percentile_of
+from tests.storing import a_host
+
+DAY = 20_575
+INTERVAL = 5 * 60_000
+START = DAY * DAY_MS
+TICKS = DAY_MS // INTERVAL
+NAMES = [f"vm-{number}" for number in range(6)]
+
+
+def samples(tick: int, absent: str, luck: random.Random) -> dict[str, DomainSample]:
+    """What is measured at a scan: of `absent` nothing; drops of one domain at one scan alone."""
+    found = {}
+    for number, name in enumerate(NAMES):
+        if name == absent:
+            continue
+        found[name] = DomainSample(
+            cpu_time_ns=tick * 10**9 * (number + 1) + luck.randint(0, 10**8),
+            memory_bytes=2**31,
+            memory_usable_bytes=2**30 + 4096 * luck.randint(0, 999) if number != 2 else None,
+            memory_unused_bytes=2**29 + tick if number == 2 else None,
+            disk_read_bytes=(tick % 100) * 4096,
+            net_rx_drops=7 if (tick, number) == (50, 4) else None,
+        )
+    return found
+
+
+@pytest.fixture(params=["all alike", "one not always"])
+def a_day(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, int]]:
+    """A day of a host with six domains, and its id."""
+    store = Store.open(tmp_path / "npvirt.sqlite")
+    luck = random.Random(3)
+    record = a_host(store, "kvm-01")
+    recorder = Recorder(store, record, INTERVAL)
+    for tick in range(-1, TICKS):
+        gone = request.param != "all alike" and 40 <= tick < 90
+        measured = samples(tick + 1, "vm-3" if gone else "", luck)
+        domains = {
+            name: Domain(name, name, "running" if name in measured else "shutoff",
+                         id=number + 1 if name in measured else None, vcpus=2)
+            for number, name in enumerate(NAMES)
+        }  # fmt: skip
+        at_ms = START + tick * INTERVAL + luck.randint(0, 99)
+        recorder.record(Scan(at_ms, 9, ok=True, domains=domains, domain_samples=measured))
+    yield store, record.id
+    store.close()
+
+
+def test_objects_read_together_are_what_each_is_alone(a_day: tuple[Store, int]) -> None:
+    store, host_id = a_day
+    shared, packed = Shared(), Packed()
+    table = schema.entity
+    with store.reading() as connection:
+        query = sa.select(table.c.id).where(table.c.kind == "domain")
+        ids = connection.execute(query).scalars().all()
+        facts = facts_of_many(connection, "domain", ids, START, START + DAY_MS)
+        found = samples_of_many(connection, host_id, "domain", facts, START, START + DAY_MS)
+        assert found.keys() == set(ids)
+        seen: set[str] = set()
+        for entity_id, mine in found.items():
+            wanted = Object(entity_id, host_id, "domain")
+            alone = samples_between(connection, wanted, START, START + DAY_MS, facts[entity_id])
+            alone.series = {
+                name: (type_, values)
+                for name, (type_, values) in alone.series.items()
+                if any(value is not None for value in values)
+            }
+            assert list(mine.times_ms) == list(alone.times_ms)
+            assert list(mine.elapsed_ms) == list(alone.elapsed_ms)
+            assert {name: list(values) for name, (_, values) in mine.series.items()} == {
+                name: list(values) for name, (_, values) in alone.series.items()
+            }
+            assert mine.skip == alone.skip == 1
+            seen |= mine.series.keys()
+            together = tiers.compact(wanted, DAY, mine, facts[entity_id], shared, packed)
+            assert together == tiers.compact(wanted, DAY, alone, facts[entity_id])
+    # Neither what one domain has at one scan, nor what follows from others, is lost.
+    assert {"net_rx_drops", "memory_used_bytes", "memory_unused_bytes"} <= seen
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=2000))
+def test_nineteen_in_twenty_are_at_most_the_percentile(values: list[int]) -> None:
+    ordered = sorted(values)
+    expected = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    assert _percentile_of(values) == expected
+    assert _percentile_of(ordered) == _percentile_of(ordered[::-1]) == expected
