@@ -8,6 +8,7 @@ here as well.
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 from operator import add
 from typing import Annotated, Any
@@ -148,7 +149,7 @@ def encode(rows: Sequence[Any]) -> bytes:
         if distinct:
             which = [distinct[text] if text else 0 for text in found]
             texts[name] = _Texts(tuple(distinct), pack(which))
-    return deflated(_Day(_VERSION, numbers, texts))
+    return deflated(_Day(_VERSION, numbers, texts), len(rows), strings=True)
 
 
 def day_id(host_id: int, day: int) -> int:
@@ -205,10 +206,18 @@ def days_at(
     connection: sa.Connection, host_ids: Iterable[int], at_ms: int
 ) -> dict[int, ArchivedDay]:
     """By host, the archive of the day of a moment; of those that have one."""
-    table = schema.scan_day
     ids = [day_id(host_id, at_ms // DAY_MS) for host_id in host_ids]
-    query = sa.select(table.c.id, table.c.body).where(table.c.id.in_(ids))
-    return {number >> 32: ArchivedDay(body) for number, body in connection.execute(query)}
+    rows = connection.execute(_days_query(), {"ids": ids})
+    return {number >> 32: ArchivedDay(body) for number, body in rows}
+
+
+@cache
+def _days_query() -> sa.Select[Any]:
+    """Put together once: that costs more than running it."""
+    table = schema.scan_day
+    return sa.select(table.c.id, table.c.body).where(
+        table.c.id.in_(sa.bindparam("ids", expanding=True))
+    )
 
 
 def failures_between(connection: sa.Connection, host_id: int, after_ms: int, to_ms: int) -> int:

@@ -5,6 +5,8 @@ kept. It holds while the domain runs with the id that it had, until something el
 """
 
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -21,23 +23,30 @@ _RUNS = ("running", "blocked", "paused")
 
 def shutdowns(connection: sa.Connection, at_ms: int) -> Mapping[tuple[int, str], tuple[int, int]]:
     """Per host id and UUID: when it was asked, and the id that it ran with, as of a moment."""
-    table = schema.audit
-    ended = table.alias("ended")
-    query = (
-        sa.select(table.c.host_id, table.c.key, table.c.action, table.c.at_ms, table.c.parameters)
-        .join(ended, ended.c.intent_id == table.c.id)
-        .where(table.c.at_ms > at_ms - _LONGEST_MS, ended.c.at_ms <= at_ms)
-        .where(table.c.kind == "domain", table.c.action.in_(_ENDING))
-        .where(ended.c.outcome.in_(("ok", "unknown")))
-        .order_by(table.c.id)
-    )
+    asked = {"since_ms": at_ms - _LONGEST_MS, "at_ms": at_ms}
     found: dict[tuple[int, str], tuple[int, int]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(_shutdowns_query(), asked):
         found.pop((row.host_id, row.key), None)
         domain_id = msgspec.json.decode(row.parameters).get("domain_id")
         if row.action == "shutdown" and isinstance(domain_id, int):
             found[(row.host_id, row.key)] = (row.at_ms, domain_id)
     return found
+
+
+@cache
+def _shutdowns_query() -> sa.Select[Any]:
+    """Put together once: that costs more than running it."""
+    table = schema.audit
+    ended = table.alias("ended")
+    at_ms: sa.BindParameter[int] = sa.bindparam("at_ms")
+    return (
+        sa.select(table.c.host_id, table.c.key, table.c.action, table.c.at_ms, table.c.parameters)
+        .join(ended, ended.c.intent_id == table.c.id)
+        .where(table.c.at_ms > sa.bindparam("since_ms"), ended.c.at_ms <= at_ms)
+        .where(table.c.kind == "domain", table.c.action.in_(_ENDING))
+        .where(ended.c.outcome.in_(("ok", "unknown")))
+        .order_by(table.c.id)
+    )
 
 
 def still_running(

@@ -203,14 +203,9 @@ def look_at(connection: sa.Connection, host_id: int, at_ms: int) -> HostLook | N
 
 def last_listing(connection: sa.Connection, host_id: int, kind: str, until_ms: int) -> int | None:
     """The last look up to a time that could list all of a kind."""
-    table, bit = schema.scan, schema.KIND_BIT[kind]
-    found: int | None = connection.scalar(
-        sa.select(sa.func.max(table.c.at_ms)).where(
-            table.c.host_id == host_id,
-            table.c.at_ms <= until_ms,
-            table.c.listed.op("&")(bit) != 0,
-        )
-    )
+    bit = schema.KIND_BIT[kind]
+    asked = {"host_id": host_id, "until_ms": until_ms, "bit": bit}
+    found: int | None = connection.scalar(_listing_query(), asked)
     for day in days_at(connection, [host_id], until_ms).values():
         listed = day.column("listed")
         last = next((n for n in reversed(range(day.before(until_ms))) if listed[n] & bit), None)
@@ -246,6 +241,23 @@ def over_at(at_ms: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
 
 
 # Put together once: that costs more than running it.
+
+
+@cache
+def _listing_query() -> sa.Select[Any]:
+    """The last look up to `until_ms` that could list all of the kind whose `bit` is given."""
+    table = schema.scan
+    bit: sa.BindParameter[int] = sa.bindparam("bit")
+    return (
+        sa.select(table.c.at_ms)
+        .where(
+            table.c.host_id == sa.bindparam("host_id"),
+            table.c.at_ms <= sa.bindparam("until_ms"),
+            table.c.listed.op("&")(bit) != 0,
+        )
+        .order_by(table.c.at_ms.desc())
+        .limit(1)
+    )
 
 
 @cache

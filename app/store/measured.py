@@ -5,6 +5,7 @@ never change once written.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -123,11 +124,12 @@ class Measurements:
         fresh = [at_ms for at_ms in keys if at_ms not in found]
         found |= {at_ms: {} for at_ms in fresh}
         struct = KIND_BY_NAME[kind].sample
-        table = schema.samples[kind]
         if fresh and struct is not None:
-            query = sa.select(table).where(table.c.ts.in_(fresh))
-            for at_ms, entity_id, *values in self._connection.execute(query).all():
-                found[at_ms][entity_id] = struct(*values)
+            # Past SQLAlchemy's rows: there are many, and nothing in them needs translating.
+            cursor = self._connection.execute(_samples_query(kind), {"times": fresh}).cursor
+            assert cursor is not None
+            for row in cursor.fetchall():
+                found[row[0]][row[1]] = struct(*row[2:])
         self.read |= {keys[at_ms]: samples for at_ms, samples in found.items()}
         return found
 
@@ -157,6 +159,13 @@ def since_measured(taken: Taken, fact: Fact) -> Taken:
     any more.
     """
     return taken if _is_measured(fact) else _NOTHING
+
+
+@cache
+def _samples_query(kind: str) -> sa.Select[Any]:
+    """The samples of a kind at some `times`. Put together once: that costs more than running it."""
+    table = schema.samples[kind]
+    return sa.select(table).where(table.c.ts.in_(sa.bindparam("times", expanding=True)))
 
 
 def _is_measured(fact: Fact) -> bool:
