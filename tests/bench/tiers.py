@@ -9,17 +9,19 @@ import time
 from collections.abc import Iterator
 from itertools import count, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from app.clock import DAY_MS
 from app.connection import Connection
-from app.inventory import Domain, DomainSample, HostSample, Scan
+from app.inventory import KIND_BY_NAME, Domain, DomainSample, HostSample, Scan
 from app.metrics import series_of
-from app.store import archive, history, tiers
+from app.store import archive, history, schema, tiers
 from app.store.codec import encode
 from app.store.compaction import Compactor
 from app.store.engine import Store
+from app.store.holdings import _row_bytes
 from app.store.hosts import add_host
 from app.store.record import Recorder
 from app.store.retention import Lengths, Retention
@@ -99,8 +101,8 @@ def run() -> Iterator[str]:
     chunked = _consolidated()
     for tier, (numbers, size) in chunked.items():
         yield (
-            f"tier {tier.name}, its days together: {size / numbers:.2f} bytes for each mean, least "
-            f"and greatest of {_COLUMNS} columns (target 1.4)"
+            f"tier {tier.name}, its days together: {size.named / numbers:.2f} bytes for each mean, "
+            f"least and greatest of {_COLUMNS} columns (target 1.4)"
         )
     scans = _scans_packed()
     yield f"scans of long ago: {scans:.2f} bytes each"
@@ -132,17 +134,49 @@ class _Sizes:
     """Bytes of pages that the store's tables take, of the day."""
 
     def __init__(self, store: Store) -> None:
-        query = sa.text("SELECT name, sum(pgsize) FROM dbstat GROUP BY name")
+        query = sa.text("SELECT name, sum(pgsize), sum(payload) FROM dbstat GROUP BY name")
+        day = schema.dailies["domain"]
+        of_day = sa.select(day).where(day.c.day == tiers.day_text(_DAY))
         with store.reading() as connection:
-            self._of: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
+            found = {row[0]: row[1:] for row in connection.execute(query)}
+            rows = connection.execute(of_day).mappings().all()
+            ticks = connection.scalar(sa.select(sa.func.count()).select_from(schema.scan)) or 0
+        self.keyframe = int(found["keyframe"][0])
+        pages, payload = found["sample_domain"]
+        columns = schema.sample_columns(KIND_BY_NAME["domain"])
+        # What is never measured takes a byte in each row.
+        empty = (len(columns) - _COLUMNS) * DOMAINS * ticks
+        self.samples = Both(pages * (payload - empty) / payload, pages)
+        pages, payload = found["daily_domain"]
+        every = sum(_row_bytes(list(row.values())) for row in rows)
+        named = sum(_row_bytes([row[name] for name in ("day", "entity", *_NAMED)]) for row in rows)
+        self.days = Both(pages / payload * named, pages / payload * every)
 
-    def of(self, name: str) -> int:
-        return int(self._of.get(name, 0))
+
+_NAMED = [
+    f"{name}_{figure}"
+    for name in ("cpu", "memory_bytes", "memory_usable_bytes", "memory_rss_bytes",
+                 "disk_read_bytes", "disk_write_bytes", "net_rx_bytes", "net_tx_bytes")
+    for figure in schema.DAILY_FIGURES
+]  # fmt: skip
 
 
-def _consolidated() -> dict[tiers.Tier, tuple[int, int]]:
+class Both(NamedTuple):
+    """Bytes with nothing but the columns that are named, and with all that is kept: what follows
+    from others (memory used), and the columns that nothing was measured of.
+    """
+
+    named: float
+    kept: float
+
+    def times(self, factor: float) -> "Both":
+        """So many times as much."""
+        return Both(self.named * factor, self.kept * factor)
+
+
+def _consolidated() -> dict[tiers.Tier, tuple[int, Both]]:
     """Numbers and bytes of the chunks of some guests over four weeks, by tier."""
-    found = dict.fromkeys(tiers.TIERS, (0, 0))
+    found = {tier: (0, Both(0, 0)) for tier in tiers.TIERS}
     for number in range(_GUESTS):
         guest, jitter = Guest(number), random.Random(number)
         days = [_rolled(guest, jitter, _DAY + day) for day in range(tiers.HOURS.span_days)]
@@ -154,7 +188,11 @@ def _consolidated() -> dict[tiers.Tier, tuple[int, int]]:
         }
         for tier, (rolled, figures) in parts.items():
             numbers, size = found[tier]
-            size += len(encode(rolled, tiers._DIFFERENCES))
+            named = {n: c for n, c in rolled.columns.items() if n != "memory_used_bytes"}
+            size = Both(
+                size.named + len(encode(Rolled(rolled.starts, named))),
+                size.kept + len(encode(rolled, tiers._DIFFERENCES)),
+            )
             found[tier] = (numbers + len(rolled.starts) * _COLUMNS * figures, size)
     return found
 
@@ -189,27 +227,30 @@ def _scans_packed() -> float:
 
 
 def _two_years(
-    sizes: _Sizes, chunked: dict[tiers.Tier, tuple[int, int]], scan: float
+    sizes: _Sizes, chunked: dict[tiers.Tier, tuple[int, Both]], scan: float
 ) -> Iterator[str]:
     """What 50 hosts, 1,000 domains and 100 pools take with the default lengths."""
     # Columns of all objects, by those of the domains that were measured.
     share = (DOMAINS * _COLUMNS + 50 * 10 + 100 * 3) / (DOMAINS * _COLUMNS)
     lengths = {tiers.MINUTES: 14, tiers.TENS: 90, tiers.HOURS: 730}
-    parts = {"recent": 2.0 * sizes.of("sample_domain") * share}
+    parts = {"recent": sizes.samples.times(2.0 * share)}
     for tier, days in lengths.items():
         numbers, size = chunked[tier]
-        a_day = size / numbers * DOMAINS * _COLUMNS * DAY_MS / tier.width_ms
-        parts[tier.name] = _ON_DISK * days * a_day * (1 if tier is tiers.MINUTES else 3) * share
-    # Both stood in the store with the day and a scan of the one before.
-    parts["1d"] = 730 * sizes.of("daily_domain") / 2 * share
-    parts["keyframes"] = 730 * sizes.of("keyframe") * share
+        figures = 1 if tier is tiers.MINUTES else 3
+        a_day = DOMAINS * _COLUMNS * figures * DAY_MS / tier.width_ms / numbers
+        parts[tier.name] = size.times(_ON_DISK * days * a_day * share)
+    parts["1d"] = sizes.days.times(730 * share)
+    parts["keyframes"] = Both(sizes.keyframe, sizes.keyframe).times(730 * share)
     # They stay as rows until the samples of two days are gone, and a few of each day for ever.
-    parts["scans"] = 50 * _TICKS * (4 * 110 + 726 * scan) + 50 * 726 * 4 * 110
-    told = ", ".join(f"{name} {size / 1e6:.0f}" for name, size in parts.items())
-    yield (
-        f"two years of 50 hosts x 10, {DOMAINS} domains x {_COLUMNS}, 100 pools x 3, estimated: "
-        f"{sum(parts.values()) / 1e9:.2f} GB (target 1.5): {told} MB"
-    )
+    scans = 50 * _TICKS * (4 * 110 + 726 * scan) + 50 * 726 * 4 * 110
+    parts["scans"] = Both(scans, scans)
+    for place, what in enumerate(("as named", "and all that is kept of such")):
+        told = ", ".join(f"{name} {size[place] / 1e6:.0f}" for name, size in parts.items())
+        whole = sum(size[place] for size in parts.values())
+        yield (
+            f"two years of 50 hosts x 10, {DOMAINS} domains x {_COLUMNS}, 100 pools x 3, {what}, "
+            f"estimated: {whole / 1e9:.2f} GB (target 1.5): {told} MB"
+        )
 
 
 def _fill(store: Store) -> None:
