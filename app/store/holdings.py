@@ -33,10 +33,10 @@ _ROW_PAGES, _CHUNK_PAGES = 1.2, 1.06
 # Bytes that a number takes where none was measured yet: of each tier, for each of its figures.
 _TYPICAL: Mapping[str, float] = {
     "recent": 4.5,
-    "1m": 1.0,
-    "10m": 1.2,
-    "1h": 1.3,
-    "keyframes": 1.4,
+    "1m": 1.1,
+    "10m": 1.0,
+    "1h": 1.0,
+    "keyframes": 0.8,
     "1d": 3.5,
 }
 _FIGURES: Mapping[str, int] = {"recent": 1, "1m": 1, "10m": 3, "1h": 3, "keyframes": 1, "1d": 5}

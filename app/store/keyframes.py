@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from app.clock import DAY_MS, HOUR_MS
 from app.errors import StoreError
 from app.inventory import KIND_BY_NAME, KINDS, KindName
-from app.metrics import Series, SeriesType, series_of
+from app.metrics import SeriesType, series_of
 from app.store import schema
 from app.store.bounds import code_of, value_of
 from app.store.codec import MOST_NUMBERS, MOST_SERIES, Vector, deflated, inflated, pack, unpack
@@ -89,20 +89,17 @@ def encoding(
                 values[(hour - day * HOURS) * count + position] = value + 1
         if any(values):
             yield
-            found.append(_packed(series, values))
+            bits = _BITS[series.type]
+            codes = [code_of(value - 1, bits) + 1 if value else 0 for value in values]
+            yield
+            has_codes = _numbers(codes, bits) == values
+            yield
+            vector = pack(codes if has_codes else values, by_steps=False)
+            found.append(_Values(series.name, vector, bits if has_codes else 0))
         yield
     if not found:
         return None
     return deflated(_Keyframe(_VERSION, pack(entity_ids), tuple(found)), HOURS * count)
-
-
-def _packed(series: Series, values: Sequence[int]) -> _Values:
-    """As codes, if all of them have one."""
-    bits = _BITS[series.type]
-    codes = [code_of(value - 1, bits) + 1 if value else 0 for value in values]
-    if _numbers(codes, bits) == values:
-        return _Values(series.name, pack(codes, by_steps=False), bits)
-    return _Values(series.name, pack(values, by_steps=False))
 
 
 def _unpacked(values: _Values, part: slice | None = None) -> Sequence[int]:
