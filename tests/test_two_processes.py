@@ -112,8 +112,8 @@ def test_one_collects_and_the_other_takes_over_when_it_is_killed(host: LabHost, 
             flip(Acting(second, host))
             labels = scanned(data)
             assert labels == sorted(set(labels))
-            # Two ticks and the start of a scan; busy machines are slower.
-            assert took_s < 2 * TICK_S + 10
+            # Two ticks; busy machines are slower.
+            assert took_s < 2 * TICK_S + 20
             assert second.get("/api/v1/health")["hosts"][0]["condition"] == "ok"
 
 
