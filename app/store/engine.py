@@ -6,6 +6,7 @@ the store's trouble until it is over. SQLAlchemy's and SQLite's errors leave thi
 StoreError.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from app.store.faults import EMPTIED, SENTENCES, Troubles, is_emptied, translate
 from app.store.file import copy_file, create, identity, refuse_foreign, revision_of, upgrade
 from app.store.schema import REVISION
 from app.store.sqlite import connect, engine_of, set_writing
+
+log = logging.getLogger(__name__)
 
 
 def store_path(settings: Settings) -> Path:
@@ -62,6 +65,9 @@ class Store:
         self._writer = engine_of(path, query_only=False)
         self._reader = engine_of(path, query_only=True)
         self._identity = identity(path)
+        self._log = path.with_name(f"{path.name}-wal")
+        # Of the log that is open; None until something was written.
+        self._log_identity: tuple[int, int] | None = None
         self._lock = threading.Lock()
         # Which of the files that had the name since the start: of one alone versions compare.
         self._generation = 0
@@ -99,6 +105,7 @@ class Store:
         try:
             with translated(self.path):
                 self._follow_file()
+                self._follow_log()
                 with self._writer.connect() as connection:
                     # Others are waited for; not again and again by everybody.
                     trouble = self.troubles.writing
@@ -114,6 +121,8 @@ class Store:
             raise
         if has_written:
             self.troubles.wrote()
+            if self._log_identity is None:
+                self._log_identity = identity(self._log)
 
     def look(self) -> None:
         """See that the file is still there, and can be written where it could not. Raises
@@ -144,10 +153,27 @@ class Store:
             raise StoreError(f"The store {self.path} {SENTENCES['gone']}.", problem="gone")
         with self._lock:
             self._identity = found
-            self._generation += 1
-            self._writer.dispose()
-            self._reader.dispose()
-            self._close_version()
+            self._open_anew()
+
+    def _follow_log(self) -> None:
+        """Where somebody removed the log of what was written while it is open, fold it into the
+        file through a connection that still has it: what was stored is not lost.
+        """
+        if self._log_identity is None or identity(self._log) == self._log_identity:
+            return
+        log.error("%s was removed while npvirt runs; what it held is kept.", self._log)
+        with self._lock:
+            with self._writer.connect() as connection:
+                plain: Any = connection.connection.dbapi_connection
+                plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._open_anew()
+
+    def _open_anew(self) -> None:
+        self._log_identity = None
+        self._generation += 1
+        self._writer.dispose()
+        self._reader.dispose()
+        self._close_version()
 
     def version(self) -> int:
         """A number that changes with every commit of anybody, other processes included. Where it

@@ -5,7 +5,8 @@ Harmless is what lies where nothing is: all rows, read by tables and by indexes,
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from app.store.sessions import begin_session
 from app.store.tokens import add_token
 from app.store.users import add_user
 from app.store.verify import verify
+from tests.faults.proof import Proof, Tally
 from tests.faults.store import Injected, fold, overwrite, random_overwrites
 
 _START = 20_575 * DAY_MS
@@ -35,7 +37,7 @@ _LENGTHS = Lengths(2 * DAY_MS, 4 * DAY_MS, 20 * DAY_MS, 40 * DAY_MS, 60 * DAY_MS
 LENGTH = 64
 
 
-class Tally(Struct):
+class Overwrites(Struct):
     """What became of the overwrites."""
 
     attempts: int = 0
@@ -155,23 +157,29 @@ def _told(connection: sqlite3.Connection) -> Iterator[Any]:
                     raise
 
 
-def try_overwrites(directory: Path, count: int, seed: int) -> tuple[Tally, Injected]:
+def try_overwrites(
+    directory: Path,
+    count: int,
+    seed: int,
+    look: Callable[[Path], list[str]] | None = None,
+) -> tuple[Overwrites, Injected]:
     """Fill a store in `directory`, and put random bytes over `count` places of it, one after the
-    other, each in a sound copy.
+    other, each in a sound copy. `look` says what is wrong with a store (default: npvirt does).
     """
+    look = look or finds
     sound, path = directory / "sound.sqlite", directory / "npvirt.sqlite"
     fill(sound)
     before = told(sound)
     assert not isinstance(before, str), before
-    tally, injected = Tally(), Injected()
+    tally, injected = Overwrites(), Injected()
     shutil.copyfile(sound, path)
-    assert finds(path) == []
+    assert look(path) == []
     _remove(path)
     for offset, body in random_overwrites(sound, count, seed, LENGTH):
         shutil.copyfile(sound, path)
         overwrite(path, offset, body, injected)
         tally.attempts += 1
-        found = finds(path)
+        found = look(path)
         if found:
             tally.found += 1
         elif told(path) == before:
@@ -197,3 +205,39 @@ def finds(path: Path) -> list[str]:
 def _remove(path: Path) -> None:
     for file in (path, *path.parent.glob(f"{path.name}-*")):
         file.unlink(missing_ok=True)
+
+
+def _sqlite_finds(path: Path) -> list[str]:
+    """What SQLite finds by itself: a store without npvirt's checksums."""
+    try:
+        connection = sqlite3.connect(path)
+        try:
+            rows = connection.execute("PRAGMA integrity_check").fetchall()
+        finally:
+            connection.close()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        return [str(error)]
+    return [] if rows == [("ok",)] else [str(rows[0][0])]
+
+
+def _prove(tally: Tally) -> None:
+    look = _sqlite_finds if tally.plant == "no-checksums" else finds
+    with tempfile.TemporaryDirectory() as directory:
+        count = tally.of(brief=30, ci=200, long=5000)
+        found, injected = try_overwrites(Path(directory), count, 20_261_128, look)
+    tally.attempts = found.attempts
+    tally.injected["overwrite of 64 bytes"] = injected.count
+    tally.note(f"{found.found} found, {found.harmless} harmless")
+    for _ in range(found.attempts - len(found.missed)):
+        tally.check(True, "")
+    tally.check(not found.missed, f"{len(found.missed)} missed, the first: {found.missed[:1]}")
+
+
+PROOF = Proof(
+    "overwrites",
+    "Bytes that are others on the disk are found wherever they change what is told.",
+    _prove,
+    plants={"no-checksums": "a store that only SQLite's own check looks at"},
+    cheap=("no-checksums",),
+    tested_in="test_store_sums.py",
+)
