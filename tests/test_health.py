@@ -10,15 +10,19 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from app.clock import HOUR_MS, MINUTE_MS, now_ms
 from app.collect.collector import Collector
+from app.collect.worker import WorkerFigures
+from app.connection import Connection
 from app.inventory import Missing, Scan
 from app.services import attach, services_of
 from app.store import scan_figures as module
 from app.store.engine import Store
-from app.store.history import fleet
-from app.store.hosts import add_host
+from app.store.history import HostStatus, HostView, fleet
+from app.store.hosts import HostRecord, add_host
 from app.store.record import Recorder
 from app.store.scan_figures import ScanFigures, scan_figures
 from app.web.format import duration
+from app.web.health_page import _looking
+from app.web.health_report import HostReport
 from app.web.openmetrics import Family, Sample, exposition
 from tests.signing import bearer
 from tests.storing import a_host, a_store
@@ -169,7 +173,11 @@ def test_a_running_collector_is_told_with_its_ticks(empty_web: Web) -> None:
         assert found["collector"]["this_process"] is True
         assert found["collector"]["pid"] == found["process"]["pid"]
         assert found["scheduler"]["tick_age_seconds"] < 20
+        worker = found["hosts"][0]["worker"]
+        assert worker["looks"] >= 1
+        assert worker["late_seconds"] < 20
         told = metrics(empty_web)
+        assert 0 <= told["npvirt_host_scan_late_seconds", "demo"] < 20
         assert told["npvirt_scheduler_ok",] == 1
         assert told["npvirt_collecting",] == 1
         assert told["npvirt_host_last_day_scans", "demo", "ok"] >= 1
@@ -221,3 +229,17 @@ def test_labels_and_numbers_are_written_as_the_format_wants_them() -> None:
 def test_a_parameter_that_is_not_known_is_refused(web: Web) -> None:
     for address in ("/health?x=1", "/api/v1/health?x=1", "/metrics?x=1"):
         assert web.client.get(address).status_code == 422
+
+
+def test_a_look_that_lasts_is_told_while_it_does() -> None:
+    record = HostRecord(1, "slow", Connection(), True, None, 0)
+    view = HostView("slow", record, HostStatus(known=True, unknown_since_ms=None), None)
+
+    def told(looking_s: float | None) -> str:
+        worker = WorkerFigures(3, looking_s, 0.0)
+        return _looking(HostReport(view, "ok", ScanFigures(), worker, 0))
+
+    assert told(4.2) == "4.2 s"
+    assert told(0.3) == ""
+    assert told(None) == ""
+    assert _looking(HostReport(view, "ok", ScanFigures(), None, 0)) == ""

@@ -21,6 +21,8 @@ from app.web.when import When
 
 blueprint = Blueprint("health", __name__)
 
+_LONG_LOOK_S = 2.0
+
 
 class Fact(NamedTuple):
     """A line of a list of facts: its name, its value, what is said beside it; `at` instead of a
@@ -41,6 +43,7 @@ class Row(Struct, frozen=True):
     condition: str
     last_ok: When | None
     next_try: When | None
+    looking: str
     took: str
     took_more: str
     calls: str
@@ -177,6 +180,7 @@ def _row(host: HostReport, at_ms: int) -> Row:
         condition=host.condition,
         last_ok=zone.maybe(status.last_ok_at_ms, at_ms),
         next_try=zone.maybe(status.next_at_ms, at_ms) if host.view.record.enabled else None,
+        looking=_looking(host),
         took=duration(took),
         took_more=_mean_and_most(scans.took_mean_ms, scans.took_most_ms),
         calls=number(status.rpc_count),
@@ -187,6 +191,12 @@ def _row(host: HostReport, at_ms: int) -> Row:
         gaps=str(scans.gaps) if scans.scans else UNKNOWN,
         gaps_more=duration(gone) if scans.gaps else "",
     )
+
+
+def _looking(host: HostReport) -> str:
+    """How long the present look lasts, where that is worth a word."""
+    looking_s = None if host.worker is None else host.worker.looking_s
+    return duration(looking_s) if looking_s is not None and looking_s >= _LONG_LOOK_S else ""
 
 
 def _mean_and_most(mean_ms: float | None, most_ms: int | None) -> str:
@@ -256,9 +266,14 @@ def _host_item(host: HostReport) -> dict[str, Any]:
         "took_ms": status.took_ms,
         "calls": status.rpc_count,
         "missing": status.missing,
+        "worker": None if host.worker is None else {
+            "looks": host.worker.looks,
+            "looking_seconds": host.worker.looking_s,
+            "late_seconds": host.worker.late_s,
+        },
         "worker_replaced": host.replaced,
         "last_day": scans,
-    }
+    }  # fmt: skip
 
 
 def _time(at_ms: int | None) -> str | None:

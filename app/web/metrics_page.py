@@ -92,6 +92,10 @@ def _hosts(report: Report) -> Iterator[Family]:
         lambda host: host.view.status.known,
     )  # fmt: skip
     yield family("scan_age_seconds", "seconds", "Time since the last good scan began.", age_s)
+    yield family(
+        "scan_late_seconds", "seconds", "How long after it was due the last scan began.",
+        lambda host: None if host.worker is None else host.worker.late_s,
+    )  # fmt: skip
     yield family("scan_took_seconds", "seconds", "What the last scan took.", _took_s)
     yield family(
         "scan_calls", "", "Calls to libvirt of the last scan.",
