@@ -18,6 +18,7 @@ from app.store import scan_figures as module
 from app.store.engine import Store
 from app.store.history import HostStatus, HostView, fleet
 from app.store.hosts import HostRecord, add_host
+from app.store.looked_after import LookedAfter, note
 from app.store.record import Recorder
 from app.store.scan_figures import ScanFigures, scan_figures
 from app.web.format import duration
@@ -243,3 +244,21 @@ def test_a_look_that_lasts_is_told_while_it_does() -> None:
     assert told(0.3) == ""
     assert told(None) == ""
     assert _looking(HostReport(view, "ok", ScanFigures(), None, 0)) == ""
+
+
+def test_the_last_backup_and_look_for_damage_are_told(web: Web) -> None:
+    assert health(web)["store"]["backup"] is None
+    assert ("npvirt_store_backup_ok",) not in metrics(web)
+    note(web.store, "verified", LookedAfter(now_ms() - 5_000, 70, ok=True, value=3))
+    done = LookedAfter(now_ms() - 60_000, 9, ok=False, sentence="The disk is <full>.")
+    note(web.store, "backup", done)
+    found = health(web)
+    assert found["store"]["verified"]["ok"] is True
+    assert found["store"]["backup"]["ok"] is False
+    assert "The disk is <full>." in found["troubles"]
+    page = web.text("/health")
+    assert "The disk is &lt;full&gt;." in page
+    told = metrics(web)
+    assert told["npvirt_store_backup_ok",] == 0
+    assert told["npvirt_store_verified_ok",] == 1
+    assert 59 < told["npvirt_store_backup_age_seconds",] < 200

@@ -11,6 +11,7 @@ from flask import Blueprint, Response
 from msgspec import Struct
 
 from app.clock import rfc3339
+from app.store.looked_after import LookedAfter
 from app.web.api.answers import check_parameters
 from app.web.figures import size
 from app.web.format import UNKNOWN, duration, number
@@ -149,6 +150,8 @@ def _store(report: Report) -> Iterator[Fact]:
         yield Fact("Dropped", f"{dropped.scans} scans", samples, at=last, css="bad-t")
     else:
         yield Fact("Dropped", "nothing", "since npvirt started")
+    yield _looked_after("Checked", report.verified, report)
+    yield _looked_after("Backed up", report.backup, report)
     if report.health.collecting:
         for label, at_ms in (
             ("Compacted", upkeep.compacted_ms),
@@ -156,6 +159,13 @@ def _store(report: Report) -> Iterator[Fact]:
         ):
             at = _when(at_ms, report)
             yield Fact(label, "" if at else "not yet since npvirt started", at=at)
+
+
+def _looked_after(label: str, done: LookedAfter | None, report: Report) -> Fact:
+    if done is None:
+        return Fact(label, "not yet")
+    failed = "" if done.ok else "failed"
+    return Fact(label, failed, at=_when(done.at_ms, report), css="" if done.ok else "bad-t")
 
 
 def _process(report: Report) -> Iterator[Fact]:
@@ -245,11 +255,22 @@ def _item(report: Report) -> dict[str, Any]:
             "compacted_at": _time(upkeep.compacted_ms),
             "retained_at": _time(upkeep.retained_ms),
             "trouble": report.store_trouble or upkeep.trouble,
+            "verified": _done_item(report.verified),
+            "backup": _done_item(report.backup),
             "dropped_scans": report.dropped.scans,
             "dropped_samples": report.dropped.samples,
         },
         "streams": report.streams,
         "process": process,
+    }  # fmt: skip
+
+
+def _done_item(done: LookedAfter | None) -> dict[str, Any] | None:
+    if done is None:
+        return None
+    return {
+        "at": rfc3339(done.at_ms), "took_ms": done.took_ms, "ok": done.ok,
+        "sentence": done.sentence,
     }  # fmt: skip
 
 

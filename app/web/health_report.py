@@ -18,6 +18,7 @@ from app.collect.worker import WorkerFigures
 from app.services import services
 from app.store.dropped import Dropped
 from app.store.files import StoreFiles, store_files
+from app.store.looked_after import LookedAfter, last_time
 from app.store.scan_figures import ScanFigures, scan_figures
 from app.store.views import HostView
 from app.web.events import streams_of
@@ -57,6 +58,8 @@ class Report(Struct, frozen=True):
     files: StoreFiles
     dropped: Dropped
     store_trouble: str | None
+    verified: LookedAfter | None
+    backup: LookedAfter | None
     streams: StreamCounts
     process: ProcessFigures
     hosts: tuple[HostReport, ...]
@@ -84,7 +87,8 @@ def health_report() -> Report:
     report = Report(
         clock.now_ms(), health, holder, None if holder is None else holder.age_s(), late,
         supervision, store_files(store), store.dropped.now(),
-        None if trouble is None else trouble.sentence, streams_of(current_app).counts(),
+        None if trouble is None else trouble.sentence,
+        last_time(store, "verified"), last_time(store, "backup"), streams_of(current_app).counts(),
         process_figures(), hosts, (),
     )  # fmt: skip
     return replace(report, troubles=tuple(_troubles(report)))
@@ -98,6 +102,9 @@ def _troubles(report: Report) -> Iterator[str]:
         yield from _nobody_collects(report)
     if report.store_trouble is not None:
         yield report.store_trouble
+    for done in (report.verified, report.backup):
+        if done is not None and not done.ok and done.sentence:
+            yield done.sentence
     upkeep = report.supervision.upkeep
     if upkeep.trouble is not None:
         yield f"The store's upkeep has to wait: {upkeep.trouble}"

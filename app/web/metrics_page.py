@@ -162,6 +162,16 @@ def _store(report: Report) -> Iterator[Family]:
         "npvirt_store_ok", "", "Whether the store can be read and written.",
         report.store_trouble is None,
     )  # fmt: skip
+    for name, what, done in (
+        ("verified", "The last look for damage", report.verified),
+        ("backup", "The last backup", report.backup),
+    ):
+        age_s = None if done is None else max(0.0, (report.at_ms - done.at_ms) / 1000)
+        yield _gauge(
+            f"npvirt_store_{name}_age_seconds", "seconds", f"{what} was so long ago.", age_s
+        )
+        ok = None if done is None else done.ok
+        yield _gauge(f"npvirt_store_{name}_ok", "", f"{what} went well.", ok)
     dropped = report.dropped
     yield _counter(
         "npvirt_store_dropped_scans", "", "Scans that could not be stored.", dropped.scans
