@@ -395,6 +395,27 @@ def test_a_reader_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -
     assert cut == left == [""]
 
 
+@pytest.mark.parametrize("speaks", [False, True])
+def test_a_reader_that_leaves_or_speaks_is_let_go_at_once(
+    monkeypatch: pytest.MonkeyPatch, speaks: bool
+) -> None:
+    # Else the next sign of life would show that nobody is there.
+    monkeypatch.setattr(stream_loop, "_QUIET_S", 3_600.0)
+    hub, left = Hub(), list[str]()
+    loop = Loop(hub, lambda: None)
+    stream, end = a_stream(hub, left)
+    with end:
+        assert loop.take(stream)
+        loop.start()
+        received(end, b"event: ready")
+        if speaks:
+            end.sendall(b"x")
+        else:
+            end.shutdown(socket.SHUT_WR)
+        until(loop.over.is_set)
+    assert left == [""]
+
+
 def test_no_change_is_lost_on_the_way_to_a_reader() -> None:
     hub, left = Hub(), list[str]()
     loop = Loop(hub, lambda: None)
