@@ -170,14 +170,8 @@ class Recorder:
 
     def _follow_store(self, connection: sa.Connection) -> None:
         """Read the host's open revisions unless the memory is up to date."""
-        table = schema.scan
-        newest = connection.scalar(
-            sa.select(sa.func.max(table.c.at_ms)).where(table.c.host_id == self._host_id)
-        )
-        partial = sa.select(sa.func.max(schema.partial_look.c.at_ms)).where(
-            schema.partial_look.c.host_id == self._host_id
-        )
-        newest_partial = connection.scalar(partial)
+        found = connection.exec_driver_sql(_newest(connection.dialect), (self._host_id,) * 2)
+        newest, newest_partial = found.one()
         if self._loaded and newest == self._last_at_ms and self._knows_partial(newest_partial):
             return
         self._last_at_ms = newest
@@ -358,27 +352,27 @@ class Recorder:
     ) -> int:
         listed = sum(schema.KIND_BIT[kind] for kind, _ in lists(scan))
         missing = msgspec.json.encode(scan.missing).decode() if scan.missing else None
-        result = connection.execute(
-            sa.insert(schema.scan).values(
-                host_id=self._host_id,
-                at_ms=at_ms,
-                took_ms=scan.took_ms,
-                ok=int(scan.ok),
-                problem=scan.problem,
-                sentence=scan.sentence,
-                detail=scan.detail,
-                missing=missing,
-                rpc_count=scan.rpc_count,
-                clock_stepped=int(stepped),
-                interval_ms=self._interval_ms,
-                next_at_ms=scan.next_at_ms,
-                listed=listed,
-                sampled=sampled,
-                changes=changes.count,
-                samples_crc=self._sum.value,
-            )
-        )
-        return int(result.lastrowid)
+        values = {
+            "host_id": self._host_id,
+            "at_ms": at_ms,
+            "took_ms": scan.took_ms,
+            "ok": int(scan.ok),
+            "problem": scan.problem,
+            "sentence": scan.sentence,
+            "detail": scan.detail,
+            "missing": missing,
+            "rpc_count": scan.rpc_count,
+            "clock_stepped": int(stepped),
+            "interval_ms": self._interval_ms,
+            "next_at_ms": scan.next_at_ms,
+            "listed": listed,
+            "sampled": sampled,
+            "changes": changes.count,
+            "samples_crc": self._sum.value,
+        }
+        statement = _scan_insert(connection.dialect)
+        row = tuple(values[name] for name in _SCAN_COLUMNS)
+        return int(connection.exec_driver_sql(statement, row).lastrowid)
 
 
 def _samples(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Sample]]]:
@@ -397,6 +391,27 @@ def _samples(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Sample]]]:
 def _next_id(connection: sa.Connection, table: sa.Table) -> int:
     """The first free id; the writer's lock is held, so nobody else takes it."""
     return (connection.scalar(sa.select(sa.func.max(table.c.id))) or 0) + 1
+
+
+# These two are said with every scan of every host: as text once, and not built anew each time.
+_SCAN_COLUMNS = tuple(column.name for column in schema.scan.c if column.name != "id")
+
+
+@cache
+def _scan_insert(dialect: sa.Dialect) -> str:
+    return str(sa.insert(schema.scan).compile(dialect=dialect, column_keys=_SCAN_COLUMNS))
+
+
+@cache
+def _newest(dialect: sa.Dialect) -> str:
+    """When a host was last scanned, and last looked at in between."""
+    newest = (
+        sa.select(sa.func.max(table.c.at_ms))
+        .where(table.c.host_id == sa.bindparam("host"))
+        .scalar_subquery()
+        for table in (schema.scan, schema.partial_look)
+    )
+    return str(sa.select(*newest).compile(dialect=dialect))
 
 
 @cache
