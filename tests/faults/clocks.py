@@ -203,6 +203,8 @@ def _planted(plant: str) -> Iterator[None]:
         if plant == "wall":
             stack.enter_context(mock.patch("app.collect.schedule.base.datetime", _WallNow))
             stack.enter_context(mock.patch("app.collect.schedule._Steady", _WallNow))
+            # Which would notice, and help.
+            stack.enter_context(mock.patch.object(Collector, "_renew_if_stuck"))
         if plant == "unmarked":
             stack.enter_context(mock.patch.object(Labels, "stepped", return_value=False))
         yield
@@ -214,7 +216,7 @@ PROOF = Proof(
     "order, and no rate is told that was not",
     _prove,
     {
-        "wall": "the schedule asks the wall clock",
+        "wall": "the schedule asks the wall clock, and nobody looks after it",
         "unmarked": "no step of the clock is noticed",
     },
     tested_in="test_watchdog.py",
