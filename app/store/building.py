@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from app.inventory import KIND_BY_NAME, Fact, Host, HostSample, KindName, Missing
+from app.inventory import Fact, Host, HostSample, KindName, Missing
 from app.store import schema
 from app.store.asked import shutdowns, still_running
+from app.store.facts import facts_by_id
 from app.store.hosts import HostRecord, host_record
 from app.store.looks import MISSED_TICKS, HostLook, last_listing, looks_at
 from app.store.measured import Measurements, ReadBefore, since_measured
@@ -57,6 +58,8 @@ class Builder:
         self._at_ms = at_ms
         self._known = known
         self._parsed = Parsed()
+        # How many objects could not be read.
+        self.damaged = 0
 
     def build(self) -> tuple[Fleet, Parsed]:
         """The fleet, and what to hand to the next builder."""
@@ -68,6 +71,10 @@ class Builder:
         }
         revisions = self._revisions(looks)
         self._read_facts(revisions)
+        self.damaged = sum(row.id not in self._parsed.facts for row in revisions)
+        if self.damaged:
+            # Of what cannot be read nothing is shown; the rest is.
+            revisions = [row for row in revisions if row.id in self._parsed.facts]
         hosts = {row.entity_id: row.host_id for row in revisions if row.kind == "volume"}
         measured = Measurements(self._connection, looks, hosts, self._known.samples)
         self._parsed.samples = measured.read
@@ -175,12 +182,7 @@ class Builder:
                 unknown.append(row)
             else:
                 facts[row.id] = fact
-        table = schema.revision
-        for start in range(0, len(unknown), 500):
-            some = {row.id: row.kind for row in unknown[start : start + 500]}
-            query = sa.select(table.c.id, table.c.body).where(table.c.id.in_(some))
-            for number, body in self._connection.execute(query).all():
-                facts[number] = msgspec.json.decode(body, type=KIND_BY_NAME[some[number]].fact)
+        facts.update(facts_by_id(self._connection, {row.id: row.kind for row in unknown}))
 
     def _seen(
         self, row: _Revision, record: HostRecord, status: HostStatus, measured: Measurements

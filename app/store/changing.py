@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -18,6 +17,7 @@ from app.clock import rfc3339
 from app.inventory import Definition, Fact, KindName, PartialLook, Pool, Scan, What
 from app.store import schema
 from app.store.differences import Difference, differences, saved_differences
+from app.store.facts import facts_by_id
 from app.store.looks import MISSED_TICKS
 from app.store.moves import note_moves
 
@@ -359,13 +359,8 @@ def _read_definitions(connection: sa.Connection, turns: Sequence[Turn]) -> None:
     turned = {
         turn.old_id: turn for turn in turns if turn.kind == "definition" and turn.old_id is not None
     }
-    table, wanted = schema.revision, list(turned)
-    for start in range(0, len(wanted), 200):
-        query = sa.select(table.c.id, table.c.body).where(
-            table.c.id.in_(wanted[start : start + 200])
-        )
-        for number, body in connection.execute(query):
-            turned[number].old = msgspec.json.decode(body, type=Definition)
+    for number, fact in facts_by_id(connection, dict.fromkeys(turned, "definition")).items():
+        turned[number].old = fact
 
 
 def pool_was_read(pool: Fact | None) -> bool:

@@ -172,7 +172,12 @@ def _build(store: Store, moment_ms: int | None, at_ms: int, known: Parsed) -> tu
             # The present is what was seen last, also when the wall clock was set back since.
             newest_ms = connection.scalar(sa.select(sa.func.max(schema.scan.c.at_ms)))
             at_ms = max(at_ms, newest_ms or 0)
-        return Builder(connection, moment_ms, at_ms, known).build()
+        builder = Builder(connection, moment_ms, at_ms, known)
+        built = builder.build()
+    if builder.damaged:
+        objects = "one object" if builder.damaged == 1 else f"{builder.damaged} objects"
+        store.troubles.found_damage(f"The store is damaged: {objects} cannot be read.")
+    return built
 
 
 _caches_lock = threading.Lock()

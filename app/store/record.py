@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from app.errors import StoreError
-from app.inventory import KIND_BY_NAME, Fact, KindName, PartialLook, Sample, Scan
+from app.inventory import Fact, KindName, PartialLook, Sample, Scan
 from app.store import schema
 from app.store.changing import ChangeLog, Turn, pool_was_read
 from app.store.differing import (
@@ -32,6 +32,7 @@ from app.store.differing import (
     without,
 )
 from app.store.engine import Store
+from app.store.facts import facts_by_id
 from app.store.hosts import HostRecord
 from app.store.sums import SamplesSum
 
@@ -183,13 +184,17 @@ class Recorder:
         )
         self._entity_ids = {(row.kind, row.key): row.id for row in connection.execute(mine)}
         still_open = (
-            sa.select(entity.c.key, revision)
+            sa.select(revision.c.id, revision.c.kind, revision.c.entity_id, entity.c.key)
             .join(revision, revision.c.entity_id == entity.c.id)
             .where(entity.c.host_id == self._host_id, revision.c.valid_to_ms.is_(None))
         )
-        for row in connection.execute(still_open):
-            fact = msgspec.json.decode(row.body, type=KIND_BY_NAME[row.kind].fact)
-            self._open[row.kind][row.key] = Open(row.entity_id, row.id, remembered(fact))
+        rows = connection.execute(still_open).all()
+        facts = facts_by_id(connection, {row.id: row.kind for row in rows})
+        for row in rows:
+            fact = facts.get(row.id)
+            # What cannot be read is as nothing that is seen: the next scan tells it anew.
+            known = b"" if fact is None else remembered(fact)
+            self._open[row.kind][row.key] = Open(row.entity_id, row.id, known)
         self._log.follow(connection, newest)
         self._loaded = True
 
