@@ -200,7 +200,9 @@ def test_changes_of_before_the_list_was_kept_are_told_while_it_runs(
     recorder.record(Scan(61_000, 1, ok=True, domains={}))
     with store.writing() as connection:
         connection.exec_driver_sql("DELETE FROM change")
-        connection.exec_driver_sql("INSERT INTO change_walk SELECT id, 0, 61000 FROM host")
+        connection.exec_driver_sql(
+            "INSERT INTO change_walk (host_id, next_ms, until_ms) SELECT id, 0, 61000 FROM host"
+        )
     collector.start()
     until(lambda: [one.what for one in latest(store, Wanted(), 9)] == ["deleted"])
     assert collector.health().ok
