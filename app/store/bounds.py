@@ -77,11 +77,32 @@ def of_codes(
     below: Sequence[int], above: Sequence[int], told: Callable[[], Sequence[int]], bits: int
 ) -> tuple[list[int], list[int]]:
     """The least and the greatest that `codes` told. Raises ValueError for what is no code."""
-    numbers = {code: value_of(code, bits) for code in {*below, *above}}
-    low, high = [numbers[code] for code in below], [numbers[code] for code in above]
+    low, high = values_of(below, bits), values_of(above, bits)
     if 0 in above:
         said = told()
         for position, code in enumerate(above):
             if not code:
                 low[position] = high[position] = said[position]
     return low, high
+
+
+def values_of(codes: Sequence[int], bits: int) -> list[int]:
+    """The numbers of codes. Raises ValueError for what is none."""
+    if not codes:
+        return []
+    highest = max(codes)
+    if min(codes) < 0 or highest > _TOLD:
+        known = {code: value_of(code, bits) for code in set(codes)}
+        return [known[code] for code in codes]
+    table = _tables.get(bits, [])
+    if len(table) <= highest:
+        # Made as far as it is needed: a longer one takes the place of the one before.
+        table = [value_of(code, bits) for code in range((highest // _STEP + 1) * _STEP)]
+        _tables[bits] = table
+    return list(map(table.__getitem__, codes))
+
+
+# Numbers by their codes, by bits; as far as usual numbers go.
+_tables: dict[int, list[int]] = {}
+_TOLD = 1 << 15
+_STEP = 1 << 12

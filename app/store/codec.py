@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from math import gcd
-from operator import sub
+from operator import add, sub
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -241,10 +241,10 @@ def _column(column: _Column, total: list[int], weight: list[int]) -> Column:
     low, high = _so_many(len(weight), column.low), _so_many(len(weight), column.high)
     bits = column.bits
     if column.type == "gauge":
-        high = [
-            least + above if above or not bits else 0
-            for least, above in zip(low, high, strict=True)
-        ]
+        raised = list(map(add, low, high))
+        if bits and 0 in high:
+            raised = [most if above else 0 for most, above in zip(raised, high, strict=True)]
+        high = raised
     if bits:
         low, high = bounds.of_codes(low, high, lambda: said(found), bits)
     return Column(column.type, weight, total, low, high)
