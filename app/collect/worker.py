@@ -150,9 +150,11 @@ class HostWorker:
         self._partial.stop()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread's end; True when it has ended."""
+        """Wait for the end of the thread, and of the looks beside it; True when they have ended."""
+        until_s = clock.monotonic_s() + timeout_s
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        is_quiet = self._partial.join(max(0.0, until_s - clock.monotonic_s()))
+        return is_quiet and not self._thread.is_alive()
 
     def trouble(self) -> str | None:
         """Why another worker must take its place: "died" or "hangs"; None where none must."""

@@ -14,6 +14,7 @@ from uuid import NAMESPACE_DNS, uuid5
 import libvirt
 
 from app.connection import Connection, Endpoint
+from app.inventory import What
 from app.virt.read import Reader
 from app.virt.session import Session
 from tests.lab.host import LabHost
@@ -55,6 +56,7 @@ def run() -> Iterator[str]:
                 f"({per_domain:.2f} per domain, limit 3), {first.took_ms} ms"
             )
             yield from _steady(reader, session, uri)
+            yield _alone(reader, session)
 
 
 def _steady(reader: Reader, session: Session, uri: str) -> Iterator[str]:
@@ -74,6 +76,20 @@ def _steady(reader: Reader, session: Session, uri: str) -> Iterator[str]:
         f"steady scan {ours_ms:.0f} ms, virsh domstats {virsh_ms:.0f} ms: "
         f"ratio {ours_ms / virsh_ms:.2f} (limit 0.6)"
     )
+
+
+def _alone(reader: Reader, session: Session) -> str:
+    """A look at one running domain, as when libvirt tells that it was started."""
+    started, what = [], frozenset[What](("state",))
+    before = session.rpc_count or 0
+    for number in range(ROUNDS):
+        told = {("domain", str(uuid5(NAMESPACE_DNS, str(number)))): what}
+        begun = time.perf_counter()
+        look = reader.look_at(session, told)
+        started.append(1000 * (time.perf_counter() - begun))
+        assert len(look.domains) == len(look.definitions) == 1
+    calls = ((session.rpc_count or 0) - before) / ROUNDS
+    return f"a look at one domain alone: {calls:.0f} calls, {statistics.median(started):.1f} ms"
 
 
 @contextmanager
