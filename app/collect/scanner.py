@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # So many objects are remembered to be read anew by the next scan; beyond it, it reads all.
 _MOST_STALE = 1000
+# What is asked between scans is answered within this, or the connection is cut.
+_ANSWER_S = 4.0
 # What is looked at alone when libvirt tells of it.
 _READ = frozenset(("domain", "pool", "network"))
 
@@ -153,6 +155,13 @@ class Scanner:
         if self._announcer is not None:
             self._announcer.told_partial(changed)
         return not seen.unread
+
+    def answers(self) -> bool:
+        """Whether the host still answers over the connection that is open, if one is; waits for
+        some seconds at most.
+        """
+        session = self._session
+        return session is None or session.answers(_ANSWER_S)
 
     def last_sign_s(self) -> float:
         """When it last gave a sign of life, by the monotonic clock: a call began or ended."""

@@ -22,6 +22,8 @@ from app.inventory import Scan, Told, ToldKind
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY_S = 2.0
+# Between scans a host is asked so often whether it still answers.
+_ASK_S = 5.0
 # The longest of the deadlines of a look (open, call, close, the store's lock) is ten seconds; who
 # gave no sign of life for so long is past all of them.
 HUNG_AFTER_S = 60.0
@@ -54,6 +56,9 @@ class Looks(Protocol):
 
     def look_at(self, gathered: Gathered) -> bool:
         """See Scanner.look_at."""
+
+    def answers(self) -> bool:
+        """See Scanner.answers."""
 
     def disconnect(self) -> None:
         """See Scanner.disconnect."""
@@ -182,6 +187,7 @@ class HostWorker:
 
     def _run(self) -> None:
         while True:
+            self._watch_over()
             with self._condition:
                 self._busy_s = None
                 self._condition.wait_for(lambda: self._wanted or self._stopping, self._retry_in_s)
@@ -214,6 +220,17 @@ class HostWorker:
                 self._condition.notify_all()
         if self._scanner is not None:
             self._scanner.close()
+
+    def _watch_over(self) -> None:
+        """Until there is something to do, see to it that a host that stands still is noticed."""
+        scanner = self._scanner
+        while scanner is not None and self._retry_in_s is None:
+            with self._condition:
+                self._busy_s = None
+                if self._condition.wait_for(lambda: self._wanted or self._stopping, _ASK_S):
+                    return
+            if not scanner.answers():
+                self.wake()
 
     def _ready(self) -> Looks:
         if self._scanner is None:

@@ -64,6 +64,10 @@ class DemoScanner:
         """False: what is made up is looked at as a whole."""
         return False
 
+    def answers(self) -> bool:
+        """What is made up always answers."""
+        return True
+
     def disconnect(self) -> None:
         """There is no connection."""
 

@@ -112,6 +112,22 @@ class Session:
         finally:
             self.last_call_s = clock.monotonic_s()
 
+    def answers(self, within_s: float) -> bool:
+        """Whether the host still answers; a connection on which it does not in time is cut."""
+        connection = self.connection
+        if connection is None or not self.alive:
+            return False
+        if self._relay is None:
+            return True
+        try:
+            with self._turn, watchdog.limit(within_s, self._cut_late):
+                connection.getLibVersion()
+        except libvirt.libvirtError as error:
+            # Whatever it is, a failure of this call is no answer.
+            self._typed(error)
+            return False
+        return self.alive
+
     def lose(self, reason: str) -> None:
         """Take note that libvirt found the connection broken; `reason` as in events.subscribe."""
         code = "no-answer" if reason == "keepalive" else "lost"
