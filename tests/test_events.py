@@ -447,9 +447,10 @@ def test_a_scan_sees_what_no_look_was_made_at_however_much_is_told_of_it(
     world: World, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a storm, in which nothing is looked at alone."""
+    # From the first: that it was defined may be told late.
+    monkeypatch.setattr(watched.partial, "tell", lambda told: None)
     domain = world.define()
     watched.scan()
-    monkeypatch.setattr(watched.partial, "tell", lambda told: None)
     domain.create()
     scan = SlowScan(watched, monkeypatch)
     domain.suspend()
