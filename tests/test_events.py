@@ -452,6 +452,7 @@ def test_a_scan_sees_what_no_look_was_made_at_however_much_is_told_of_it(
     domain = world.define()
     watched.scan()
     domain.create()
+    until(lambda: "state" in [one.what for one in watched.told])
     scan = SlowScan(watched, monkeypatch)
     domain.suspend()
     domain.resume()
