@@ -26,7 +26,7 @@ def _prove(tally: Tally) -> None:
         with _planted(tally.plant):
             running = stack.enter_context(
                 panel(
-                    data, prepare=_add_host, before=store.on_own_disk(data, "12m"),
+                    data, prepare=_add_host, before=store.on_own_disk(data, "64m"),
                     NPVIRT_SCAN_SECONDS="1",
                 )
             )  # fmt: skip

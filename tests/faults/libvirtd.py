@@ -22,7 +22,6 @@ from app.clock import now_ms
 from app.connection import Connection
 from app.store.engine import Store
 from app.store.hosts import add_host
-from tests.faults.control import Control
 from tests.faults.daemon import SessionDaemon, unavailable
 from tests.faults.looks import Looks
 from tests.faults.process import Server
@@ -140,12 +139,12 @@ def _restarted(daemon: SessionDaemon, away: Callable[[], None]) -> None:
 _FAULTS = {"stopped": _stopped, "killed": _killed, "restarted": _restarted}
 
 
-def _rounds(tally: Tally, host: Host, fault: str, control: Control, lock: Any) -> None:
+def _rounds(tally: Tally, host: Host, fault: str, server: Server, lock: Any) -> None:
     for _ in range(tally.of(1, 5, 200)):
-        since_s, since_ms = time.monotonic(), now_ms()
+        since_s, queued_s = time.monotonic(), server.queued_s()
         _FAULTS[fault](host.daemon, partial(host.check_unknown, since_s))
         back_ms = now_ms()
-        host.check_green(back_ms, partial(control.late_s, since_ms))
+        host.check_green(back_ms, partial(_since, server, queued_s))
         host.check_nothing_gone()
         host.check_told()
         with lock:
@@ -153,12 +152,16 @@ def _rounds(tally: Tally, host: Host, fault: str, control: Control, lock: Any) -
             tally.injected[f"libvirtd {fault}"] += 1
 
 
+def _since(server: Server, queued_s: float) -> float:
+    """How long npvirt has been in the queue for a processor since it was so long in it."""
+    return max(0.0, server.queued_s() - queued_s)
+
+
 def _prove(tally: Tally) -> None:
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="npvirt-libvirtd-")))
         data = root / "var"
         token = an_admins_token(data)
-        untouched = stack.enter_context(SessionDaemon())
         daemons = {fault: stack.enter_context(SessionDaemon()) for fault in _FAULTS}
         store = Store.open(data / "npvirt.sqlite")
         for fault, daemon in daemons.items():
@@ -167,9 +170,6 @@ def _prove(tally: Tally) -> None:
         store.close()
         server = Server(data, {"NPVIRT_SCAN_SECONDS": str(INTERVAL_S)}, tally.plant)
         stack.callback(server.kill)
-        control = Control(root / "control", untouched.port, INTERVAL_S)
-        stack.callback(control.stop)
-        control.start()
         begun_ms = now_ms()
         server.start()
         server.until_served()
@@ -184,7 +184,7 @@ def _prove(tally: Tally) -> None:
         lock = threading.Lock()
         with ThreadPoolExecutor(len(hosts)) as lanes:
             work = [
-                lanes.submit(_rounds, tally, host, fault, control, lock)
+                lanes.submit(_rounds, tally, host, fault, server, lock)
                 for fault, host in hosts.items()
             ]
             for one in work:

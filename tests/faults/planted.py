@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from flask import Flask, request
 from msgspec.structs import replace
 
 from app.cli import main
@@ -96,9 +97,15 @@ def _shared() -> None:
 
 
 def _leak() -> None:
-    """A session that is given up is not closed."""
-    kept: list[Session] = []
-    _put(Session, "close", lambda session: kept.append(session))
+    """A session that is given up leaves files open."""
+    kept: list[int] = []
+    close = Session.close
+
+    def leaving(session: Session) -> None:
+        close(session)
+        kept.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(20))
+
+    _put(Session, "close", leaving)
 
 
 def _late() -> None:
@@ -159,9 +166,17 @@ def _unaudited() -> None:
     _put(audit, "intend", intend)
 
 
-def _convoy() -> None:
-    """Whoever computes keeps the others from it for half a second."""
-    sys.setswitchinterval(0.5)
+def _held() -> None:
+    """One request at a time, whoever asks, and charts take their time."""
+    lock, real = threading.Lock(), Flask.full_dispatch_request
+
+    def alone(app: Flask, *rest: Any) -> Any:
+        with lock:
+            if request.path.startswith("/api/v1/series"):
+                time.sleep(0.3)
+            return real(app, *rest)
+
+    _put(Flask, "full_dispatch_request", alone)
 
 
 def _hoard() -> None:
@@ -186,7 +201,7 @@ PLANTS: Mapping[str, Callable[[], None]] = {
     "late": _late,
     "deaf": _deaf,
     "silent": _silent,
-    "convoy": _convoy,
+    "held": _held,
     "hoard": _hoard,
     "unaudited": _unaudited,
     "forgetful": _forgetful,

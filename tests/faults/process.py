@@ -72,7 +72,9 @@ class Server:
                 raise RuntimeError(f"npvirt does not serve: {self.last_words()}")
             time.sleep(0.01)
         took_s = time.monotonic() - self._started_s
-        return took_s, max(0.0, took_s - sum(map(_queued_s, self._tree())))
+        return took_s, max(
+            0.0, took_s - sum(_queued_s(Path(f"/proc/{process}")) for process in self._tree())
+        )
 
     def answers(self) -> bool:
         """Whether /healthz answers well."""
@@ -118,6 +120,12 @@ class Server:
         memory = int(status.split("VmRSS:")[1].split()[0]) * 1024
         return Use(threads, len(list((root / "fd").iterdir())), memory)
 
+    def queued_s(self) -> float:
+        """How long the worker's threads have stood in the queue for a processor, all in all. One of
+        them at a time computes, so that no more than this of any delay is the machine's.
+        """
+        return sum(map(_queued_s, Path(f"/proc/{self.worker}/task").iterdir()))
+
     def panel(self, token: str) -> Panel:
         """It as others ask it, over HTTP."""
         assert self._process is not None
@@ -150,10 +158,10 @@ class Server:
             time.sleep(0.005)
 
 
-def _queued_s(process: int) -> float:
-    """How long the first thread of a process has stood in the queue for a processor."""
+def _queued_s(task: Path) -> float:
+    """How long a thread (of a process: its first) has stood in the queue for a processor."""
     try:
-        return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+        return int((task / "schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):
         return 0.0
 

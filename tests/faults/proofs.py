@@ -1,12 +1,15 @@
 """Every proof, the longest first."""
 
-from tests.faults import calls, clocks, kill, libvirtd, overwrites
+from tests.faults import calls, clocks, crowd, disk, fleet, kill, libvirtd, soak
 from tests.faults.proof import Proof
 
 PROOFS: tuple[Proof, ...] = (
+    fleet.PROOF,
+    soak.PROOF,
     kill.PROOF,
+    disk.PROOF,
     libvirtd.PROOF,
     clocks.PROOF,
-    overwrites.PROOF,
+    crowd.PROOF,
     calls.PROOF,
 )
