@@ -175,7 +175,8 @@ def _process(report: Report) -> Iterator[Fact]:
     yield Fact("Threads", str(process.threads))
     yield Fact("Open files", number(process.open_files))
     refused = f" · {streams.refused} refused" if streams.refused else ""
-    yield Fact("Open pages", str(streams.open), f"streams, at most {streams.most}{refused}")
+    word = "stream" if streams.open == 1 else "streams"
+    yield Fact("Open pages", str(streams.open), f"{word}, at most {streams.most}{refused}")
     share = f"{100 * process.cpu_s / max(process.up_s, 1):.1f} % of a CPU"
     yield Fact("CPU time", duration(process.cpu_s), share)
     yield Fact("Runs for", duration(process.up_s), f"process {process.pid}")
