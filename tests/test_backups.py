@@ -136,10 +136,13 @@ def test_what_an_ended_process_left_half_made_is_removed(store: Store, tmp_path:
     directory = tmp_path / "kept"
     making = BackupMaker(store, directory, 3)
     assert making.step(NOW_MS, 0.0)
-    assert [name for name in names(directory) if name.startswith(".npvirt-making-")]
-    del making
-    make(store, directory, NOW_MS)
+    (left,) = [name for name in names(directory) if name.startswith(".npvirt-making-")]
+    # What has ended cleans up no more, and had another number.
+    ended = directory / ".npvirt-making-1.sqlite"
+    (directory / left).rename(ended)
+    make(store, directory, NOW_MS + 1000)
     assert len(names(directory)) == 1
+    assert not ended.exists()
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Kolkata",
