@@ -1,7 +1,9 @@
 /* What keeps a page up to date: a stream names what changed (/events), the regions that show it ask
    for themselves again, and the answer is morphed in. Without a stream the regions ask every few
    seconds; the foot of the page says which of the two it is, or that npvirt does not answer.
-   A region says what it shows: data-live="domain samples", and of which host if only of one. */
+   A region says what it shows: data-live="domain samples", and of which host if only of one.
+   Comes after travel.js, which tells times in the server's zone: a stream may be there before the
+   scripts that follow. */
 'use strict';
 
 const SAFETY_MS = 60_000; // Beside a stream regions still ask this often.
