@@ -20,8 +20,8 @@ pytestmark = pytest.mark.xdist_group("lab-history")
 
 _MINUTES = float(os.environ.get("STORY_MINUTES", "0"))
 SCAN_S = 10.0 if _MINUTES else 2.0
-# Between two events; the story has six such pauses.
-_PAUSE_S = _MINUTES * 60 / 6 if _MINUTES else 3 * SCAN_S
+# Between two events; the story has six such pauses. A gap is what is longer than three scans.
+_PAUSE_S = _MINUTES * 60 / 6 if _MINUTES else 5 * SCAN_S
 # A change is told by the scan after it, and a look may take its time on a busy machine.
 SOON_S = 30.0
 

@@ -76,10 +76,10 @@ def _saved_slowly(acted: Acting, name: str) -> Any:
     stock.add_guests(acted.host, None, names=(name,))
     item = acted.running(name)
     (acted.host.root / "lib/slow").write_text(
-        f'#!/bin/sh\nsleep 6\nexec {ROOT}/iohelper "$@"\n', encoding="ascii"
+        f'#!/bin/sh\nsleep 15\nexec {ROOT}/iohelper "$@"\n', encoding="ascii"
     )
     acted.host.run(
-        f"cp {_HELPER} {ROOT}/iohelper && chmod 755 {ROOT}/slow && "
+        f"umount -l {_HELPER}; cp {_HELPER} {ROOT}/iohelper && chmod 755 {ROOT}/slow && "
         f"mount --bind {ROOT}/slow {_HELPER}"
     )
     return item
