@@ -411,11 +411,12 @@ def test_a_job_tells_its_progress_and_is_cancelled(acted: Acting) -> None:
     busy = acted.post(f"domains/{item['uuid']}/actions/suspend", {"expect_state": item["state"]})
     assert busy.status == 409
     _saving(acted, "web-07")
-    assert acted.send("DELETE", url).status in (200, 202)
-    # libvirt forgets it where QEMU has not begun yet: whoever sees it go on asks again.
-    acted.panel.until(lambda: acted.send("DELETE", url).status == 409)
-    assert acted.outcome(answer) == "failed"
-    assert _state(acted, "web-07") == "running"
+    stopped = acted.send("DELETE", url)
+    # libvirt takes an abort in some moments of a save and in others not: either way what is told
+    # is what became of the VM.
+    outcome = acted.outcome(answer)
+    assert stopped.status in (200, 202) or "could not be stopped" in stopped.body["detail"]
+    assert (outcome, _state(acted, "web-07")) in (("failed", "running"), ("ok", "shut off"))
     assert acted.send("DELETE", url).status == 409
     _fast_saving(acted)
     _gone(acted, "web-07")
