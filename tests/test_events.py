@@ -21,13 +21,14 @@ from app.collect.collector import Collector
 from app.collect.partial import Gathered, PartialLooks
 from app.collect.scanner import Scanner
 from app.connection import Connection, Endpoint
-from app.inventory import Told
+from app.inventory import PartialLook, Told
 from app.settings import Settings, load
 from app.store.changes import Change, Wanted, latest
 from app.store.engine import Store, store_path
 from app.store.history import fleet
 from app.store.hosts import add_host
 from app.virt import events
+from app.virt.read.reader import Reader
 from app.virt.session import Session
 from tests.endpoints import over_socket
 from tests.lab.host import LabHost
@@ -363,6 +364,38 @@ def test_a_scan_that_read_before_an_event_overwrites_nothing(
     with watched.store.reading() as connection:
         stepped = connection.exec_driver_sql("SELECT sum(clock_stepped) FROM scan").scalar_one()
     assert stepped == 0
+
+
+def test_a_look_that_read_before_a_scan_began_is_not_taken_for_newer(
+    world: World, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = world.pool()
+    # What libvirt tells by itself would hide that the scan's own sight was passed over.
+    asked: list[Told] = []
+    watched.scanner.listen(asked.append, watched.lost.append)
+    watched.scan()
+    has_read, may_store = threading.Event(), threading.Event()
+    look_at = Reader.look_at
+
+    def slowly(self: Reader, *args: Any) -> PartialLook:
+        seen = look_at(self, *args)
+        has_read.set()
+        assert may_store.wait(30)
+        return seen
+
+    monkeypatch.setattr(Reader, "look_at", slowly)
+    watched.partial.tell(Told("pool", world.uuid, "contents", *clock.both()))
+    assert has_read.wait(30)
+    pool.create()
+    asked.clear()
+    scan = threading.Thread(target=watched.scan, kwargs={"again": [("pool", world.uuid)]})
+    scan.start()
+    until(lambda: watched.scanner._begun == 2)
+    may_store.set()
+    scan.join()
+    assert watched.state(world.uuid, "pool") == "running"
+    # Which of the two knew more is not known, so it is looked at once more.
+    until(lambda: any(one.what == "asked" and one.key == world.uuid for one in asked))
 
 
 def test_what_a_scan_saw_of_an_object_that_it_passed_over_is_not_lost(

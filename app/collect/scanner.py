@@ -69,6 +69,7 @@ class Scanner:
         # What was looked at alone since the present scan began: it knows less of it. (Of what was
         # only told of, it knows more than the store, and a look is to follow.)
         self._newer: set[tuple[ToldKind, str]] = set()
+        self._begun = 0
         # What was told of since the last scan began, and is to be read anew by the next.
         self._stale: set[tuple[str, str]] = set()
         self._labels = Labels()
@@ -99,6 +100,7 @@ class Scanner:
         with self._noting:
             stale, self._stale = self._stale, set()
             self._newer = set()
+            self._begun += 1
         everything = everything or len(stale) > _MOST_STALE
         try:
             seen = self._look(at_ms, everything, {*again, *stale})
@@ -139,6 +141,8 @@ class Scanner:
             session = self._session
             if session is None or not session.alive or not self._is_known:
                 return False
+            with self._noting:
+                begun = self._begun
             try:
                 seen = self._reader.look_at(session, batch)
             except VirtError as error:
@@ -151,9 +155,14 @@ class Scanner:
                 replace(seen, at_ms=gathered.at_ms, took_ms=took_ms)
             )
             with self._noting:
-                self._newer.update(gathered.objects)
+                overlaps = begun != self._begun
+                if not overlaps:
+                    self._newer.update(gathered.objects)
         if self._announcer is not None:
             self._announcer.told_partial(changed)
+        if overlaps:
+            # A scan began while it read: either may know more, and that of the scan is stored.
+            self._revisit(gathered.objects)
         return not seen.unread
 
     def answers(self) -> bool:
@@ -211,12 +220,12 @@ class Scanner:
             self._claimed_uuid = uuid
         return seen
 
-    def _revisit(self, passed_over: Collection[tuple[ToldKind, str]]) -> None:
-        """Have what the scan passed over looked at once more: it may have seen what the looks
-        beside it did not ask for, which rely on the scan before it.
+    def _revisit(self, objects: Collection[tuple[ToldKind, str]]) -> None:
+        """Have these looked at once more. What a scan passed over it may have seen more of than the
+        looks beside it, which rely on the scan before it.
         """
         at_ms, at_s = clock.both()
-        for kind, key in passed_over:
+        for kind, key in objects:
             if self._tell is not None:
                 self._tell(Told(kind, key, "asked", at_ms, at_s))
 
