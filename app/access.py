@@ -14,15 +14,18 @@ Role = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 NAME_MAX = 64
+# Who may make tokens of embeds, and must still be that while these work.
+EMBED_MAKER: Role = "admin"
 
 
 class Principal(Struct, frozen=True):
-    """The one who asks: a signed-in user, a token, or the owner of the machine at its shell.
+    """The one who asks: a signed-in user, a token, the owner of the machine at its shell, or a
+    page of somebody else's that shows an embed.
 
     `host_ids` None: every host. `session_id` is the row of the session, where there is one.
     """
 
-    kind: Literal["user", "token", "command"]
+    kind: Literal["user", "token", "command", "embed"]
     name: str
     role: Role
     host_ids: frozenset[int] | None = None
@@ -36,11 +39,16 @@ class Principal(Struct, frozen=True):
 
     def may(self, needed: Role) -> bool:
         """Whether their role is `needed` or above."""
-        return ROLES.index(self.role) >= ROLES.index(needed)
+        return ranks(self.role, needed)
 
     def sees(self, host_id: int) -> bool:
         """Whether the host is in their scope."""
         return self.host_ids is None or host_id in self.host_ids
+
+
+def ranks(role: Role, needed: Role) -> bool:
+    """Whether `role` is `needed` or above."""
+    return ROLES.index(role) >= ROLES.index(needed)
 
 
 COMMAND_LINE = Principal("command", "npvirt", "admin")

@@ -13,7 +13,7 @@ from app.inventory import KINDS, Kind
 from app.metrics import METRICS
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0007"
+REVISION = "0008"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -257,6 +257,30 @@ token = sa.Table(
     sa.Column("created_by", sa.Text, nullable=False),
     sa.Column("created_at_ms", Wide, nullable=False),
     sa.Column("expires_at_ms", Wide),
+    sa.Column("revoked_at_ms", Wide),
+    sa.Column("used_at_ms", Wide),
+    sqlite_strict=True,
+)
+
+# Tokens of embeds: each for one view with some of its parameters locked, on pages of some origins.
+# Filters and origins are JSON. It ends with the user or token that made it.
+embed_token = sa.Table(
+    "embed_token",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    # The last characters of its text, by which people tell it from others.
+    sa.Column("hint", sa.Text, nullable=False),
+    sa.Column("view", sa.Text, nullable=False),
+    sa.Column("filters", sa.Text, nullable=False),
+    sa.Column("origins", sa.Text, nullable=False),
+    # Whether pages of its origins may show it in a frame.
+    sa.Column("frame", Flag, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("maker_kind", sa.Text, nullable=False),
+    sa.Column("maker", sa.Text, nullable=False),
+    sa.Column("created_at_ms", Wide, nullable=False),
+    sa.Column("expires_at_ms", Wide, nullable=False),
     sa.Column("revoked_at_ms", Wide),
     sa.Column("used_at_ms", Wide),
     sqlite_strict=True,

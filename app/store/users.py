@@ -14,7 +14,7 @@ from msgspec import Struct
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import clock
-from app.access import NAME_MAX, Role, check_role
+from app.access import EMBED_MAKER, NAME_MAX, Role, check_role, ranks
 from app.errors import Conflict, InvalidField, NotFound
 from app.store import schema
 from app.store.engine import Store
@@ -144,6 +144,7 @@ def arrive(store: Store, name: str, subject: str, role: Role | None) -> User:
         })  # fmt: skip
         if changed:
             end_sessions_of(connection, user.id)
+            _end_embeds_of(connection, _needed(connection, name))
         return _needed(connection, name)
 
 
@@ -160,7 +161,9 @@ def set_role(store: Store, name: str, role: str, *, hosts: Collection[str] = ())
         values = {"role": checked, "host_ids": host_ids_text(connection, hosts)}
         _update(connection, user, values)
         end_sessions_of(connection, user.id)
-        return _needed(connection, name)
+        changed = _needed(connection, name)
+        _end_embeds_of(connection, changed)
+        return changed
 
 
 def set_password(
@@ -184,6 +187,7 @@ def set_disabled(store: Store, name: str, disabled: bool) -> None:
             _keep_an_admin(connection, user)
             end_sessions_of(connection, user.id)
         _update(connection, user, {"disabled": int(disabled)})
+        _end_embeds_of(connection, _needed(connection, name))
 
 
 def matching_user(store: Store, name: str, password: str) -> User | None:
@@ -225,6 +229,16 @@ def end_sessions_of(connection: sa.Connection, user_id: int, but: int | None = N
     if but is not None:
         query = query.where(table.c.id != but)
     connection.execute(query.values(ended_at_ms=clock.now_ms()))
+
+
+def _end_embeds_of(connection: sa.Connection, user: User) -> None:
+    """End the tokens of embeds that a user made, for good, if they may make none any more."""
+    if not user.disabled and ranks(user.role, EMBED_MAKER):
+        return
+    table = schema.embed_token
+    made = sa.and_(table.c.maker_kind == "user", table.c.maker == user.name)
+    query = sa.update(table).where(made, table.c.revoked_at_ms.is_(None))
+    connection.execute(query.values(revoked_at_ms=clock.now_ms()))
 
 
 def _hashed(password: str, name: str) -> str:
