@@ -1,7 +1,6 @@
 """npvirt's own health: page, JSON and metrics, from the store and what the process counted."""
 
 import json
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +23,6 @@ from app.store.scan_figures import ScanFigures, scan_figures
 from app.web.format import duration
 from app.web.health_page import _looking
 from app.web.health_report import HostReport
-from app.web.openmetrics import Family, Sample, exposition
 from tests.signing import bearer
 from tests.storing import a_host, a_store
 from tests.test_collector import DEMO, until
@@ -209,22 +207,6 @@ def test_metrics_need_a_viewer_by_session_or_token(web: Web) -> None:
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert metrics(web, **bearer(web.store, "viewer"))["npvirt_host_known", "kvm-01"] == 1
-
-
-def test_labels_and_numbers_are_written_as_the_format_wants_them() -> None:
-    samples = [Sample(1.5, {"host": 'a"\\\nb'}), Sample(None, {"host": "unknown"}), Sample(2.0)]
-    text = exposition(
-        [
-            Family("npvirt_x_seconds", "counter", "seconds", "What\nit is.", samples),
-            Family("npvirt_nothing", "gauge", "", "Nothing is known.", [Sample(None)]),
-        ]
-    )
-    assert text == (
-        "# TYPE npvirt_x_seconds counter\n# UNIT npvirt_x_seconds seconds\n"
-        "# HELP npvirt_x_seconds What\\nit is.\n"
-        'npvirt_x_seconds_total{host="a\\"\\\\\\nb"} 1.5\nnpvirt_x_seconds_total 2\n# EOF\n'
-    )
-    assert not re.search("null|None|nan", text)
 
 
 def test_a_parameter_that_is_not_known_is_refused(web: Web) -> None:

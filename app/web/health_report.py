@@ -33,8 +33,8 @@ _NAMED = 5
 
 
 class HostReport(Struct, frozen=True):
-    """A host: how it stands (as `condition` of app/web/host_rows), its scans of the last day, and
-    its worker, where this process has it.
+    """A host: how it stands (as `condition` of app/web/host_rows), its scans of the last day, its
+    worker, where this process has it, and how long ago the last good scan began.
     """
 
     view: HostView
@@ -42,6 +42,7 @@ class HostReport(Struct, frozen=True):
     scans: ScanFigures
     worker: WorkerFigures | None
     replaced: int
+    scan_age_s: float | None = None
 
 
 class Report(Struct, frozen=True):
@@ -72,6 +73,7 @@ def health_report() -> Report:
     health, holder, supervision = collector.health(), collector.holder(), collector.supervision()
     figures = scan_figures(store)
     fleet = seen_fleet(None)
+    at_ms = clock.now_ms()
     hosts = tuple(
         HostReport(
             view,
@@ -79,19 +81,24 @@ def health_report() -> Report:
             figures.get(view.record.id, _NONE),
             supervision.workers.get(view.slug),
             supervision.replaced.get(view.slug, 0),
+            _age_s(view.status.last_ok_at_ms, at_ms),
         )
         for view in sorted(fleet.hosts, key=lambda view: view.slug)
     )
     trouble = store.troubles.now()
     late = holder is not None and not health.collecting and collector.is_late(holder)
     report = Report(
-        clock.now_ms(), health, holder, None if holder is None else holder.age_s(), late,
+        at_ms, health, holder, None if holder is None else holder.age_s(), late,
         supervision, store_files(store), store.dropped.now(),
         None if trouble is None else trouble.sentence,
         last_time(store, "verified"), last_time(store, "backup"), streams_of(current_app).counts(),
         process_figures(), hosts, (),
     )  # fmt: skip
     return replace(report, troubles=tuple(_troubles(report)))
+
+
+def _age_s(then_ms: int | None, now_ms: int) -> float | None:
+    return None if then_ms is None else max(0.0, (now_ms - then_ms) / 1000)
 
 
 def _troubles(report: Report) -> Iterator[str]:

@@ -1,0 +1,64 @@
+"""The text formats of metrics: what is written can be read, whatever the labels hold.
+
+Planted to see it fail: a quote that is not escaped, a NUL that stays, and a truth that is written
+as a word.
+"""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import parser as plain_parser
+from prometheus_client.openmetrics import parser
+
+from app.web.openmetrics import END, Family, exposition, labels_text, with_labels
+
+_TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=200)
+FAMILIES = [
+    Family(
+        "npvirt_x_seconds", "counter", "What\nit is.",
+        [(labels_text({"host": 'a"\\\nb'}), 1.5), (labels_text({"host": "unknown"}), None)],
+    ),
+    Family("npvirt_on", "gauge", "Whether it is.", [("", True)]),
+    Family("npvirt_nothing", "gauge", "Nothing is known.", [("", None)]),
+    Family("npvirt", "info", "The version.", [(labels_text({"version": "1", "no": None}), 1)]),
+]  # fmt: skip
+
+
+def test_families_are_written_with_what_is_known_of_them() -> None:
+    assert exposition(FAMILIES) == (
+        "# HELP npvirt_x_seconds What\\nit is.\n# TYPE npvirt_x_seconds counter\n"
+        "# UNIT npvirt_x_seconds seconds\n"
+        'npvirt_x_seconds_total{host="a\\"\\\\\\nb"} 1.5\n'
+        "# HELP npvirt_on Whether it is.\n# TYPE npvirt_on gauge\nnpvirt_on 1\n"
+        '# HELP npvirt The version.\n# TYPE npvirt info\nnpvirt_info{version="1"} 1\n'
+    )
+
+
+def test_the_older_format_names_samples_and_knows_neither_units_nor_info() -> None:
+    assert exposition(FAMILIES, plain=True) == (
+        "# HELP npvirt_x_seconds_total What\\nit is.\n# TYPE npvirt_x_seconds_total counter\n"
+        'npvirt_x_seconds_total{host="a\\"\\\\\\nb"} 1.5\n'
+        "# HELP npvirt_on Whether it is.\n# TYPE npvirt_on gauge\nnpvirt_on 1\n"
+        '# HELP npvirt_info The version.\n# TYPE npvirt_info gauge\nnpvirt_info{version="1"} 1\n'
+    )
+
+
+@given(st.dictionaries(st.sampled_from(("host", "domain", "uuid")), _TEXTS, min_size=1))
+def test_any_label_is_read_as_it_was(labels: dict[str, str]) -> None:
+    family = Family("x", "gauge", "Help.", [(labels_text(labels), 1)])
+    for text, parse in (
+        (exposition([family]) + END, parser.text_string_to_metric_families),
+        (exposition([family], plain=True), plain_parser.text_string_to_metric_families),
+    ):
+        assert [one.labels for found in parse(text) for one in found.samples] == [labels]
+
+
+def test_what_no_reader_could_read_is_replaced_and_what_is_long_is_cut() -> None:
+    assert labels_text({"a": "x\0y\ud800z"}) == '{a="x�y�z"}'
+    assert labels_text({"a": "x" * 201}) == f'{{a="{"x" * 199}…"}}'
+    assert labels_text({"a": "x" * 200}) == f'{{a="{"x" * 200}"}}'
+
+
+def test_labels_are_added_to_labels() -> None:
+    assert with_labels('{a="1"}', '{b="2"}') == '{a="1",b="2"}'
+    assert with_labels('{a="1"}', "") == '{a="1"}'
+    assert with_labels("", '{b="2"}') == '{b="2"}'
