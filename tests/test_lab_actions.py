@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -71,27 +72,27 @@ def _running(acted: Acting, name: str) -> None:
 _HELPER = "/usr/lib/libvirt/libvirt_iohelper"
 
 
-def _saved_slowly(acted: Acting, name: str) -> Any:
-    """A running VM on this host whose saving can be caught: what writes it begins seconds late."""
-    stock.add_guests(acted.host, None, names=(name,))
+@contextmanager
+def _held_saving(acted: Acting, name: str) -> Iterator[Any]:
+    """A running VM that, when it is saved meanwhile, is not done before the end of the block: what
+    writes its memory to the file waits until then. There is more memory than fits into the pipe to
+    it (16 MiB of zeros do), or QEMU would be done at once, with nothing left to be stopped.
+    """
+    stock.add_guests(acted.host, None, names=(name,), memory_mib=256)
     item = acted.running(name)
-    (acted.host.root / "lib/slow").write_text(
-        f'#!/bin/sh\nsleep 15\nexec {ROOT}/iohelper "$@"\n', encoding="ascii"
-    )
+    waiting = f"waiting-{name}"
+    (acted.host.root / "lib" / waiting).write_text(
+        f"#!/bin/sh\nwhile [ ! -e {ROOT}/go-on-{name} ]; do sleep 0.1; done\n"
+        f'exec {ROOT}/iohelper "$@"\n', encoding="ascii",
+    )  # fmt: skip
     acted.host.run(
-        f"umount -l {_HELPER}; cp {_HELPER} {ROOT}/iohelper && chmod 755 {ROOT}/slow && "
-        f"mount --bind {ROOT}/slow {_HELPER}"
+        f"cp {_HELPER} {ROOT}/iohelper && chmod 755 {ROOT}/{waiting} && "
+        f"mount --bind {ROOT}/{waiting} {_HELPER}"
     )
-    return item
-
-
-def _saving(acted: Acting, name: str) -> None:
-    """Wait until libvirt is at it: the answer that it goes on may come before the call."""
-    acted.panel.until(lambda: "Save" in acted.host.virsh("domjobinfo", name))
-
-
-def _fast_saving(acted: Acting) -> None:
-    acted.host.run(f"umount -l {_HELPER}")
+    try:
+        yield item
+    finally:
+        acted.host.run(f"umount -l {_HELPER} && touch {ROOT}/go-on-{name}")
 
 
 def _gone(acted: Acting, name: str) -> None:
@@ -402,36 +403,37 @@ def test_a_host_that_stops_answering_in_mid_action_leaves_an_unknown(
 
 
 def test_a_job_tells_its_progress_and_is_cancelled(acted: Acting) -> None:
-    item = _saved_slowly(acted, "web-07")
-    answer = acted.try_to("domains", "web-07", "managedsave")
-    assert answer.status == 202, answer
-    url = answer.body["job"]["url"]
-    job = acted.panel.until(lambda: acted.panel.get(url))
-    assert job["state"] == "running", job
-    busy = acted.post(f"domains/{item['uuid']}/actions/suspend", {"expect_state": item["state"]})
-    assert busy.status == 409
-    _saving(acted, "web-07")
-    stopped = acted.send("DELETE", url)
-    # libvirt takes an abort in some moments of a save and in others not: either way what is told
-    # is what became of the VM.
-    outcome = acted.outcome(answer)
-    assert stopped.status in (200, 202) or "could not be stopped" in stopped.body["detail"]
-    assert (outcome, _state(acted, "web-07")) in (("failed", "running"), ("ok", "shut off"))
+    with _held_saving(acted, "web-07") as item:
+        answer = acted.try_to("domains", "web-07", "managedsave")
+        assert answer.status == 202, answer
+        url = answer.body["job"]["url"]
+        path = f"domains/{item['uuid']}/actions/suspend"
+        assert acted.post(path, {"expect_state": item["state"]}).status == 409
+        # Once it tells of bytes QEMU is at it; an abort that comes before that is forgotten.
+        job = acted.panel.until(
+            lambda: (job := acted.panel.get(url)) and job["total_bytes"] and job
+        )
+        assert (job["state"], job["stoppable"]) == ("running", True)
+        assert job["total_bytes"] > 256 << 20
+        assert acted.send("DELETE", url).status in (200, 202)
+        assert acted.panel.get(url)["state"] == "stopping"
+    assert acted.outcome(answer) == "failed"
+    assert "cancelled" in acted.panel.get(url)["sentence"]
+    assert _state(acted, "web-07") == "running"
+    assert acted.item("domains", "web-07")["state"] == "running"
     assert acted.send("DELETE", url).status == 409
-    _fast_saving(acted)
     _gone(acted, "web-07")
 
 
 def test_a_libvirtd_that_dies_in_mid_action_leaves_an_unknown(acted: Acting) -> None:
-    _saved_slowly(acted, "web-06")
-    answer = acted.try_to("domains", "web-06", "managedsave")
-    assert answer.status == 202, answer
-    acted.host.kill("KILL")
-    try:
-        assert acted.outcome(answer) == "unknown"
-    finally:
-        _fast_saving(acted)
-        acted.host.start_libvirtd()
+    with _held_saving(acted, "web-06"):
+        answer = acted.try_to("domains", "web-06", "managedsave")
+        assert answer.status == 202, answer
+        acted.host.kill("KILL")
+        try:
+            assert acted.outcome(answer) == "unknown"
+        finally:
+            acted.host.start_libvirtd()
     (record,) = _records(acted, action="managedsave", outcome="unknown")
     assert "not known" in record["sentence"]
     acted.panel.until(lambda: acted.panel.get("/api/v1/domains")["scans"][HOST]["ok"])
@@ -441,11 +443,13 @@ def test_a_libvirtd_that_dies_in_mid_action_leaves_an_unknown(acted: Acting) -> 
 def test_npvirt_killed_in_mid_action_explains_it_after_its_restart(
     acted: Acting, tmp_path: Path
 ) -> None:
-    _saved_slowly(acted, "web-05")
     member = Member(acted.host, ("--socket", acted.host.socket))
     data = tmp_path / "var"
     prepare = partial(register, [member])
-    with panel(data, prepare=prepare, NPVIRT_SCAN_SECONDS="2") as first:
+    with (
+        _held_saving(acted, "web-05"),
+        panel(data, prepare=prepare, NPVIRT_SCAN_SECONDS="2") as first,
+    ):
         other = Acting(first, acted.host)
         first.until(lambda: other.item("domains", "web-05"))
         answer = other.try_to("domains", "web-05", "managedsave")
@@ -458,7 +462,6 @@ def test_npvirt_killed_in_mid_action_explains_it_after_its_restart(
         assert "npvirt ended before libvirt answered" in record["sentence"]
         # And what libvirt made of it is seen soon, as for any change.
         second.until(lambda: other.item("domains", "web-05")["state"] == "shutoff")
-    _fast_saving(acted)
     _gone(acted, "web-05")
 
 

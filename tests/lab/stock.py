@@ -65,7 +65,9 @@ def add_pools(host: LabHost) -> Path:
     return images
 
 
-def add_guests(host: LabHost, images: Path | None, *, names: tuple[str, ...]) -> None:
+def add_guests(
+    host: LabHost, images: Path | None, *, names: tuple[str, ...], memory_mib: int = 16
+) -> None:
     """Tiny guests, one per name; what becomes of each is in its name: see `_SETTLE`."""
     for number, name in enumerate(names, start=1):
         disk = images / f"{name}.qcow2" if images is not None else None
@@ -73,7 +75,7 @@ def add_guests(host: LabHost, images: Path | None, *, names: tuple[str, ...]) ->
         xml = tiny_guest_xml(
             name, uuid_of(host, name), title=f"{name} of {host.name}", disks=disks,
             description="A tiny guest of the lab",
-            mac=f"52:54:00:{host.slot.number:02x}:00:{number:02x}",
+            mac=f"52:54:00:{host.slot.number:02x}:00:{number:02x}", memory_mib=memory_mib,
         )  # fmt: skip
         if name.startswith("rescue"):
             define(host, "create", xml)
