@@ -102,3 +102,30 @@ def test_a_log_that_is_removed_while_npvirt_runs_costs_nothing(tmp_path: Path) -
     store.close()
     assert injected.count == 2
     assert _sound_hosts(path) == ["kvm-01", "kvm-02", "kvm-03"]
+
+
+_VISIT = (
+    "import sqlite3, sys\n"
+    "connection = sqlite3.connect(sys.argv[1])\n"
+    "print(connection.execute('SELECT count(*) FROM host').fetchone()[0])\n"
+    "connection.close()\n"
+)
+
+
+def test_opening_the_store_again_takes_no_lock_away_from_those_who_use_it(tmp_path: Path) -> None:
+    """Planted: a look at the file's beginning that opens and closes it, which ends every lock of
+    this process: whoever leaves next takes himself for the last, and removes the log.
+    """
+    path = tmp_path / "npvirt.sqlite"
+    store = Store.open(path)
+    add_host(store, "kvm-01", Connection())
+    log = Path(f"{path}-wal")
+    before = log.stat().st_ino
+    Store.open(path).close()
+    visit = [sys.executable, "-c", _VISIT, str(path)]
+    assert subprocess.run(visit, capture_output=True, text=True, check=True).stdout == "1\n"
+    assert log.exists()
+    assert log.stat().st_ino == before
+    add_host(store, "kvm-02", Connection())
+    assert [host.slug for host in list_hosts(store)] == ["kvm-01", "kvm-02"]
+    store.close()

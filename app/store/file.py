@@ -6,14 +6,14 @@ raise (app/store/faults translates it).
 """
 
 import os
+import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 from app.errors import StoreError
 from app.store.schema import APPLICATION_ID, REVISION
 from app.store.sqlite import connect, engine_of
 from app.store.sums import seal_schema
-
-_MAGIC = b"SQLite format 3\0"
 
 
 def create(path: Path) -> None:
@@ -43,20 +43,36 @@ def create(path: Path) -> None:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise StoreError for a file that is no store of npvirt's."""
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header:
+    """Raise StoreError for a file that is no store of npvirt's. Nothing beside it is made."""
+    if not path.stat().st_size:
         raise StoreError(
             f"{path} is empty; npvirt does not start over in it. Put a backup in its place, or "
             "remove it to begin a new store.",
             problem="damaged",
         )
-    application = int.from_bytes(header[68:72], "big")
-    if header[:16] != _MAGIC or application != APPLICATION_ID:
+    if _application_id(path) != APPLICATION_ID:
         raise StoreError(
             f"{path} is not a store of npvirt; it is left as it is.", problem="damaged"
         )
+
+
+def _application_id(path: Path) -> int | None:
+    """Whose database a file says that it is; None where it is none.
+
+    Asked of SQLite: were the file opened and closed here, this process would lose the locks that
+    its other connections have on it (https://sqlite.org/howtocorrupt.html, section 2.2), and the
+    next process to leave would remove the log that they still write.
+    """
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+    try:
+        (found,) = connection.execute("PRAGMA application_id").fetchone()
+        return int(found)
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+            return None
+        raise
+    finally:
+        connection.close()
 
 
 def revision_of(path: Path) -> str:

@@ -40,8 +40,8 @@ def examine(backup: Path, beside: Path) -> tuple[Found, Path]:
     building = beside.with_name(f".{beside.name}.restoring-{os.getpid()}")
     building.unlink(missing_ok=True)
     try:
-        refuse_foreign(backup)
         try:
+            refuse_foreign(backup)
             copy_file(backup, building)
         except sqlite3.Error as error:
             raise StoreError(f"{backup} is damaged: {error}.") from None
