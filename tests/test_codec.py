@@ -236,12 +236,13 @@ def test_a_blob_of_few_bytes_that_claims_millions_of_numbers_is_an_error_at_once
     assert len(blob) < 200_000
     tracemalloc.start()
     try:
-        with pytest.raises(StoreError, match="damaged"):
+        with pytest.raises(StoreError, match="damaged") as raised:
             read(blob)
         most_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert most_bytes < 2 * (64 << 20)
+    assert raised.value.problem == "damaged"
 
 
 def test_steps_without_a_number_are_an_error() -> None:

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from app.clock import DAY_MS
 from app.collect.upkeep import Upkeep
+from app.errors import StoreError
 from app.settings import load
 from app.store import schema, sums
+from app.store.codec import decode
 from app.store.engine import Store
 from app.store.looked_after import last_time
 from app.store.verify import verify
@@ -233,3 +235,14 @@ def test_what_cannot_even_be_read_is_found(copy: Path) -> None:
         overwrite(copy, size * place // 6 // 4096 * 4096, b"\xff" * 64, injected)
     assert injected.count == 5
     assert finds(copy)
+
+
+def test_a_chunk_that_cannot_be_unpacked_is_told_as_damage_by_whoever_reads_it(copy: Path) -> None:
+    store = Store.open(copy)
+    with store.writing() as connection:
+        connection.exec_driver_sql("UPDATE chunk SET body = x'78'")
+    with pytest.raises(StoreError) as raised, store.reading() as connection:
+        decode(connection.exec_driver_sql("SELECT body FROM chunk").scalars().first() or b"")
+    assert raised.value.problem == "damaged"
+    assert store.troubles.damage is not None
+    store.close()

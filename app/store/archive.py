@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from app.clock import DAY_MS
 from app.errors import StoreError
 from app.store import schema
-from app.store.codec import MOST_SERIES, Vector, deflated, inflated, pack, unpack
+from app.store.codec import MOST_SERIES, Vector, damaged, deflated, inflated, pack, unpack
 
 _VERSION = 1
 # More than one a second: what claims more in a day is damaged.
@@ -97,7 +97,7 @@ class ArchivedDay:
         try:
             return self._so_many(self._day.numbers[name])
         except (ValueError, KeyError) as error:
-            raise StoreError(f"Archived scans of the store are damaged: {error}.") from None
+            raise damaged("Archived scans of the store are", error) from None
 
     def _so_many(self, vector: Vector) -> list[int]:
         """The numbers of a vector that has one of each scan."""
@@ -124,7 +124,7 @@ class ArchivedDay:
             which = self._so_many(found.which)[position]
             return found.texts[which - 1] if which else None
         except (ValueError, IndexError) as error:
-            raise StoreError(f"Archived scans of the store are damaged: {error}.") from None
+            raise damaged("Archived scans of the store are", error) from None
 
     def before(self, at_ms: int) -> int:
         """How many of the scans began at `at_ms` or before."""

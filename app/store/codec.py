@@ -33,6 +33,8 @@ _MANY = 1000
 _SHORT_BLOCKS = 4
 _MOST_BYTES = 64 << 20
 _WIDEST = 8
+_CHUNK_IS = "A chunk of the store is"
+
 # What a damaged or made-up blob may claim at most, so that it cannot fill the memory: numbers of a
 # vector, buckets of a chunk, and series; and all numbers that are read of a blob at once.
 _MOST = 1 << 22
@@ -190,10 +192,15 @@ def inflated(blob: bytes, as_: type[T]) -> T:
         inflating = zlib.decompressobj()
         text = inflating.decompress(blob, _MOST_BYTES)
         if not inflating.eof:
-            raise StoreError("A chunk of the store is damaged: it does not end.")
+            raise damaged(_CHUNK_IS, "it does not end")
         return msgspec.msgpack.decode(text, type=as_)
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StoreError(f"A chunk of the store is damaged: {error}.") from None
+        raise damaged(_CHUNK_IS, error) from None
+
+
+def damaged(what: str, how: object) -> StoreError:
+    """The error for a part of the store that cannot be as it was written: `what` is, and how."""
+    return StoreError(f"{what} damaged: {how}.", problem="damaged")
 
 
 def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
@@ -231,7 +238,7 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
         found = Rolled(starts, columns)
         return bounded(found) if chunk.version == 1 else found
     except (ValueError, IndexError, OverflowError) as error:
-        raise StoreError(f"A chunk of the store is damaged: {error}.") from None
+        raise damaged(_CHUNK_IS, error) from None
 
 
 def _column(column: _Column, total: list[int], weight: list[int]) -> Column:

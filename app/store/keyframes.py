@@ -18,7 +18,16 @@ from app.inventory import KIND_BY_NAME, KINDS, KindName
 from app.metrics import SeriesType, series_of
 from app.store import schema
 from app.store.bounds import code_of, value_of
-from app.store.codec import MOST_NUMBERS, MOST_SERIES, Vector, deflated, inflated, pack, unpack
+from app.store.codec import (
+    MOST_NUMBERS,
+    MOST_SERIES,
+    Vector,
+    damaged,
+    deflated,
+    inflated,
+    pack,
+    unpack,
+)
 from app.store.rollup import Rolled, implied
 
 HOURS = 24
@@ -155,7 +164,7 @@ def decode(kind: KindName, blob: bytes, hour: int) -> dict[int, Measured]:
             _check(one, entity_ids)
         columns = {one.name: _unpacked(one, part) for one in keyframe.series}
     except (ValueError, IndexError) as error:
-        raise StoreError(f"A keyframe of the store is damaged: {error}.") from None
+        raise damaged("A keyframe of the store is", error) from None
     return dict(_measured(kind, entity_ids, columns))
 
 
@@ -194,7 +203,7 @@ def decode_day(blob: bytes, names: Collection[str]) -> Day:
             _check(one, entity_ids)
         return Day(entity_ids, {one.name: _unpacked(one) for one in wanted})
     except (ValueError, IndexError) as error:
-        raise StoreError(f"A keyframe of the store is damaged: {error}.") from None
+        raise damaged("A keyframe of the store is", error) from None
 
 
 def _measured(

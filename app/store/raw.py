@@ -14,10 +14,10 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.errors import StoreError
 from app.inventory import KIND_BY_NAME, Device, Domain, Fact, Host, KindName
 from app.metrics import Series, series_of
 from app.store import schema
+from app.store.codec import damaged
 from app.store.looks import MISSED_TICKS
 from app.store.rollup import Samples, usable_intervals
 
@@ -69,7 +69,7 @@ def facts_of_many(
         try:
             decoded = msgspec.json.decode(row.body, type=fact)
         except msgspec.DecodeError as error:
-            raise StoreError(f"A revision of the store is damaged: {error}.") from None
+            raise damaged("A revision of the store is", error) from None
         found[row.entity_id].append(Since(row.valid_from_ms, decoded))
     return found
 
