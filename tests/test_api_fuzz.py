@@ -35,6 +35,7 @@ _THERE: dict[str, list[Any]] = {
     "name": ["first"],
     "job_id": [1, 2, 99],
     "action": ["start", "suspend", "undefine"],
+    "token_id": [1, 99],
 }
 
 

@@ -29,7 +29,7 @@ _OPERATOR = frozenset(
 )  # fmt: skip
 _OPEN = frozenset(
     ("/login", "/login/oidc", "/login/oidc/callback", "/setup/<secret>", "/healthz", "/readyz",
-     "/static/<path:filename>")
+     "/static/<path:filename>", "/embed/<name>", "/embed/theme.css", "/embed/v1/<view>")
 )  # fmt: skip
 # What tells of the whole fleet: of all hosts or of nothing.
 _EVERYWHERE = frozenset(("/store",))
@@ -58,6 +58,9 @@ _ADMIN_EVERYWHERE = frozenset(
      "/users/<name>/role", "/users/<name>/password", "/users/<name>/disable",
      "/users/<name>/enable", "/sessions/<int:session_id>/end", "/tokens", "/tokens/<name>/revoke")
 )  # fmt: skip
+_ADMIN_ROUTES = frozenset(
+    ("/embed-tokens", "/embed-tokens/<int:token_id>", "/embed-tokens/<int:token_id>/revoke")
+)
 # What an address needs to be told to answer.
 _TOLD = {
     "/api/v1/series": "?host=kvm-02&kind=host&metric=cpu",
@@ -72,6 +75,7 @@ _KEYS = {
     "uuid": "00000001-0000-4000-8000-000000000001", "key": "00000001-0000-4000-8000-000000000001",
     "name": "nothing", "action": "suspend", "secret": "nothing", "filename": "nothing.css",
     "job_id": "1", "session_id": "999", "change_id": "1",
+    "view": "domains", "token_id": "999",
 }  # fmt: skip
 
 
@@ -120,7 +124,8 @@ def _needed(rule: Rule) -> int:
     action = _action(rule)
     if action is not None and (plain not in _VIEWER or "POST" in (rule.methods or ())):
         return 2 if action.audit_name in _OPERATOR else 3
-    for rank, names in ((1, _VIEWER), (2, _OPERATOR_ROUTES), (3, _ADMIN_EVERYWHERE)):
+    for rank, names in ((1, _VIEWER), (2, _OPERATOR_ROUTES), (3, _ADMIN_ROUTES),
+                        (3, _ADMIN_EVERYWHERE)):  # fmt: skip
         if plain in names:
             return rank
     raise AssertionError(f"Say here who may use {rule.rule}.")
@@ -185,8 +190,10 @@ def test_every_cell_of_role_route_and_method(web: Web, calls: _Calls, who: str) 
             # Nothing collects here, and no server lends its connections: these two say so.
             assert answer.status_code < 500 or path in ("/healthz", "/events"), cell
             if known and rule.rule in _OPEN:
-                # A wrong password is a 401 as well, but of its own.
-                assert path == "/login" or not _is_sent_to_sign_in(answer), cell
+                # A wrong password and an embed without a token are a 401 as well, but of their own.
+                assert path in ("/login", "/embed/v1/<view>") or not _is_sent_to_sign_in(answer), (
+                    cell
+                )
                 continue
             if who == "nobody":
                 assert _is_sent_to_sign_in(answer) or path in _OPEN, cell

@@ -24,6 +24,8 @@ from app.web import (
     demonstration,
     devices,
     domains,
+    embed,
+    embed_tokens,
     events,
     guard,
     health_page,
@@ -71,12 +73,14 @@ def register(app: Flask) -> None:
     oidc.attach_oidc(app, services.settings)
     attach_pages(app)
     attach_streams(app, services)
+    embed.attach_embeds(app)
     _speak(app, services)
     register_errors(app)
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
         actions, acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
-        store_page, health_page, metrics_page, events, api,
+        store_page, health_page, metrics_page, events, embed,
+        embed_tokens, api,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)
@@ -96,6 +100,7 @@ def _speak(app: Flask, services: Services) -> None:
     app.jinja_env.globals.update(
         asset=assets.__getitem__,
         icons=assets["icons.svg"],
+        embed_icons=embed.icons(Path(app.static_folder or "")),
         navigation=NAVIGATION,
         looks=DOMAIN_LOOKS,
         version=__version__,

@@ -11,6 +11,8 @@ from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from app.errors import Conflict, InvalidField, NotFound, StoreError, VirtError
+from app.web.embed.apart import is_embed
+from app.web.embed.saying import box
 from app.web.gone import Elsewhere, elsewhere
 from app.web.moment import LIVE
 from app.web.page import framed
@@ -54,6 +56,8 @@ def answer(
     """`sentence` in the form that this request's asker reads; `places` are where to look
     instead.
     """
+    if is_embed(request.path):
+        return box(status, sentence)
     if _wants_json():
         more: dict[str, object] = {}
         if field is not None:

@@ -23,6 +23,8 @@ from app.services import services
 from app.settings import Settings
 from app.store.hosts import host_ids_named
 from app.web.addresses import split_address
+from app.web.embed.apart import Sessions, is_embed
+from app.web.embed.apart import finish as finish_embed
 from app.web.errors import problem
 from app.web.identity import identify, is_by_token
 from app.web.permission import Needs, needed_by
@@ -46,7 +48,7 @@ _FORM_PARTS = 2_000
 _NEXT_MAX = 2_000
 
 # What is answered without a session where no route matches: nothing tells what is there.
-_OPEN_PREFIXES = ("/static/", "/embed/")
+_OPEN_PREFIX = "/static/"
 _LIKE_A_PROGRAM = ("/api/", "/metrics")
 
 OnRefusal = Callable[[str], None]
@@ -72,6 +74,7 @@ def protect(app: Flask, settings: Settings, on_refusal: OnRefusal) -> None:
         WTF_CSRF_HEADERS=["X-CSRF-Token"],
         WTF_CSRF_SSL_STRICT=False,
     )
+    app.session_interface = Sessions()
     csrf.init_app(app)
     names = trusted_names(settings)
 
@@ -83,6 +86,9 @@ def protect(app: Flask, settings: Settings, on_refusal: OnRefusal) -> None:
 
     def check() -> Response | None:
         _check_host(names)
+        if is_embed(request.path):
+            # Nobody is signed in there, and nothing is changed.
+            return None
         who = identify()
         needed = _needed(app)
         if needed.role is not None and who is None:
@@ -156,7 +162,7 @@ def _needed(app: Flask) -> Needs:
     """What this request asks of who asks."""
     if request.endpoint is not None:
         return needed_by(app, request.endpoint)
-    return Needs(None if request.path.startswith(_OPEN_PREFIXES) else "viewer")
+    return Needs(None if request.path.startswith(_OPEN_PREFIX) else "viewer")
 
 
 def _sign_in_first() -> Response:
@@ -226,6 +232,9 @@ def _check_token() -> None:
 
 
 def _finish(response: Response) -> Response:
+    if is_embed(request.path):
+        finish_embed(response)
+        return response
     response.headers.update(HEADERS)
     if request.endpoint == "static" and "v" in request.args and response.status_code < 400:
         response.headers["Cache-Control"] = _YEAR

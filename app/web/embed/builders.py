@@ -1,0 +1,28 @@
+"""Which function makes the context of which view's template."""
+
+from collections.abc import Callable, Mapping
+
+from app.web.drawing import Drawing
+from app.web.embed.chart import build_chart
+from app.web.embed.gauge import build_gauge
+from app.web.embed.lists import (
+    build_changes,
+    build_domains,
+    build_hosts,
+    build_networks,
+    build_overview,
+    build_pools,
+    build_volumes,
+)
+
+BUILDERS: Mapping[str, Callable[[Drawing], Mapping[str, object]]] = {
+    "overview": build_overview,
+    "hosts": build_hosts,
+    "domains": build_domains,
+    "pools": build_pools,
+    "volumes": build_volumes,
+    "networks": build_networks,
+    "changes": build_changes,
+    "chart": build_chart,
+    "gauge": build_gauge,
+}

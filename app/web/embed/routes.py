@@ -1,0 +1,37 @@
+"""The routes of embeds: a view in its wrapper, and what browsers ask before they ask for it."""
+
+from functools import partial
+
+from flask import Response, request
+
+from app.errors import NotFound
+from app.web.embed import blueprint
+from app.web.embed.apart import preflight
+from app.web.embed.asking import admitted, note_use
+from app.web.embed.drawing import base_address, drawn
+from app.web.embed.sending import send
+from app.web.embed.views import VIEWS
+from app.web.permission import open_to_all
+
+
+@blueprint.get("/embed/v1/<view>")
+@open_to_all
+def show(view: str) -> Response:
+    """A view, as far as the token lets it be seen."""
+    wanted = VIEWS.get(view)
+    if wanted is None:
+        raise NotFound(f"There is no view “{view[:40]}”.")
+    found = admitted(wanted, base_address())
+    response = send(drawn(wanted, found), request)
+    write = note_use(found)
+    if write is not None:
+        # Nobody waits for it: the answer was sent.
+        response.call_on_close(partial(write))
+    return response
+
+
+@blueprint.route("/embed/v1/<view>", methods=["OPTIONS"], provide_automatic_options=False)
+@open_to_all
+def may_ask(view: str) -> Response:
+    """Whether a page of another site may ask for a view."""
+    return preflight()

@@ -1,0 +1,68 @@
+"""Which views there are to embed: what each is called, which parameters it takes, who draws it.
+
+A view's `lockable` parameters are what a token may fix; of these, a page may narrow the `open`
+ones by itself where the token leaves them free, because what they tell is on the page anyway.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+
+class View(Struct, frozen=True):
+    """One view. `path` is the page of the panel that shows the same; `required` are parameters
+    that a token must lock; `several` those of which there may be more than one.
+    """
+
+    name: str
+    title: str
+    path: str
+    lockable: tuple[str, ...]
+    open: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+
+    @property
+    def template(self) -> str:
+        """The template of its fragment."""
+        return f"embed/{self.name}.html"
+
+
+_LIST = ("sort", "page", "per_page")
+
+VIEWS: Mapping[str, View] = {
+    view.name: view
+    for view in (
+        View("overview", "Overview", "/", ("host",)),
+        View("hosts", "Hosts", "/hosts", ("host",)),
+        View(
+            "domains", "Virtual machines", "/domains",
+            ("host", "state", "flag", "q", "domain", *_LIST), ("host", "state", *_LIST),
+        ),
+        View(
+            "pools", "Storage pools", "/pools",
+            ("host", "state", "q", "pool", *_LIST), ("host", "state", *_LIST),
+        ),
+        View(
+            "volumes", "Storage volumes", "/pools",
+            ("host", "q", "pool", *_LIST), ("host", "pool", *_LIST),
+        ),
+        View("networks", "Networks", "/networks", ("host", "q", "network"), ("host",)),
+        View(
+            "changes", "Changes", "/changes",
+            ("host", "kind", "what", "key", "page", "per_page"),
+            ("host", "kind", "page", "per_page"),
+        ),
+        View(
+            "chart", "Chart", "/",
+            ("kind", "host", "id", "chart", "metric", "range"), ("range",), ("kind",),
+        ),
+        View("gauge", "Gauge", "/", ("kind", "host", "id", "metric"), (), ("kind",)),
+    )
+}  # fmt: skip
+
+# Of which a token may lock several values, one of which a page may then choose.
+SEVERAL = frozenset(
+    ("host", "state", "flag", "domain", "pool", "network", "kind", "what", "metric")
+)
+# Of several flags each narrows further, so that fewer of them would show more.
+WHOLE = frozenset(("flag",))
