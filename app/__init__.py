@@ -1,9 +1,9 @@
 """npvirt, the libvirt panel that remembers.
 
 `create_app` wires the web application; it starts no thread and opens no connection. Rooms:
-web and cli (edges), actions (what people do to hosts), collect (schedule), virt (libvirt), store
-(database), and the values and words they share (inventory, access, connection, errors, settings,
-clock).
+web and cli (edges), actions (what people do to hosts), collect (schedule), notifier (who is told
+what), virt (libvirt), store (database), and the values and words they share (inventory, access,
+connection, notification, errors, settings, clock).
 """
 
 from typing import TYPE_CHECKING

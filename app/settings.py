@@ -41,6 +41,14 @@ class Bind:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a server of somebody else's listens; `host` is a name or an address."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, read and checked. Durations carry their unit in the name."""
 
@@ -77,6 +85,11 @@ class Settings:
     oidc_groups_claim: str
     oidc_roles: Mapping[str, Role]
     oidc_label: str
+    smtp_server: Place | None
+    smtp_security: str
+    smtp_user: str
+    smtp_password_file: Path | None
+    smtp_from: str
     allow_test_files: bool
 
 
@@ -223,6 +236,32 @@ def _address(text: str) -> str:
         return str(ip_address(text)) if text else ""
     except ValueError:
         raise ValueError("must be an IP address") from None
+
+
+def _place(text: str) -> Place | None:
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not re.fullmatch(r"[0-9A-Za-z.:_-]{1,253}", host) or not _is_port(port):
+        raise ValueError("must be HOST:PORT, for example mail.example.net:587")
+    return Place(host, int(port))
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= 65535
+
+
+def _security(text: str) -> str:
+    if text not in ("starttls", "tls", "none"):
+        raise ValueError("must be starttls, tls or none")
+    return text
+
+
+def _mail_address(text: str) -> str:
+    if text and not re.fullmatch(r"[!-?A-~]{1,64}@[0-9A-Za-z.-]{1,253}", text):
+        raise ValueError("must be a mail address such as npvirt@example.net")
+    return text
 
 
 def _syslog(text: str) -> str:
@@ -503,6 +542,41 @@ SETTINGS: tuple[Setting, ...] = (
         _word,
     ),
     Setting(
+        "NPVIRT_SMTP_SERVER",
+        "smtp_server",
+        "",
+        "HOST:PORT of the mail server for notifications; empty: no mail",
+        _place,
+    ),
+    Setting(
+        "NPVIRT_SMTP_SECURITY",
+        "smtp_security",
+        "starttls",
+        "how the way there is encrypted: starttls, tls or none",
+        _security,
+    ),
+    Setting(
+        "NPVIRT_SMTP_USER",
+        "smtp_user",
+        "",
+        "npvirt's name at the mail server; empty: it signs in with none",
+        str.strip,
+    ),
+    Setting(
+        "NPVIRT_SMTP_PASSWORD_FILE",
+        "smtp_password_file",
+        "",
+        "a file with its password there",
+        _file,
+    ),
+    Setting(
+        "NPVIRT_SMTP_FROM",
+        "smtp_from",
+        "",
+        "the address that npvirt's mail comes from",
+        _mail_address,
+    ),
+    Setting(
         "NPVIRT_ALLOW_TEST_FILES",
         "allow_test_files",
         "0",
@@ -548,7 +622,23 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError(
             "NPVIRT_PROXY_AUTH_SECRET and NPVIRT_PROXY_AUTH_PEER work together only; set both."
         )
+    _check_mail(settings)
     _check_lengths(settings)
+
+
+def _check_mail(settings: Settings) -> None:
+    server = settings.smtp_server
+    if server is not None and not settings.smtp_from:
+        raise SettingsError("NPVIRT_SMTP_SERVER needs NPVIRT_SMTP_FROM: whom mail comes from.")
+    if bool(settings.smtp_user) != (settings.smtp_password_file is not None):
+        raise SettingsError(
+            "NPVIRT_SMTP_USER and NPVIRT_SMTP_PASSWORD_FILE work together only; set both."
+        )
+    is_local = server is not None and server.host in ("localhost", "127.0.0.1", "::1")
+    if settings.smtp_user and settings.smtp_security == "none" and not is_local:
+        raise SettingsError(
+            "NPVIRT_SMTP_SECURITY=none would send the password of NPVIRT_SMTP_USER in the clear."
+        )
 
 
 def _check_lengths(settings: Settings) -> None:

@@ -27,6 +27,8 @@ from app.collect.watchdog import Watchdog
 from app.collect.worker import HUNG_AFTER_S, HostWorker, Looks
 from app.connection import Connection
 from app.errors import StoreError
+from app.notifier import notifier
+from app.notifier.notifier import Notifier
 from app.settings import Settings
 from app.store.engine import Store
 from app.store.hosts import HostRecord, list_hosts
@@ -62,6 +64,7 @@ class Collector:
         self._leadership = Leadership(settings.data)
         self._control = ControlServer(settings.data, self._answer)
         self._upkeep = Upkeep(settings, store)
+        self.notifier = Notifier(settings, store)
         self._workers: dict[int, tuple[HostRecord, HostWorker]] = {}
         self._lock = threading.RLock()
         self._schedule = Schedule()
@@ -79,12 +82,17 @@ class Collector:
         self._upkeep.begin()
         self._schedule.every("tick", self._pulse.every_s, self._tick)
         self._schedule.every("upkeep", EVERY_S, self.keep_up, after_s=EVERY_S, pool="upkeep")
+        self._schedule.every(
+            "notifications", notifier.EVERY_S, self.notify, after_s=notifier.EVERY_S, pool="upkeep"
+        )
         self._schedule.start()
         self._clock_watch = ClockWatch()
         self._watchdog.start()
 
     def stop(self) -> None:
-        """Stop the schedule, end the workers (waiting up to two seconds) and free the lock."""
+        """Stop the schedule, end the workers and what is being sent (waiting up to two seconds for
+        each) and free the lock.
+        """
         self._upkeep.stop()
         self._watchdog.stop()
         self._schedule.stop()
@@ -97,6 +105,7 @@ class Collector:
             deadline_s = clock.monotonic_s() + 2.0
             for worker in workers:
                 worker.join(max(0.0, deadline_s - clock.monotonic_s()))
+            self.notifier.stop()
             self._leadership.release()
 
     def scan_now(self, slug: str) -> bool:
@@ -185,6 +194,11 @@ class Collector:
         self._upkeep.look()
         if self._leadership.held:
             self._upkeep.turn()
+
+    def notify(self) -> None:
+        """Find out what is to be told to whom and begin to tell it, if this process collects."""
+        if self._leadership.held:
+            self.notifier.turn()
 
     def _ask_to_wake(self, slugs: list[str]) -> bool:
         """Have the process that collects take note of the registry, and scan these hosts; False

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # What must never wait, and what may take its time.
 Pool = Literal["ticks", "upkeep"]
-_POOLS: dict[Pool, int] = {"ticks": 2, "upkeep": 2}
+_POOLS: dict[Pool, int] = {"ticks": 2, "upkeep": 3}
 
 
 class _Steady(datetime):

@@ -105,6 +105,19 @@ def _page(store: Store, wanted: Wanted, limit: int, offset: int) -> list[Change]
         return _changes_of(connection, rows, wanted.host_ids, wanted.as_of_ms)
 
 
+def changes_after(store: Store, change_id: int, limit: int) -> tuple[list[Change], int]:
+    """The changes that were told after that one, in the order in which they were, at most `limit`
+    rows of them, and the last row that was looked at. What another row tells better is left out.
+    """
+    table = schema.change
+    query = _select().where(table.c.id > change_id).order_by(table.c.id).limit(limit)
+    with store.reading() as connection:
+        rows = connection.execute(query).all()
+        told = [row for row in rows if row.replaced_ms is None]
+        found = _changes_of(connection, told, None, None)
+    return found, rows[-1].id if rows else change_id
+
+
 def get_change(
     store: Store, change_id: int, host_ids: frozenset[int] | None, as_of_ms: int | None = None
 ) -> Change | None:

@@ -13,7 +13,7 @@ from app.inventory import KINDS, Kind
 from app.metrics import METRICS
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0008"
+REVISION = "0009"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -434,5 +434,160 @@ upkeep = sa.Table(
     sa.Column("sentence", sa.Text),
     sqlite_strict=True,
 )
+
+# What is told to whom; app/notification/values says what the columns mean.
+notification_rule = sa.Table(
+    "notification_rule",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("threshold", sa.Integer),
+    # Words of changes, and ids of targets, as JSON.
+    sa.Column("whats", sa.Text, nullable=False),
+    sa.Column("hosts", sa.Text, nullable=False),
+    sa.Column("objects", sa.Text, nullable=False),
+    sa.Column("target_ids", sa.Text, nullable=False),
+    # Quiet hours as JSON; NULL: none.
+    sa.Column("quiet", sa.Text),
+    sa.Column("pause_minutes", sa.Integer, nullable=False),
+    sa.Column("enabled", Flag, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("created_at_ms", Wide, nullable=False),
+    sa.Column("since_ms", Wide, nullable=False),
+    sa.Column("seen_change_id", Wide, nullable=False),
+    sqlite_strict=True,
+)
+
+# Where notifications go. What is secret of a target stands in a file of its own.
+notification_target = sa.Table(
+    "notification_target",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("enabled", Flag, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("created_at_ms", Wide, nullable=False),
+    sqlite_strict=True,
+)
+
+# Conditions that rules found: still so while ended_ms is NULL.
+notification_alert = sa.Table(
+    "notification_alert",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("rule_id", Wide, nullable=False),
+    sa.Column("host_id", Wide, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("began_ms", Wide, nullable=False),
+    sa.Column("ended_ms", Wide),
+    sqlite_strict=True,
+)
+sa.Index(
+    "notification_alert_open",
+    notification_alert.c.rule_id,
+    notification_alert.c.host_id,
+    notification_alert.c.kind,
+    notification_alert.c.key,
+    unique=True,
+    sqlite_where=notification_alert.c.ended_ms.is_(None),
+    postgresql_where=notification_alert.c.ended_ms.is_(None),
+)
+
+# What is told: rows stay when the rule, the target or the host they name is no longer there.
+notification_event = sa.Table(
+    "notification_event",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("uid", sa.Text, nullable=False, unique=True),
+    sa.Column("at_ms", Wide, nullable=False),
+    # When it came to be so, as far as is known.
+    sa.Column("since_ms", Wide),
+    # From when on it may be told: later than at_ms where the same object was told of just before.
+    sa.Column("due_ms", Wide, nullable=False),
+    sa.Column("rule_id", Wide, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("rule_kind", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("host_id", Wide),
+    sa.Column("host", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("alert_id", Wide),
+    sa.Column("change_id", Wide),
+    sqlite_strict=True,
+)
+sa.Index("notification_event_at", notification_event.c.at_ms)
+sa.Index(
+    "notification_event_object", notification_event.c.rule_id, notification_event.c.host_id,
+    notification_event.c.kind, notification_event.c.key, notification_event.c.due_ms,
+)  # fmt: skip
+# A change is told once by a rule, whoever finds it.
+sa.Index(
+    "notification_event_change",
+    notification_event.c.change_id,
+    notification_event.c.rule_id,
+    unique=True,
+)
+
+# Which event is for which target, and in which message it went out.
+notification_delivery = sa.Table(
+    "notification_delivery",
+    metadata,
+    sa.Column("event_id", Wide, sa.ForeignKey("notification_event.id"), primary_key=True),
+    sa.Column("target_id", Wide, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    # Not before: after quiet hours.
+    sa.Column("due_ms", Wide, nullable=False),
+    sa.Column("message_id", Wide),
+    sqlite_strict=True,
+)
+sa.Index(
+    "notification_delivery_due", notification_delivery.c.state, notification_delivery.c.target_id,
+    notification_delivery.c.due_ms,
+)  # fmt: skip
+sa.Index("notification_delivery_message", notification_delivery.c.message_id)
+
+# What goes out at once, tried until it arrived, was given up, or may have arrived.
+notification_message = sa.Table(
+    "notification_message",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("uid", sa.Text, nullable=False, unique=True),
+    sa.Column("target_id", Wide, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("events", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("made_ms", Wide, nullable=False),
+    sa.Column("next_ms", Wide),
+    sa.Column("tried_ms", Wide),
+    sa.Column("ended_ms", Wide),
+    sa.Column("took_ms", Wide),
+    # What the receiver answered: HTTP's or SMTP's number.
+    sa.Column("status", sa.Integer),
+    sa.Column("sentence", sa.Text),
+    # What the receiver said, for admins.
+    sa.Column("detail", sa.Text),
+    sa.Column("about_id", Wide),
+    sqlite_strict=True,
+)
+sa.Index(
+    "notification_message_state", notification_message.c.state, notification_message.c.target_id
+)
+sa.Index("notification_message_made", notification_message.c.made_ms)
 
 KIND_BIT: Mapping[str, int] = {kind.name: 1 << position for position, kind in enumerate(KINDS)}

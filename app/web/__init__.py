@@ -19,6 +19,7 @@ from app.web import (
     actions,
     api,
     audit_page,
+    change_words,
     changes_page,
     compare_page,
     demonstration,
@@ -85,6 +86,8 @@ def register(app: Flask) -> None:
     if services.demo:
         app.register_blueprint(demonstration.blueprint)
         demonstration.attach_demonstration(app)
+    # The words of changes are the web's; what is told of them elsewhere is told in the same.
+    services.collector.notifier.phrase = lambda change: change_words.phrase(change).text
     for module in modules:
         app.register_blueprint(module.blueprint)
     check_declared(app)
