@@ -470,7 +470,7 @@ def scan(api: Api, slug: str, query: str = "") -> TestResponse:
 
 def test_a_scan_is_refused_where_nobody_would_do_it(api: Api) -> None:
     assert scan(api, "nowhere").status_code == 404
-    assert scan(api, "kvm-01", "?at=5").status_code == 422
+    assert scan(api, "kvm-01", "?at=5").status_code == 409
     answer = scan(api, "kvm-01")
     assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
     set_enabled(api.web.store, "kvm-01", False)

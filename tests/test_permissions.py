@@ -39,7 +39,8 @@ _VIEWER = frozenset(
      "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/domains/<uuid>/devices/<key>",
      "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
-     "/interfaces", "/jobs", "/logout", "/metrics", "/networks", "/overview", "/pools", "/ribbon",
+     "/interfaces", "/jobs", "/logout", "/metrics", "/networks", "/openapi.json", "/overview",
+     "/pools", "/ribbon",
      "/series",
      "/store", "/trouble",
      "/series/stack", "/volumes")

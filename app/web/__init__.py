@@ -36,6 +36,7 @@ from app.web import (
     metrics_page,
     networks,
     oidc,
+    openapi_page,
     overview,
     series_page,
     signin,
@@ -48,6 +49,7 @@ from app.web.auditing import audit_refusal
 from app.web.errors import register_errors
 from app.web.events import attach_streams
 from app.web.identity import attach_identities
+from app.web.operations import attach_operations
 from app.web.page import attach_pages
 from app.web.permission import check_declared
 from app.web.signin import attach_signin
@@ -69,6 +71,7 @@ def register(app: Flask) -> None:
     services: Services = app.extensions["npvirt"]
     app.url_map.converters["int"] = StoredNumber
     guard.protect(app, services.settings, audit_refusal)
+    attach_operations(app)
     attach_identities(app)
     attach_signin(app)
     oidc.attach_oidc(app, services.settings)
@@ -80,8 +83,7 @@ def register(app: Flask) -> None:
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
         actions, acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
-        store_page, health_page, metrics_page, events, embed,
-        embed_tokens, api,
+        store_page, health_page, metrics_page, events, embed, embed_tokens, api, openapi_page,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)

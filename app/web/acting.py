@@ -27,9 +27,11 @@ from app.web.auditing import audit
 from app.web.finding import find_domain, find_network, find_pool
 from app.web.format import plural
 from app.web.identity import may, peer, principal
+from app.web.operations import operation
 from app.web.page import render_part
 from app.web.permission import needs
 from app.web.scope import seen_fleet
+from app.web.shapes import acting as shapes
 
 blueprint = Blueprint("acting", __name__)
 
@@ -139,11 +141,14 @@ def do_bulk(action: str) -> Response:
 
 @blueprint.post("/api/v1/domains/actions/<action>")
 @needs("operator")
+@operation(
+    "actions", shapes.ManyDone, body=shapes.WantedMany, path={"action": {"enum": list(BULK)}}
+)
 def do_bulk_json(action: str) -> Response:
-    """Do it to each: `{"items":[{"host","uuid","expect_state"}],"request_id":…}`."""
+    """Do something to many VMs at once. Each has an outcome of its own."""
     chosen = _bulk_action(action)
     try:
-        body = msgspec.json.decode(request.get_data(), type=_Many)
+        body = msgspec.json.decode(request.get_data(), type=shapes.WantedMany)
     except msgspec.DecodeError as error:
         raise InvalidField("body", f"The body is not as it should be: {error}.") from None
     picked = [(one.host, one.uuid, one.expect_state) for one in body.items]
@@ -158,18 +163,6 @@ def do_bulk_json(action: str) -> Response:
         for one in found
     ]
     return Response(msgspec.json.encode({"items": items}), 200, mimetype="application/json")
-
-
-class _Wanted(Struct, forbid_unknown_fields=True):
-    host: str
-    uuid: str
-    expect_state: str
-
-
-class _Many(Struct, forbid_unknown_fields=True):
-    items: list[_Wanted]
-    request_id: str
-    confirm: str = ""
 
 
 def _bulk_action(name: str) -> Action:
@@ -246,6 +239,7 @@ def jobs() -> Response:
 
 @blueprint.get("/api/v1/jobs")
 @needs("viewer")
+@operation("actions", shapes.Jobs)
 def list_jobs() -> Response:
     """The long work of this process, newest first."""
     who = principal()
@@ -256,6 +250,7 @@ def list_jobs() -> Response:
 
 @blueprint.get("/api/v1/jobs/<int:job_id>")
 @needs("viewer")
+@operation("actions", shapes.Job)
 def job(job_id: int) -> Response:
     """How far one piece of long work has come, or what came of it."""
     return Response(msgspec.json.encode(_found(job_id)), 200, mimetype="application/json")
@@ -263,6 +258,7 @@ def job(job_id: int) -> Response:
 
 @blueprint.delete("/api/v1/jobs/<int:job_id>")
 @needs("operator")
+@operation("actions", shapes.Job, status=202)
 def cancel(job_id: int) -> Response:
     """Ask libvirt to stop it; what came of it is seen in the job."""
     _stop(job_id)
@@ -295,7 +291,7 @@ def _stop(job_id: int) -> None:
     audit("cancel", job.kind, job.name, host=job.host, parameters={"job": job_id})
 
 
-def _found(job_id: int) -> dict[str, Any]:
+def _found(job_id: int) -> shapes.Job:
     """A job as JSON: of this process, or by its record; raises NotFound."""
     job = services().performer.jobs.get(job_id)
     if job is not None:
@@ -308,7 +304,7 @@ def _found(job_id: int) -> dict[str, Any]:
     return _item_of_record(record)
 
 
-def _item(job: Job) -> dict[str, Any]:
+def _item(job: Job) -> shapes.Job:
     return {
         "id": job.id,
         "action": job.action,
@@ -328,7 +324,7 @@ def _item(job: Job) -> dict[str, Any]:
     }
 
 
-def _item_of_record(record: Record) -> dict[str, Any]:
+def _item_of_record(record: Record) -> shapes.Job:
     return {
         "id": record.id,
         "action": record.action,

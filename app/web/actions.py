@@ -18,6 +18,7 @@ from app.actions.run import Done
 from app.errors import Conflict, InvalidField, NotFound
 from app.services import services
 from app.store.history import Fleet
+from app.web.action_schema import operation_of_action
 from app.web.action_words import Question, question, said, title_of
 from app.web.addresses import split_address
 from app.web.api.items import Items
@@ -25,6 +26,7 @@ from app.web.errors import problem
 from app.web.finding import find_domain, find_network, find_pool
 from app.web.identity import is_by_token, may, peer, principal
 from app.web.moment import LIVE
+from app.web.operations import declare
 from app.web.page import framed
 from app.web.permission import needs
 from app.web.scope import seen_fleet
@@ -66,6 +68,7 @@ def _register(action: Action) -> None:
     def doing_json(slug: str, key: str = "", name: str = "") -> Response:
         return _doing_json(action, slug, key, name)
 
+    declare(doing_json, operation_of_action(action))
     own, ask = addresses(action), asking_address(action)
     declared: tuple[tuple[str, str, Callable[..., Response], str], ...] = (
         (ask, "ask", asking, "GET"),

@@ -22,8 +22,10 @@ from app.services import services
 from app.store.audit import OUTCOMES, Record, Wanted, records
 from app.web.identity import may, principal
 from app.web.moment import Moment, moment
+from app.web.operations import AT, Query, number, operation, time, words
 from app.web.page import form_page, pages
 from app.web.permission import needs
+from app.web.shapes import npvirt as shapes
 from app.web.when import When
 
 blueprint = Blueprint("audit", __name__)
@@ -44,6 +46,21 @@ _LOOKS = {
     "unknown": ("unk", "unk", "unknown"), "refused": ("off", "ban", "refused"),
     "": ("stop", "build", "goes on"),
 }  # fmt: skip
+
+
+_QUERY = (
+    Query("who", "Of this user, or token:NAME."),
+    Query("action", "This action, as the audit names it."),
+    Query("host", "On this host."),
+    Query("key", "Of this object."),
+    words("outcome", "That came to this; open: that go on.", (*OUTCOMES, "open")),
+    Query("q", "A word that occurs."),
+    time("from", "Asked for then or later."),
+    time("to", "Asked for then or before."),
+    number("page", "Which page.", 10_000_000, 1),
+    number("per_page", "How many of them.", _MOST, _PER_PAGE),
+    AT,
+)
 
 
 class Row(Struct, frozen=True):
@@ -108,8 +125,11 @@ def page() -> Response:
 
 @blueprint.get("/api/v1/audit")
 @needs("viewer")
+@operation("npvirt", shapes.AuditPage, *_QUERY, csv=True)
 def as_json() -> Response:
-    """The same as JSON (`format=csv`: as CSV)."""
+    """Who asked for what, and what came of it, newest first. What concerns npvirt itself is for
+    admins of all hosts.
+    """
     asked = _asked()
     if request.args.get("format") == "csv":
         return _csv(asked)

@@ -16,14 +16,17 @@ from app.services import services
 from app.store.changes import Change, changes, count_by_what, definitions, get_change
 from app.store.views import Fleet
 from app.web.api.answers import Made, answer_made, check_parameters, known_hosts
+from app.web.api.declared import PAGING
 from app.web.change_query import NOTHING, PARAMETERS, Asked, read_asked
 from app.web.change_rows import COLUMNS, Rows, item
-from app.web.change_words import GROUPS, KINDS
+from app.web.change_words import GROUPS, KINDS, WHATS
 from app.web.identity import principal
 from app.web.list_page import Choice, Pager, host_choices, placed
 from app.web.moment import moment
+from app.web.operations import AT, HOST, Query, operation, words
 from app.web.page import Drawing, View, draw, pages
 from app.web.permission import needs
+from app.web.shapes import history as shapes
 from app.web.text_difference import Side, compare
 
 blueprint = Blueprint("changes", __name__)
@@ -31,6 +34,18 @@ blueprint = Blueprint("changes", __name__)
 LIST = View("changes/list.html", "history", PARAMETERS)
 ONE = View("changes/one.html", "history")
 _CSV_MOST = 100_000
+_TIME = "RFC 3339 with a zone, epoch seconds, or date and time of the server's zone."
+_QUERY = (
+    HOST,
+    Query("q", "At most eight words that all must occur."),
+    words("kind", "Of this kind.", tuple(KINDS), many=True),
+    words("what", "A change, or a group of them.", (*GROUPS, *WHATS), many=True),
+    Query("key", "Of one object; of a pool: with its volumes."),
+    Query("from", f"Told then or later. {_TIME}"),
+    Query("to", f"Told then or before. {_TIME}"),
+    *PAGING,
+    AT,
+)
 
 
 @blueprint.get("/changes")
@@ -45,8 +60,9 @@ def page() -> Response:
 
 @blueprint.get("/api/v1/changes")
 @needs("viewer")
+@operation("history", shapes.ChangePage, *_QUERY, csv=True)
 def as_json() -> Response:
-    """The same as JSON (`format=csv`: as CSV)."""
+    """What happened to hosts and to what is on them, newest first."""
     return answer_made(PARAMETERS, _make, "changes", COLUMNS)
 
 

@@ -16,19 +16,24 @@ from app.clock import DAY_MS, rfc3339
 from app.csv import to_csv
 from app.errors import InvalidField
 from app.inventory import KindName
-from app.web.api.answers import check_parameters
 from app.web.comparing import KINDS, WHATS, Comparison, Fate, What, compare
 from app.web.fates import in_words, values
 from app.web.moment import LIVE, Moment, moment, typed_moment
+from app.web.operations import operation, time
 from app.web.page import Drawing, View, draw, form_page, pages
 from app.web.permission import needs
 from app.web.scope import seen_fleet
+from app.web.shapes import history as shapes
 from app.web.words import DOMAIN_LOOKS, POOL_LOOKS
 
 blueprint = Blueprint("compare", __name__)
 
 COMPARE = View("travel/compare.html", "", frozenset(("with", "kind", "what")))
 
+_QUERY = (
+    time("at", "The first moment.", required=True),
+    time("with", "The second moment; the present if not given."),
+)
 _TITLES: Mapping[KindName, str] = {
     "host": "Hosts", "domain": "Virtual machines", "pool": "Storage pools", "volume": "Volumes",
     "network": "Networks", "interface": "Host interfaces",
@@ -189,9 +194,10 @@ def _address(fate: Fate, seen: Any, at: Moment) -> str:
 
 @blueprint.get("/api/v1/compare")
 @needs("viewer")
+@operation("history", shapes.Compared, *_QUERY, csv=True)
 def as_json() -> Response:
-    """What differs between `at` and `with` (left out: the present); `format=csv` as a file."""
-    given = check_parameters(("at", "with", "format"))
+    """What differs between two moments: what came, went, moved and changed."""
+    given = request.args
     form = given.get("format", "json")
     if form not in ("json", "csv"):
         raise InvalidField("format", "The format is json or csv.")

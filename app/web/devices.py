@@ -21,8 +21,10 @@ from app.web.format import UNKNOWN, yes_no
 from app.web.host_page import find_host
 from app.web.kinds import DomainSeen, leases
 from app.web.list_page import placed
+from app.web.operations import AT, operation
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
+from app.web.shapes import fleet as shapes
 
 blueprint = Blueprint("devices", __name__)
 
@@ -48,6 +50,7 @@ def device(slug: str, uuid: str, key: str) -> Response:
 
 @blueprint.get("/api/v1/hosts/<slug>/domains/<uuid>/devices/<key>")
 @needs("viewer")
+@operation("fleet", shapes.Device, AT)
 def device_item(slug: str, uuid: str, key: str) -> Response:
     """One device of a domain as it is defined."""
 

@@ -17,13 +17,14 @@ from app.errors import InvalidField
 from app.moments import parse_moment
 from app.services import services
 from app.store.embed_tokens import EmbedToken, list_embed_tokens
-from app.web.api.answers import check_parameters
-from app.web.api.items import Item, time_or_none
+from app.web.api.items import time_or_none
 from app.web.embed.drawing import base_address
 from app.web.embed.making import expiry_ms, make_token, revoke_token
 from app.web.identity import principal
+from app.web.operations import operation
 from app.web.page import form_page
 from app.web.permission import needs
+from app.web.shapes import embeds as shapes
 
 blueprint = Blueprint("embed_tokens", __name__)
 
@@ -31,7 +32,7 @@ _DAYS = re.compile(r"[1-9][0-9]{0,2}")
 _FILTER = "filter-"
 
 
-class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+class EmbedWanted(msgspec.Struct, forbid_unknown_fields=True):
     """A token as JSON asks for one; `expires_at` is RFC 3339 or epoch seconds."""
 
     view: str
@@ -44,9 +45,9 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
 
 @blueprint.get("/api/v1/embed-tokens")
 @needs(EMBED_MAKER)
+@operation("embeds", shapes.EmbedTokens)
 def listed() -> Response:
-    """The tokens that the one who asks may end, newest first."""
-    check_parameters(())
+    """The tokens of embeds that the one who asks may end, newest first."""
     tokens = list_embed_tokens(services().store, principal())
     items = [token_item(token) for token in tokens]
     return _json({"items": items, "total": len(items)})
@@ -54,10 +55,11 @@ def listed() -> Response:
 
 @blueprint.post("/api/v1/embed-tokens")
 @needs(EMBED_MAKER)
+@operation("embeds", shapes.EmbedTokenMade, body=EmbedWanted, status=201)
 def created() -> Response:
-    """Make a token; its text is in this answer alone."""
+    """Make a token of an embed. Its text is in this answer alone."""
     try:
-        wanted = msgspec.json.decode(request.get_data(), type=Wanted)
+        wanted = msgspec.json.decode(request.get_data(), type=EmbedWanted)
     except msgspec.DecodeError as error:
         raise InvalidField("body", f"The body is no such JSON: {error}.") from None
     expires_ms = parse_moment("expires_at", str(wanted.expires_at))
@@ -70,8 +72,9 @@ def created() -> Response:
 
 @blueprint.delete("/api/v1/embed-tokens/<int:token_id>")
 @needs(EMBED_MAKER)
+@operation("embeds", None, status=204)
 def deleted(token_id: int) -> Response:
-    """Have a token work no more."""
+    """Have a token of an embed work no more."""
     revoke_token(principal(), token_id)
     return Response(status=204)
 
@@ -104,7 +107,7 @@ def revoked(token_id: int) -> Response:
     return redirect("/embeds", 303)  # type: ignore[return-value]  # werkzeug's own Response class
 
 
-def token_item(token: EmbedToken) -> Item:
+def token_item(token: EmbedToken) -> shapes.EmbedToken:
     """A token as JSON says it; never its text."""
     return {
         "id": token.id,

@@ -16,8 +16,10 @@ from app.web.api.answers import check_parameters
 from app.web.figures import size
 from app.web.format import UNKNOWN, duration, number
 from app.web.health_report import HostReport, Report, health_report
+from app.web.operations import operation
 from app.web.page import form_page, pages, render_part
 from app.web.permission import needs
+from app.web.shapes import npvirt as shapes
 from app.web.when import When
 
 blueprint = Blueprint("health", __name__)
@@ -74,9 +76,11 @@ def part() -> Response:
 
 @blueprint.get("/api/v1/health")
 @needs("viewer")
+@operation("npvirt", shapes.HealthReport)
 def as_json() -> Response:
-    """The same as JSON; 200 whatever it says (see /healthz for an answer by status)."""
-    check_parameters(())
+    """Npvirt's own health: who scans, the schedule, the store. 200 whatever it says (see /healthz
+    for an answer by status).
+    """
     return Response(msgspec.json.encode(_item(health_report())), mimetype="application/json")
 
 
@@ -216,7 +220,7 @@ def _mean_and_most(mean_ms: float | None, most_ms: int | None) -> str:
     return f"on average {duration(mean_ms / 1000)}, at most {duration(most_ms / 1000)}"
 
 
-def _item(report: Report) -> dict[str, Any]:
+def _item(report: Report) -> shapes.HealthReport:
     pulse, upkeep, files = report.supervision.pulse, report.supervision.upkeep, report.files
     holder, process, step = report.holder, report.process, pulse.last_step
     return {
@@ -266,7 +270,7 @@ def _item(report: Report) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _done_item(done: LookedAfter | None) -> dict[str, Any] | None:
+def _done_item(done: LookedAfter | None) -> shapes.LastTime | None:
     if done is None:
         return None
     return {
@@ -275,7 +279,7 @@ def _done_item(done: LookedAfter | None) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _host_item(host: HostReport) -> dict[str, Any]:
+def _host_item(host: HostReport) -> shapes.HostHealth:
     status, scans = host.view.status, host.scans
     return {
         "host": host.view.slug,

@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 PER_PAGE = 100
 MOST_PER_PAGE = 1000
-_MOST_PAGES = 1_000_000
-_MOST_SEARCH = 200
+MOST_PAGES = 1_000_000
+MOST_SEARCH = 200
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 # Eighteen digits at most, because int() refuses very long ones.
 _DIGITS = re.compile(r"([0-9]{1,18})")
@@ -142,7 +142,7 @@ def read_query(
         flags=values.words("flag", kind.all_flags),
         text=values.search(),
         sort=values.sort(kind),
-        page=values.number("page", 1, _MOST_PAGES),
+        page=values.number("page", 1, MOST_PAGES),
         per_page=values.number("per_page", PER_PAGE, MOST_PER_PAGE),
     )
 
@@ -173,8 +173,8 @@ class _Values:
 
     def search(self) -> str:
         text = (self._one("q") or "").strip()
-        if len(text) > _MOST_SEARCH:
-            raise InvalidField("q", f"A search is at most {_MOST_SEARCH} characters long.")
+        if len(text) > MOST_SEARCH:
+            raise InvalidField("q", f"A search is at most {MOST_SEARCH} characters long.")
         return text
 
     def sort(self, kind: Kind[Any]) -> str:

@@ -21,9 +21,11 @@ from app.store.retention import Lengths, lengths_of
 from app.web.api.answers import check_parameters
 from app.web.backup_words import backup_words
 from app.web.figures import Part, shares, size
+from app.web.operations import Query, operation
 from app.web.page import form_page, pages
 from app.web.permission import needs
 from app.web.scope import seen_fleet
+from app.web.shapes import npvirt as shapes
 from app.web.trouble import banners_html
 from app.web.when import When
 
@@ -57,6 +59,13 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 _CSS = {"recent": "rx", "1m": "cpu", "10m": "mem", "1h": "a", "keyframes": "b", "1d": "tx"}
 _KINDS = {"host": "hosts", "domain": "domains", "pool": "pools", "volume": "volumes"}
 _MOST_OBJECTS = 1_000_000
+_QUERY = (
+    *(Query(f"keep_{name}", f"How long to keep “{label}”, such as 48h, 14d or 2y; as set if not "
+            "given.") for name, _, label in _LENGTHS),
+    *(Query(name, f"How many there would be: {label}; as many as there are if not given.",
+            {"type": "integer", "minimum": 0, "maximum": _MOST_OBJECTS})
+      for name, _, label in _COUNTS),
+)  # fmt: skip
 
 
 class _Asked(NamedTuple):
@@ -133,9 +142,9 @@ def trouble() -> Response:
 
 @blueprint.get("/api/v1/store")
 @needs("viewer", everywhere=True)
+@operation("npvirt", shapes.StoreHoldings, *_QUERY)
 def as_json() -> Response:
-    """The same as JSON; sizes in bytes, lengths in seconds."""
-    check_parameters(_PARAMETERS)
+    """What the store holds, what each tier costs, and what other lengths would."""
     asked = _asked(request.args)
     chosen = services().settings
     found = holdings(services().store, chosen.scan_seconds)

@@ -8,6 +8,7 @@ from flask import Response
 from app.store.history import Fleet, HostView
 from app.web.api import blueprint
 from app.web.api.answers import Page, answer_list
+from app.web.api.declared import list_query
 from app.web.api.items import Item, Items
 from app.web.host_rows import condition
 from app.web.kinds import (
@@ -21,7 +22,9 @@ from app.web.kinds import (
     volumes_of,
 )
 from app.web.listing import Answer, Kind, Query, by_host
+from app.web.operations import operation
 from app.web.permission import needs
+from app.web.shapes import fleet as shapes
 
 _HOST_CONDITIONS = ("ok", "partial", "unknown", "waiting", "disabled")
 
@@ -92,6 +95,8 @@ def _interfaces(fleet: Fleet, query: Query) -> Page:
 
 
 class _List(NamedTuple):
+    says: str
+    shape: Any
     kind: Kind[Any]
     build: Callable[[Fleet, Query], Page]
     columns: Sequence[str]
@@ -99,7 +104,8 @@ class _List(NamedTuple):
 
 # The columns of CSV, in order: what a table can hold of an item.
 _LISTS: Mapping[str, _List] = {
-    "hosts": _List(HOSTS, _hosts, (
+    "hosts": _List(
+        "Hosts with their facts and figures", shapes.HostPage, HOSTS, _hosts, (
         "host", "state", "enabled", "condition", "transport", "read_only", "unknown_since",
         "scanned_at", "sentence", "missing", "uri", "uuid", "hostname", "hypervisor",
         "hypervisor_version", "libvirt_version", "architecture", "processor", "frequency_mhz",
@@ -108,7 +114,8 @@ _LISTS: Mapping[str, _List] = {
         "memory_used_bytes", "memory_free_bytes", "assigned_vcpus", "assigned_memory_bytes",
         "running_domains", "domains",
     )),
-    "domains": _List(DOMAINS, _domains, (
+    "domains": _List(
+        "VMs with their devices and rates", shapes.DomainPage, DOMAINS, _domains, (
         "host", "uuid", "name", "title", "id", "state", "state_reason", "unknown_since", "vcpus",
         "max_vcpus", "memory_bytes", "max_memory_bytes", "memory_used_bytes", "cpu_seconds", "cpu",
         "disk_read_bytes_per_second", "disk_write_bytes_per_second", "net_rx_bytes_per_second",
@@ -117,35 +124,47 @@ _LISTS: Mapping[str, _List] = {
         "addresses", "agent", "graphics", "disks", "nics", "guest", "description", "changed_at",
         "damaged",
     )),
-    "pools": _List(POOLS, _pools, (
+    "pools": _List(
+        "Storage pools with their sizes", shapes.PoolPage, POOLS, _pools, (
         "host", "uuid", "name", "state", "unknown_since", "autostart", "persistent", "type",
         "target", "source", "capacity_bytes", "allocation_bytes", "available_bytes",
         "volumes_capacity_bytes", "volume_count", "refreshed_at", "damaged",
     )),
-    "volumes": _List(VOLUMES, _volumes, (
+    "volumes": _List(
+        "Storage volumes, and which VM uses each", shapes.VolumePage, VOLUMES, _volumes, (
         "id", "host", "pool_uuid", "pool", "name", "unknown_since", "path", "type", "format",
         "capacity_bytes", "allocation_bytes", "backing_path", "used_by", "backing_file_of",
         "damaged",
     )),
-    "networks": _List(NETWORKS, _networks, (
+    "networks": _List(
+        "libvirt's networks with their leases", shapes.NetworkPage, NETWORKS, _networks, (
         "host", "uuid", "name", "state", "unknown_since", "autostart", "persistent", "bridge",
         "forward", "domain_name", "addresses", "dhcp", "leases", "damaged",
     )),
-    "interfaces": _List(INTERFACES, _interfaces, (
+    "interfaces": _List(
+        "The hosts' own network interfaces", shapes.InterfacePage, INTERFACES, _interfaces, (
         "host", "name", "state", "unknown_since", "mac", "type", "mtu", "addresses", "ports",
         "damaged",
     )),
 }  # fmt: skip
 
 
-@needs("viewer")
 def answer_named(name: str) -> Response:
     """The list of that name, as this request's query string asks for it."""
     found = _LISTS[name]
     return answer_list(found.kind, found.build, name, found.columns)
 
 
-for _name in _LISTS:
-    blueprint.add_url_rule(
-        f"/api/v1/{_name}", _name, answer_named, defaults={"name": _name}, methods=["GET"]
-    )
+def _register(name: str, declared: _List) -> None:
+    """Add the route of one list."""
+
+    @needs("viewer")
+    @operation("fleet", declared.shape, *list_query(declared.kind), csv=True, summary=declared.says)
+    def answer() -> Response:
+        return answer_named(name)
+
+    blueprint.add_url_rule(f"/api/v1/{name}", name, answer, methods=["GET"])
+
+
+for _name, _declared in _LISTS.items():
+    _register(_name, _declared)

@@ -25,12 +25,16 @@ from app.web.host_rows import condition, facts_of, samples_of
 from app.web.identity import may
 from app.web.kinds import domain_list, volumes_of
 from app.web.listing import Query
+from app.web.operations import AT, operation
 from app.web.page import pages
 from app.web.permission import needs
+from app.web.shapes import acting
+from app.web.shapes import fleet as shapes
 
 
 @blueprint.get("/api/v1/overview")
 @needs("viewer")
+@operation("fleet", shapes.Overview, AT)
 def overview() -> Response:
     """The totals of the fleet; hosts that do not answer are in no total, and are counted."""
     return answer_object(_overview)
@@ -38,6 +42,7 @@ def overview() -> Response:
 
 @blueprint.get("/api/v1/hosts/<slug>")
 @needs("viewer")
+@operation("fleet", shapes.HostAlone, AT)
 def host(slug: str) -> Response:
     """One host with its CPU map, NUMA cells and SMBIOS tables."""
 
@@ -54,6 +59,7 @@ def host(slug: str) -> Response:
 
 @blueprint.get("/api/v1/hosts/<slug>/domains/<uuid>")
 @needs("viewer")
+@operation("fleet", shapes.DomainAlone, AT)
 def domain(slug: str, uuid: str) -> Response:
     """One domain with its XML."""
 
@@ -73,6 +79,7 @@ def domain(slug: str, uuid: str) -> Response:
 
 @blueprint.get("/api/v1/hosts/<slug>/pools/<uuid>")
 @needs("viewer")
+@operation("fleet", shapes.PoolAlone, AT)
 def pool(slug: str, uuid: str) -> Response:
     """One storage pool with its volumes."""
 
@@ -92,6 +99,7 @@ def pool(slug: str, uuid: str) -> Response:
 
 @blueprint.get("/api/v1/hosts/<slug>/networks/<uuid>")
 @needs("viewer")
+@operation("fleet", shapes.NetworkAlone, AT)
 def network(slug: str, uuid: str) -> Response:
     """One libvirt network."""
     return answer_object(lambda fleet: Items(fleet).network(find_network(fleet, slug, uuid)))
@@ -99,6 +107,7 @@ def network(slug: str, uuid: str) -> Response:
 
 @blueprint.post("/api/v1/hosts/<slug>/scan")
 @needs("operator")
+@operation("actions", acting.ScanAsked, status=202)
 def scan(slug: str) -> Response:
     """Ask for a scan of this host: 202, and the scan comes when the collector gets to it."""
     check_parameters(())

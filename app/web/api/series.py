@@ -17,7 +17,7 @@ from app.store.raw import Object
 from app.store.series import Found, find_object, series
 from app.store.values import Line
 from app.web.api import blueprint
-from app.web.api.answers import check_parameters
+from app.web.api.declared import SERIES_METRICS, SPAN
 from app.web.api.stretch import (
     MOST_METRICS,
     Stretch,
@@ -29,20 +29,29 @@ from app.web.api.stretch import (
 from app.web.api.together import fleet_answer
 from app.web.finding import find_domain, find_pool
 from app.web.host_page import find_host
+from app.web.operations import Query, operation, words
 from app.web.permission import needs
 from app.web.scope import seen_fleet
+from app.web.shapes import history as shapes
 
 KINDS = ("host", "domain", "pool", "volume")
-_PARAMETERS = (
-    "host", "kind", "id", "domain", "device", "metric", "from", "to", "points", "at", "format",
+_QUERY = (
+    Query("host", "The host; of the fleet none."),
+    words("kind", "What kind of object; the fleet: all hosts together.", (*KINDS, "fleet")),
+    Query("id", "Its UUID; of a volume, npvirt's id; of a host none."),
+    Query("domain", "Short for `kind=domain` and its `id`."),
+    Query("device", "One of the VM's disks or NICs: disk:vda or nic:52:54:00:…"),
+    words("metric", "What was measured; the first one's columns stand at the top.",
+          SERIES_METRICS, required=True, many=True),
+    *SPAN,
 )  # fmt: skip
 
 
 @blueprint.get("/api/v1/series")
 @needs("viewer")
+@operation("history", (shapes.ObjectSeries, shapes.FleetSeries), *_QUERY, csv=True, refusals=(404,))
 def get_series() -> Response:
-    """One object's metrics over time."""
-    check_parameters(_PARAMETERS)
+    """What was measured of one object over time, or of the whole fleet."""
     stretch = read_stretch(request.args)
     if request.args.get("kind") == "fleet":
         return respond(fleet_answer(stretch))

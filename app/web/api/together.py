@@ -15,14 +15,20 @@ from app.store.fleet import FLEET_METRICS, fleet_series
 from app.store.glance import Buckets
 from app.store.together import OTHERS, STACK_METRICS, stack
 from app.web.api import blueprint
-from app.web.api.answers import check_parameters
+from app.web.api.declared import SPAN
 from app.web.api.stretch import MOST_METRICS, Stretch, one, read_stretch, respond, seconds
 from app.web.host_page import find_host
 from app.web.host_rows import cpus_of_host, disabled_of
+from app.web.operations import Query, operation, words
 from app.web.permission import needs
 from app.web.scope import seen_fleet
+from app.web.shapes import history as shapes
 
-_STACK_PARAMETERS = ("host", "metric", "from", "to", "points", "at", "format")
+_STACK_QUERY = (
+    Query("host", "The host.", required=True),
+    words("metric", "What the VMs took of it.", STACK_METRICS, required=True),
+    *SPAN,
+)
 
 
 def fleet_answer(stretch: Stretch) -> dict[str, Any]:
@@ -63,9 +69,9 @@ def fleet_answer(stretch: Stretch) -> dict[str, Any]:
 
 @blueprint.get("/api/v1/series/stack")
 @needs("viewer")
+@operation("history", shapes.Stack, *_STACK_QUERY, csv=True, refusals=(404,))
 def get_stack() -> Response:
     """What the VMs of a host took of one resource over time, the greatest ones one by one."""
-    check_parameters(_STACK_PARAMETERS)
     stretch = read_stretch(request.args)
     slug, name = one("host"), one("metric")
     if name not in STACK_METRICS:
