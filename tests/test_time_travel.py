@@ -72,7 +72,7 @@ def changed(web: Web) -> None:
 # --- the past stays the same -----------------------------------------------------------------
 
 # They speak of the present, each in a part of its own.
-_PRESENT = re.compile("/ui/(ribbon|since/|jobs)|/actions/|/menu$|/add$|/edit$|/uri$")
+_PRESENT = re.compile("/ui/(ribbon|since/|jobs)|/actions/|/menu$|/add$|/edit$|/uri$|/embed-tokens")
 _VALUES = {
     "slug": "kvm-01", "kind": "domains", "key": KEPT, "name": "x", "action": "start",
 }  # fmt: skip

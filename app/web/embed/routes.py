@@ -14,7 +14,7 @@ from app.web.embed.views import VIEWS
 from app.web.permission import open_to_all
 
 
-@blueprint.get("/embed/v1/<view>")
+@blueprint.get("/embed/v1/<view>", provide_automatic_options=False)
 @open_to_all
 def show(view: str) -> Response:
     """A view, as far as the token lets it be seen."""
