@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from app.capacity.backtest import Came, came, quality
 from app.capacity.daily import Daily, bridged, daily_of, summed, upper_bound
-from app.capacity.forecast import (
-    FURTHEST_DAYS,
-    LEAST_DAYS,
-    Forecast,
-    Refusal,
-    forecast,
-    full,
-    moved,
-)
+from app.capacity.fitting import LEAST_DAYS, forecast
+from app.capacity.forecast import FURTHEST_DAYS, Forecast, Refusal, full, moved
 from app.demo.plan import Plan
 from tests.capacity_series import Case, made_up, of_the_demonstration
 

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from app.capacity.daily import Daily, bridged
 from app.capacity.evidence import Evidence
-from app.capacity.forecast import Band, Forecast, Refusal, forecast
+from app.capacity.fitting import forecast
+from app.capacity.forecast import Band, Forecast, Refusal
 from app.capacity.storage import storages
 
 _MONTH = 30

@@ -1,0 +1,224 @@
+"""Fits a forecast to a series of days. Pure.
+
+Several simple ways to go on (levels smoothed more or less, trends over more or less of the past,
+with the steps or without) are tried on the series' own past, from many days on; the best of them
+together make the forecast, and how far they were off makes its bands. So the bands need no theory
+of the noise: what came much later than expected before may do so again.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from math import exp, log, sqrt
+from typing import NamedTuple
+
+from app.capacity.daily import Daily, bridged, percentile
+from app.capacity.forecast import FURTHEST_DAYS, Forecast, Refusal, Step
+from app.capacity.shape import steps_of, week_of
+
+# So many days are the least to go on from, and so many times them is how far one may look ahead.
+LEAST_DAYS = 14
+_AHEAD = 4
+# Older days say little about the ones to come.
+_MOST_DAYS = 400
+# A series that ended longer ago is another thing's.
+_LATELY_DAYS = 7
+# A band wider than this share of the limit, a month ahead, says nothing.
+_WILD = 0.5
+_MONTH = 30
+_WEEK = 7
+
+# By what share of its distance a level follows each day; 1 is the last value.
+_FOLLOWS = (1.0, 0.35, 0.12)
+# Over how many days a trend is fitted, and how much of it is believed.
+_TRENDS = ((0, 0.0), (21, 1.0), (63, 1.0), (63, 0.5), (365, 1.0), (365, 0.5))
+# Over how many days steps are spread, where they are a part of the growth.
+_STEPS_OVER = 180
+_TOGETHER = 3
+_HORIZONS = (3, 7, 14, 28, 56)
+_ORIGINS = 16
+# What is known of the errors is too good, since the best was chosen by them; more so the fewer
+# there are. Fitted on made-up series (tests/capacity_series), which others then confirmed.
+_WIDER, _WIDER_WHEN_FEW = 0.47, 1.37
+_HALF_WIDER = 0.8
+
+
+def forecast(series: Daily, limit: float, day: int) -> Forecast | Refusal:
+    """How a series goes on, as known when `day` began; its days from then on are not looked at.
+    `limit` (more than 0) is what it cannot exceed.
+    """
+    kept = series.before(day).since(day - _MOST_DAYS).trimmed()
+    seen = sum(value is not None for value in kept.values)
+    if seen == 0:
+        return Refusal("no-history", 0)
+    if kept.end_day < day - _LATELY_DAYS:
+        return Refusal("not-seen-lately", seen)
+    if seen < LEAST_DAYS:
+        return Refusal("too-short", seen)
+    found = _Fitting(kept, limit).fitted(seen)
+    return Refusal("too-wild", seen) if found.half(_MONTH) > _WILD * limit else found
+
+
+class _Way(NamedTuple):
+    """One way to go on: the level that follows so much, a trend, with steps or without."""
+
+    follows: float
+    trend: tuple[int, float]
+    with_steps: bool
+
+
+class _Tried(NamedTuple):
+    """A way, how far it was off, and its errors by horizon, from one origin after the other."""
+
+    way: _Way
+    off: float
+    errors: list[list[float]]
+
+
+class _Fitting:
+    """One series being fitted."""
+
+    def __init__(self, series: Daily, limit: float) -> None:
+        self._series = series
+        self._limit = limit
+        plain = bridged(series.values)
+        self._count = len(plain)
+        self._week = week_of(series, plain)
+        if self._week is not None:
+            week, first = self._week, series.first_day
+            plain = [value - week[(first + n) % _WEEK] for n, value in enumerate(plain)]
+        self._plain = plain
+        self._steps = steps_of(plain)
+        self._stepped = _running(self._steps, self._count)
+        smooth = [v - s for v, s in zip(plain, self._stepped, strict=True)]
+        self._levels = {share: _followed(smooth, share) for share in _FOLLOWS}
+        # Sums from the beginning, for the trend of any stretch at once.
+        self._sums, self._products = [0.0], [0.0]
+        for place, value in enumerate(smooth):
+            self._sums.append(self._sums[-1] + value)
+            self._products.append(self._products[-1] + place * value)
+
+    def fitted(self, seen: int) -> Forecast:
+        """The forecast."""
+        horizons = [ahead for ahead in _HORIZONS if ahead <= self._count * 0.4]
+        first, last = max(_WEEK, self._count // 4), self._count - 1 - horizons[0]
+        stride = max(1, (self._count - _WEEK - first) // _ORIGINS)
+        tried = self._tried(range(last, first - 1, -stride), horizons)
+        best = sorted(tried, key=lambda one: one.off)[:_TOGETHER]
+        now = self._count - 1
+        lines = [self._line(one.way, now) for one in best]
+        errors = [
+            [sum(some) / len(best) for some in zip(*of_ways, strict=True)]
+            for of_ways in zip(*(one.errors for one in best), strict=True)
+        ]
+        scale, power = _law(horizons, errors, self._limit)
+        off = [
+            abs(error) / (scale * ahead**power)
+            for ahead, some in zip(horizons, errors, strict=True)
+            for error in some
+        ]
+        wider = scale * (_WIDER + _WIDER_WHEN_FEW / sqrt(max(1.0, self._count / 28)))
+        return Forecast(
+            self._series.end_day - 1,
+            seen,
+            sum(level for level, _ in lines) / len(lines),
+            sum(per_day for _, per_day in lines) / len(lines),
+            self._week,
+            percentile(off, 0.5) * wider * _HALF_WIDER,
+            percentile(off, 0.8) * wider,
+            power,
+            self._limit,
+            min(FURTHEST_DAYS, _AHEAD * self._count),
+            tuple(Step(self._series.first_day + n, size) for n, size in self._steps.items()),
+        )
+
+    def _tried(self, origins: Sequence[int], horizons: Sequence[int]) -> list[_Tried]:
+        """Every way, tried from each origin."""
+        plain, end = self._plain, self._count
+        trends = {span: [self._trend(at, span) for at in origins] for span, _ in _TRENDS}
+        rates = {False: [0.0] * len(origins)}
+        if self._steps:
+            rates[True] = [self._rate(at) for at in origins]
+        # Of an origin near the end only the nearer horizons have come; they are in falling order.
+        skips = [sum(at + ahead >= end for at in origins) for ahead in horizons]
+        found = []
+        for follows in _FOLLOWS:
+            levels, behind = self._levels[follows], (1 - follows) / follows
+            rests = [
+                [plain[at + ahead] - levels[at] - self._stepped[at] for at in origins[skip:]]
+                for ahead, skip in zip(horizons, skips, strict=True)
+            ]
+            for (span, share), with_steps in product(_TRENDS, rates):
+                off, errors = 0.0, []
+                for ahead, skip, rest in zip(horizons, skips, rests, strict=True):
+                    by_trend = share * (behind + ahead)
+                    some = [
+                        left - by_trend * trend - ahead * rate
+                        for left, trend, rate in zip(
+                            rest, trends[span][skip:], rates[with_steps][skip:], strict=True
+                        )
+                    ]
+                    off += sum(map(abs, some)) / sqrt(ahead)
+                    errors.append(some)
+                found.append(_Tried(_Way(follows, (span, share), with_steps), off, errors))
+        return found
+
+    def _line(self, way: _Way, at: int) -> tuple[float, float]:
+        """Level and growth per day from a day on."""
+        span, share = way.trend
+        trend = share * self._trend(at, span)
+        behind = (1 - way.follows) / way.follows
+        level = self._levels[way.follows][at] + self._stepped[at] + trend * behind
+        return level, trend + (self._rate(at) if way.with_steps else 0.0)
+
+    def _trend(self, at: int, span: int) -> float:
+        """What the least squares say of the days up to `at`, without the steps, per day."""
+        first = max(0, at + 1 - span)
+        count = at + 1 - first
+        if count < 5:
+            return 0.0
+        total = self._sums[at + 1] - self._sums[first]
+        product_ = self._products[at + 1] - self._products[first]
+        return (product_ - (first + at) / 2 * total) * 12 / (count * (count * count - 1.0))
+
+    def _rate(self, at: int) -> float:
+        """What the steps up to a day make a day."""
+        first = max(0, at - _STEPS_OVER)
+        return (self._stepped[at] - self._stepped[first]) / max(1, at - first)
+
+
+def _running(steps: dict[int, float], count: int) -> list[float]:
+    """What all steps up to each day make."""
+    found, total = [], 0.0
+    for place in range(count):
+        total += steps.get(place, 0.0)
+        found.append(total)
+    return found
+
+
+def _followed(values: Sequence[float], share: float) -> list[float]:
+    """A level that moves by a share of its distance to each value."""
+    if share == 1.0:
+        return list(values)
+    level, found = values[0], []
+    for value in values:
+        level += share * (value - level)
+        found.append(level)
+    return found
+
+
+def _law(
+    horizons: Sequence[int], errors: Sequence[Sequence[float]], limit: float
+) -> tuple[float, float]:
+    """Scale and power of how the errors grow with the days ahead: scale · days ** power."""
+    told = [
+        (log(ahead), log(max(sqrt(sum(e * e for e in some) / len(some)), 1e-9 * limit)))
+        for ahead, some in zip(horizons, errors, strict=True)
+        if len(some) >= 4
+    ]
+    if len(told) < 2:
+        return (exp(told[0][1] - 0.7 * told[0][0]) if told else 0.01 * limit), 0.7
+    mean_x = sum(x for x, _ in told) / len(told)
+    mean_y = sum(y for _, y in told) / len(told)
+    across = sum((x - mean_x) * (y - mean_y) for x, y in told)
+    power = min(1.0, max(0.0, across / sum((x - mean_x) ** 2 for x, _ in told)))
+    return exp(mean_y - power * mean_x), power

@@ -1,0 +1,116 @@
+"""The outlook of pools, hosts and the whole fleet: the forecast of each, and when it is full. Pure.
+
+Of a pool that is what is allocated of its capacity; of a host the p95 of its days: what its memory
+or CPUs were at most in nineteen minutes of twenty. Several pools on one storage are one.
+"""
+
+from collections.abc import Iterator
+from math import floor
+from typing import Literal
+
+from msgspec import Struct
+
+from app.capacity.daily import Daily
+from app.capacity.evidence import Evidence, HostEvidence
+from app.capacity.fitting import forecast
+from app.capacity.forecast import Forecast, Full, Refusal, full, moved
+from app.capacity.storage import Storage, fleetwide, storages
+from app.clock import DAY_MS
+
+What = Literal["storage", "memory", "cpu"]
+
+
+class Outlook(Struct, frozen=True):
+    """One storage, or one host's memory or CPUs, or (`host` empty) the storage of all.
+
+    `value` and `limit` are in bytes, of CPUs shares of 1; None: not known. `names` are its pools,
+    "host/pool". `told` is the forecast or why there is none. The times are when it is likely full
+    and within which times with 80 %; None: not within what is told. `known` False: the host does
+    not answer, and these are its last values.
+    """
+
+    what: What
+    host: str
+    pool_uuid: str
+    names: tuple[str, ...]
+    known: bool
+    value: float | None
+    limit: float | None
+    series: Daily
+    told: Forecast | Refusal
+    full_ms: int | None = None
+    full_early_ms: int | None = None
+    full_late_ms: int | None = None
+
+
+def outlooks(evidence: Evidence) -> list[Outlook]:
+    """Of the storage of all, of each storage, and of each host's memory and CPUs, in this order."""
+    found = storages(evidence.pools)
+    every = [_of_all(evidence, found), *(_of_storage(evidence, one) for one in found)]
+    for host in evidence.hosts:
+        every.extend(_of_host(evidence, host))
+    return every
+
+
+def _of_all(evidence: Evidence, found: list[Storage]) -> Outlook:
+    whole = fleetwide(found)
+    value, limit = float(whole.allocation_bytes), float(whole.capacity_bytes)
+    names = tuple(f"{one.pool.host}/{one.pool.name}" for one in found)
+    known = all(one.pool.known for one in found) and not whole.unknown
+    now = value if limit else None
+    return _outlook(
+        evidence, "storage", ("", ""), names, now, limit or None, whole.allocation, known=known
+    )
+
+
+def _of_storage(evidence: Evidence, one: Storage) -> Outlook:
+    pool = one.pool
+    return _outlook(
+        evidence, "storage", (pool.host, pool.uuid),
+        tuple(f"{each.host}/{each.name}" for each in one.pools), pool.allocation_bytes,
+        pool.capacity_bytes, pool.allocation, known=pool.known,
+    )  # fmt: skip
+
+
+def _of_host(evidence: Evidence, host: HostEvidence) -> Iterator[Outlook]:
+    yield _outlook(
+        evidence, "memory", (host.name, ""), (), None, host.memory_bytes,
+        host.memory_used_p95_bytes, known=host.known,
+    )  # fmt: skip
+    yield _outlook(evidence, "cpu", (host.name, ""), (), None, 1.0, host.cpu_p95, known=host.known)
+
+
+def _outlook(
+    evidence: Evidence, what: What, of: tuple[str, str], names: tuple[str, ...],
+    value: float | None, limit: float | None, series: Daily, *, known: bool,
+) -> Outlook:  # fmt: skip
+    host, pool_uuid = of
+    told: Forecast | Refusal = Refusal("no-history", 0)
+    if limit:
+        told = forecast(series, limit, evidence.day)
+    if value is None:
+        seen = series.before(evidence.day).trimmed().values
+        value = seen[-1] if seen else None
+    elif isinstance(told, Forecast) and known:
+        # What was seen today, beside what was expected by now.
+        ahead = evidence.at_ms / DAY_MS - 1 - told.last_day
+        told = moved(told, value, ahead)
+    found = Outlook(what, host, pool_uuid, names, known, value, limit, series, told)
+    if isinstance(told, Refusal):
+        return found
+    when = full(told)
+    return Outlook(
+        what, host, pool_uuid, names, known, value, limit, series, told,
+        *(_ms(told, evidence, days) for days in _days_of(when)),
+    )  # fmt: skip
+
+
+def _days_of(when: Full) -> tuple[float | None, float | None, float | None]:
+    return when.likely_days, when.early_days, when.late_days
+
+
+def _ms(told: Forecast, evidence: Evidence, days: float | None) -> int | None:
+    """A number of days after the last one's end as a time, not before the moment itself."""
+    if days is None:
+        return None
+    return max(evidence.at_ms, floor((told.last_day + 1 + days) * DAY_MS))

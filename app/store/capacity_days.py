@@ -1,0 +1,135 @@
+"""The rows of the days that a capacity review reads: those of hosts and pools, and what domains
+did of late. Reads only, a query a kind, past SQLAlchemy's rows: there are many.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct, field
+
+from app.capacity.daily import Daily
+from app.capacity.evidence import NOTHING, DomainUse
+from app.inventory import KindName
+from app.store import schema
+from app.store.tiers import day_number, day_text
+
+_COLUMNS: Mapping[KindName, tuple[str, ...]] = {
+    "host": (
+        "cpu_p95", "cpu_max", "memory_used_bytes_p95", "memory_used_bytes_max",
+        "memory_total_bytes_last", "assigned_vcpus_max", "assigned_memory_bytes_max",
+        "defined_domains_last",
+    ),
+    "pool": ("allocation_bytes_last", "capacity_bytes_last", "volumes_capacity_bytes_max"),
+}  # fmt: skip
+
+
+class Days(Struct, frozen=True):
+    """What was read: of each object, by kind and id, a series for each column; and what domains
+    did. `first_day`: the first of which anything is kept.
+    """
+
+    first_day: int | None
+    columns: Mapping[tuple[KindName, int], Mapping[str, Daily]] = field(default_factory=dict)
+    uses: Mapping[int, DomainUse] = field(default_factory=dict)
+
+    def series(self, kind: KindName, entity_id: int, column: str) -> Daily:
+        """One column of an object; no days where nothing was measured."""
+        return self.columns.get((kind, entity_id), {}).get(column, NOTHING)
+
+
+def compacted(connection: sa.Connection) -> tuple[tuple[int, int], ...]:
+    """Up to which day each host's days were put together."""
+    table = schema.compacted
+    query = sa.select(table.c.host_id, table.c.before_day).order_by(table.c.host_id)
+    return tuple((row.host_id, row.before_day) for row in connection.execute(query))
+
+
+def read_days(connection: sa.Connection, day: int, days: int, use_days: int) -> Days:
+    """The rows of so many days before `day`."""
+    found: dict[tuple[KindName, int], Mapping[str, Daily]] = {}
+    for kind, names in _COLUMNS.items():
+        for entity_id, columns in _columns(connection, kind, names, day - days, day).items():
+            found[kind, entity_id] = columns
+    table = schema.dailies["host"]
+    first: str | None = connection.scalar(sa.select(sa.func.min(table.c.day)))
+    first_day = None if first is None else day_number(first)
+    if first_day is not None and first_day >= day:
+        first_day = None
+    return Days(first_day, found, _uses(connection, day - use_days, day))
+
+
+def _columns(
+    connection: sa.Connection, kind: KindName, names: Sequence[str], first: int, end: int
+) -> dict[int, dict[str, Daily]]:
+    table = schema.dailies[kind]
+    values: dict[int, list[tuple[int, tuple[float | None, ...]]]] = {}
+    numbers = _numbers(first, end)
+    for text, entity_id, *rest in _rows(connection, table, names, first, end):
+        values.setdefault(entity_id, []).append((numbers[text], tuple(rest)))
+    return {entity_id: _dense(names, rows) for entity_id, rows in values.items()}
+
+
+def _dense(
+    names: Sequence[str], rows: Sequence[tuple[int, tuple[float | None, ...]]]
+) -> dict[str, Daily]:
+    """Rows in the order of their days as a series for each column."""
+    first, last = rows[0][0], rows[-1][0]
+    columns = list(zip(*(values for _, values in rows), strict=True))
+    if last - first + 1 == len(rows):
+        return {name: Daily(first, column) for name, column in zip(names, columns, strict=True)}
+    found = {}
+    for name, column in zip(names, columns, strict=True):
+        spread: list[float | None] = [None] * (last - first + 1)
+        for (number, _), value in zip(rows, column, strict=True):
+            spread[number - first] = value
+        found[name] = Daily(first, tuple(spread))
+    return found
+
+
+_USE = (
+    "cpu_p95", "cpu_max", "memory_used_bytes_p95", "memory_used_bytes_max", "disk_read_bytes_avg",
+    "disk_write_bytes_avg", "net_rx_bytes_avg", "net_tx_bytes_avg",
+)  # fmt: skip
+
+
+def _uses(connection: sa.Connection, first: int, end: int) -> dict[int, DomainUse]:
+    table = schema.dailies["domain"]
+    numbers = _numbers(first, end)
+    gathered: dict[int, list[Any]] = {}
+    for row in _rows(connection, table, _USE, first, end):
+        rows = gathered.get(row[1])
+        if rows is None:
+            rows = gathered[row[1]] = []
+        rows.append(row)
+    found = {}
+    for entity_id, rows in gathered.items():
+        days, _, p95, most, memory, memory_most, read, written, received, sent = zip(
+            *rows, strict=True
+        )
+        found[entity_id] = DomainUse(
+            [numbers[text] for text in days], list(p95), list(most), list(memory),
+            list(memory_most), list(map(_together, read, written)),
+            list(map(_together, received, sent)),
+        )  # fmt: skip
+    return found
+
+
+def _together(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+def _numbers(first: int, end: int) -> dict[str, int]:
+    return {day_text(day): day for day in range(max(0, first), end)}
+
+
+def _rows(
+    connection: sa.Connection, table: sa.Table, names: Sequence[str], first: int, end: int
+) -> Sequence[Any]:
+    query = sa.select(table.c.day, table.c.entity, *(table.c[name] for name in names)).where(
+        table.c.day >= day_text(max(0, first)), table.c.day < day_text(end)
+    )
+    cursor = connection.execute(query).cursor
+    assert cursor is not None
+    rows: Sequence[Any] = cursor.fetchall()
+    return rows
