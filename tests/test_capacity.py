@@ -368,7 +368,7 @@ def test_old_snapshots_are_told_without_a_size() -> None:
 def test_a_dismissed_finding_returns_when_its_facts_change() -> None:
     def digest(domain: DomainEvidence) -> str:
         found: list[Finding] = reclaimable(_evidence(pools=(), domains=(domain,)))
-        return found[0].digest
+        return found[0].facts_digest
 
     one = _domain(use=_use(0.005, moved=100))
     assert digest(one) == digest(replace(one, use=_use(0.004, moved=90)))

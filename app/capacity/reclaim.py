@@ -61,7 +61,7 @@ class Finding(Struct, frozen=True):
     `subject` names it on its host (a volume with its pool, a snapshot with its domain), `key` is
     its UUID or what else addresses have. `since_ms`: since when it has been so, at the latest.
     What it would free is None where nobody knows. `enough_…`: what would do, where it is larger
-    than needed, and `peak_…` why. `digest` is of the facts.
+    than needed, and `peak_…` why. `facts_digest` is another when the facts are.
     """
 
     kind: FindingKind
@@ -74,18 +74,13 @@ class Finding(Struct, frozen=True):
     frees_vcpus: int | None
     frees_memory_bytes: int | None
     frees_disk_bytes: int | None
-    digest: str
+    facts_digest: str
     vcpus: int | None = None
     memory_bytes: int | None = None
     peak_vcpus: float | None = None
     peak_memory_bytes: float | None = None
     enough_vcpus: int | None = None
     enough_memory_bytes: int | None = None
-
-    @property
-    def entity(self) -> str:
-        """What a dismissal names beside the kind: the host and the key."""
-        return f"{self.host}/{self.key}"
 
 
 def reclaimable(evidence: Evidence, thresholds: Thresholds | None = None) -> list[Finding]:

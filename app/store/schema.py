@@ -13,7 +13,7 @@ from app.inventory import KINDS, Kind
 from app.metrics import METRICS
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0009"
+REVISION = "0010"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -285,6 +285,24 @@ embed_token = sa.Table(
     sa.Column("used_at_ms", Wide),
     sqlite_strict=True,
 )
+
+# Findings of the capacity review that somebody put aside, until the facts that they rest on are
+# others (app/capacity/reclaim). Rows stay: of a past moment is told what was aside then.
+dismissal = sa.Table(
+    "dismissal",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("host_id", Wide, sa.ForeignKey("host.id"), nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("facts_digest", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("at_ms", Wide, nullable=False),
+    sa.Column("ended_at_ms", Wide),
+    sqlite_strict=True,
+)
+sa.Index("dismissal_finding", dismissal.c.host_id, dismissal.c.kind, dismissal.c.key)
 
 # Append-only. An intent has no outcome; the entry of its outcome names it in intent_id. A refusal
 # is one entry. Each digest covers its row and the digest before it.
