@@ -44,9 +44,9 @@ def run() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as text:
         data = Path(text) / "var"
         web = make_web(data)
-        record, recorder = _fill(web.store)
+        record, recorder = fill(web.store, DOMAINS)
         cookie = f"{COOKIE}={session_cookie(web.app, a_user(web.store))}"
-        with _served(data) as port:
+        with served(data) as (_, port):
             yield from _unchanged(port, cookie)
             yield from _changed(port, cookie, record, recorder)
         yield from _drawn(web, record, recorder)
@@ -79,7 +79,7 @@ def _changed(port: int, cookie: str, record: HostRecord, recorder: Recorder) -> 
     first: list[float] = []
     second: list[float] = []
     for number in range(CHANGES):
-        _scan(recorder, record, 110_000 + number * 37)
+        scan(recorder, record, 110_000 + number * 37)
         for times in (first, second):
             started = time.perf_counter()
             client.get(ADDRESS)
@@ -95,7 +95,7 @@ def _drawn(web: Web, record: HostRecord, recorder: Recorder) -> Iterator[str]:
     """Processor time of the part alone, in this process, with the fleet read beforehand."""
     times = []
     for number in range(CHANGES):
-        _scan(recorder, record, 120_000 + number * 37)
+        scan(recorder, record, 120_000 + number * 37)
         fleet(web.store, None)
         started = time.process_time()
         answer = web.client.get(f"/ui{ADDRESS}")
@@ -119,38 +119,44 @@ class _Client:
         return answer.read()
 
 
-def _fill(store: Store) -> tuple[HostRecord, Recorder]:
+def fill(store: Store, domains: int) -> tuple[HostRecord, Recorder]:
+    """A host with so many running domains that were measured for a day."""
     record = add_host(store, "kvm-01", Connection(transport="ssh", host="kvm-01.test"))
     recorder = Recorder(store, record, KNOWN_MS)
     # A day before, so that every row has its sparkline.
     for half_hours in range(50, 0, -1):
-        _scan(recorder, record, 1800 * (51 - half_hours), 1_800_000 * half_hours)
+        scan(recorder, record, 1800 * (51 - half_hours), domains, 1_800_000 * half_hours)
     for seconds in (100_000, 100_060):
-        _scan(recorder, record, seconds)
+        scan(recorder, record, seconds, domains)
     return record, recorder
 
 
-def _scan(recorder: Recorder, record: HostRecord, seconds: int, ago_ms: int = 0) -> None:
-    scan = make_scan(0, record, now_ms() - ago_ms, 0, seconds)
+def scan(
+    recorder: Recorder, record: HostRecord, seconds: int, count: int = DOMAINS, ago_ms: int = 0
+) -> None:
+    """Store one more scan of the host, `seconds` after its counters began."""
+    seen = make_scan(0, record, now_ms() - ago_ms, 0, seconds)
     domains: dict[str, Domain] = {}
-    for place in range(DOMAINS):
+    for place in range(count):
         domain = make_domain(0, place)
         if domain.state not in ("running", "blocked"):
             domain = replace(domain, state="running", state_reason="booted", id=place + 1)
         domains[domain.uuid] = domain
     samples = {uuid: make_sample(n, seconds) for n, uuid in enumerate(domains)}
-    recorder.record(replace(scan, domains=domains, domain_samples=samples, definitions={}))
+    recorder.record(replace(seen, domains=domains, domain_samples=samples, definitions={}))
 
 
 @contextmanager
-def _served(data: Path) -> Iterator[int]:
+def served(data: Path) -> Iterator[tuple[int, int]]:
+    """A server over that store, its process and its port; ended and reaped afterwards."""
     port = free_port()
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_serve, args=(data, port))
     process.start()
     try:
         wait_for(f"http://127.0.0.1:{port}/readyz")
-        yield port
+        assert process.pid is not None
+        yield process.pid, port
     finally:
         process.terminate()
         process.join(10)
