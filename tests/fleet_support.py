@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from app.clock import now_ms
 from app.connection import Connection
@@ -22,6 +22,7 @@ from app.inventory import (
     Graphics,
     Guest,
     GuestAddress,
+    HostSample,
     Interface,
     Lease,
     Network,
@@ -33,7 +34,7 @@ from app.inventory import (
     VolumeSample,
 )
 from app.store.engine import Store
-from app.store.hosts import HostRecord, add_host, get_host
+from app.store.hosts import HostRecord, add_host, get_host, list_hosts
 from app.store.record import Recorder
 from tests.web_support import (
     GIB,
@@ -281,6 +282,30 @@ def fill_fleet(store: Store, domains: int = 24) -> None:
             continue
         recorder.record(make_scan(number, record, now - INTERVAL_MS, domains, 660))
         recorder.record(make_scan(number, record, now, domains, 720))
+
+
+def scan_whole_host(store: Store, count: int) -> None:
+    """The host kvm-09, added when it is not there: one more scan, which tells all that there is to
+    tell; its counters have the numbers from `count` on, in the order of their declaration, and
+    its pools `count` bytes less than others.
+    """
+    known = next((one for one in list_hosts(store) if one.slug == "kvm-09"), None)
+    record = known or add_host(store, "kvm-09", Connection())
+    made = make_scan(9, record, now_ms(), 1, 60)
+    own = {one.name: count + place for place, one in enumerate(fields(HostSample))}
+    of_domain = {one.name: count + place for place, one in enumerate(fields(DomainSample))}
+    pools = {
+        uuid: replace(one, available_bytes=(one.available_bytes or count) - count)
+        for uuid, one in (made.pool_samples or {}).items()
+    }
+    scan = replace(
+        made,
+        rpc_count=14,
+        host_sample=HostSample(**own),
+        domain_samples={domain_uuid(9, 0): DomainSample(**of_domain)},
+        pool_samples=pools,
+    )
+    Recorder(store, record, KNOWN_MS).record(scan)
 
 
 def scan_again(web: Web, number: int, seconds: int, **changes: object) -> None:

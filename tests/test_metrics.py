@@ -1,7 +1,7 @@
 """The fleet at /metrics: what the JSON interface tells, in numbers, as Prometheus reads them.
 
 Planted to see it fail: samples of what is not known any more, a counter declared a gauge, a text
-that is kept for another scope or over a scan, a name that is not escaped, nanoseconds for seconds.
+that is kept over a scan, nanoseconds for seconds.
 """
 
 import json
@@ -15,28 +15,16 @@ from msgspec.structs import fields
 from prometheus_client import parser as plain_parser
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from app.clock import now_ms
 from app.connection import Connection
 from app.errors import VirtError
-from app.inventory import DomainSample, HostSample, Scan
+from app.inventory import DomainSample, HostSample
 from app.store.hosts import add_host, set_enabled
-from app.store.record import Recorder
 from app.virt.session import Session
 from app.web.fleet_metrics import FLEET_METRICS
 from app.web.openmetrics import sample_name, unit_of
-from tests.fleet_support import (
-    KNOWN_MS,
-    domain_uuid,
-    filled_data,
-    fleet_web,
-    make_domain,
-    make_scan,
-    scan_again,
-)
+from tests.fleet_support import domain_uuid, make_domain, scan_again, scan_whole_host
 from tests.signing import bearer
-from tests.web_support import HOSTILE, Web, empty_web, make_web
-
-__all__ = ["empty_web", "filled_data", "fleet_web"]
+from tests.web_support import HOSTILE, Web, make_web
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
@@ -99,28 +87,11 @@ def items(web: Web, kind: str) -> Iterator[dict[str, Any]]:
     yield from json.loads(web.text(f"/api/v1/{kind}?per_page=1000"))["items"]
 
 
-def a_whole_host(web: Web) -> None:
-    """A host that tells all that there is to tell, in its second scan."""
-    record = add_host(web.store, "kvm-09", Connection())
-    recorder = Recorder(web.store, record, KNOWN_MS)
-    scan = make_scan(9, record, now_ms(), 1, 60)
-    numbers = {one.name: 1000 + n for n, one in enumerate(fields(HostSample))}
-    values = {one.name: 10**9 + n for n, one in enumerate(fields(DomainSample))}
-    uuid = domain_uuid(9, 0)
-    recorder.record(
-        Scan(
-            scan.at_ms, 1, ok=True, host=scan.host, host_sample=HostSample(**numbers),
-            domains={uuid: make_domain(9, 0)}, domain_samples={uuid: DomainSample(**values)},
-            pools=scan.pools, pool_samples=scan.pool_samples, networks=scan.networks,
-        )
-    )  # fmt: skip
-
-
 # --- what is told ---------------------------------------------------------------------------
 
 
 def test_every_metric_of_the_table_is_told_with_its_type_and_unit(empty_web: Web) -> None:
-    a_whole_host(empty_web)
+    scan_whole_host(empty_web.store, 10**9)
     text = scrape(empty_web)
     families = {one.name: one for one in text_string_to_metric_families(text)}
     for metric in FLEET_METRICS:
@@ -153,7 +124,7 @@ def test_what_libvirt_counts_is_a_counter_and_nothing_else_is() -> None:
 
 
 def test_counters_are_told_as_libvirt_counts_them(empty_web: Web) -> None:
-    a_whole_host(empty_web)
+    scan_whole_host(empty_web.store, 10**9)
     samples = read(scrape(empty_web))
     names = {"host": "kvm-09", "domain": make_domain(9, 0).name, "uuid": domain_uuid(9, 0)}
     place = {one.name: n for n, one in enumerate(fields(DomainSample))}
@@ -170,7 +141,7 @@ def test_counters_are_told_as_libvirt_counts_them(empty_web: Web) -> None:
     assert told == pytest.approx(1 + place["cpu_time_ns"] / 1e9)
     idle = [one.name for one in fields(HostSample)].index("cpu_idle_ns")
     told = of(samples, "libvirt_host_cpu_idle_seconds_total", host="kvm-09")
-    assert told == pytest.approx((1000 + idle) / 1e9)
+    assert told == pytest.approx((10**9 + idle) / 1e9)
 
 
 def test_the_figures_are_those_of_the_json_interface(still: Web) -> None:

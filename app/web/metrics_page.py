@@ -11,11 +11,12 @@ from app.store.views import Fleet
 from app.web.api.answers import check_parameters
 from app.web.fleet_families import fleet_families
 from app.web.health_report import health_report
+from app.web.identity import principal
 from app.web.kept import Kept, Rendered
 from app.web.openmetrics import CONTENT_TYPE, END, PLAIN_CONTENT_TYPE, exposition
 from app.web.own_metrics import own_families
 from app.web.permission import needs
-from app.web.scope import reader, seen_fleet
+from app.web.scope import seen_fleet
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -40,7 +41,7 @@ def _fleet_text(fleet: Fleet, *, plain: bool) -> bytes:
     def make() -> Rendered:
         return Rendered(exposition(fleet_families(fleet), plain=plain).encode(), "")
 
-    return _kept.get((plain, reader()), fleet, make).body
+    return _kept.get((plain, principal().host_ids), fleet, make).body
 
 
 def _wants_plain() -> bool:

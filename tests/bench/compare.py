@@ -30,7 +30,7 @@ from app.store.series import find_object, series
 from app.store.tiers import Tier
 from app.store.values import Divisors, Line, line
 from tests.bench.measured import TICK_MS, TICKS, FineGuest, Measured, measure
-from tests.bench.others import HOW, Prometheus, absent, make_blocks, make_rrd, points_of
+from tests.bench.others import HOW, absent, make_blocks, make_rrd, points_of, serving
 from tests.bench.tiers import Guest
 from tests.web_support import Web, make_web
 
@@ -274,7 +274,7 @@ def _months(web: Web, wanted: Object, blocks: Path) -> Iterator[str]:
         f"/api/v1/series?host=kvm-01&domain={_uuid(0)}&from={from_ms // 1000}"
         f"&to={end_ms // 1000}&points={_POINTS}{names}"
     )
-    with Prometheus(blocks) as prometheus:
+    with serving(blocks) as prometheus:
         work: dict[str, Callable[[], object]] = {
             "npvirt": lambda: series(store, wanted, _SHOWN, from_ms, end_ms, _POINTS),
             "as JSON": lambda: web.text(address),

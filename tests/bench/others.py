@@ -2,20 +2,17 @@
 packages them. Each is made, read and ended here; nothing of them stays.
 """
 
-import http.client
 import json
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlencode
+
+from tests.prometheus_support import Prometheus
 
 HOW = "apt-get install --no-install-recommends"
 # One update of RRDtool's tells so many samples: its lines must stay short.
 _AT_ONCE = 20
-_PATIENCE_S = 60
 
 # The name of a series, its labels, and when (seconds) it had which value.
 Series = tuple[str, str, Iterable[tuple[float, float | int]]]
@@ -52,51 +49,11 @@ def make_blocks(directory: Path, series: Iterable[Series]) -> int:
     return bytes_under(directory)
 
 
-class Prometheus:
-    """A server on a free port of this machine, over blocks that are there; ended on leaving."""
-
-    def __init__(self, blocks: Path) -> None:
-        configuration = blocks.with_suffix(".yml")
-        configuration.write_text("{}\n", encoding="ascii")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self._process = subprocess.Popen(
-            ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={blocks}",
-             "--storage.tsdb.retention.time=20y", f"--web.listen-address=127.0.0.1:{port}"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
-
-    def __enter__(self) -> "Prometheus":
-        give_up_s = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                if self._get("/-/ready")[0] == 200:
-                    return self
-            except OSError:
-                self._connection.close()
-            if time.monotonic() > give_up_s or self._process.poll() is not None:
-                self.__exit__()
-                raise RuntimeError("Prometheus did not start")
-            time.sleep(0.1)
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-        self._process.terminate()
-        self._process.wait(_PATIENCE_S)
-
-    def _get(self, address: str) -> tuple[int, bytes]:
-        self._connection.request("GET", address)
-        answer = self._connection.getresponse()
-        return answer.status, answer.read()
-
-    def range(self, query: str, from_s: float, to_s: float, step_s: float) -> bytes:
-        """The answer, as JSON text, to a range query."""
-        asked = {"query": query, "start": from_s, "end": to_s, "step": step_s}
-        status, body = self._get(f"/api/v1/query_range?{urlencode(asked)}")
-        assert status == 200, body
-        return body
+def serving(blocks: Path) -> Prometheus:
+    """A server over blocks that are there."""
+    configuration = blocks.with_suffix(".yml")
+    configuration.write_text("{}\n", encoding="ascii")
+    return Prometheus(configuration, blocks, "--storage.tsdb.retention.time=20y")
 
 
 def points_of(body: bytes) -> list[int]:
