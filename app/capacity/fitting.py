@@ -7,8 +7,10 @@ of the noise: what came much later than expected before may do so again.
 """
 
 from collections.abc import Sequence
-from itertools import product
+from functools import lru_cache
+from itertools import accumulate, product
 from math import exp, log, sqrt
+from operator import mul, sub
 from typing import NamedTuple
 
 from app.capacity.daily import Daily, bridged, percentile
@@ -42,6 +44,8 @@ _WIDER, _WIDER_WHEN_FEW = 0.47, 1.37
 _HALF_WIDER = 0.8
 
 
+# As many as a large fleet has: a day's forecasts are the same all day.
+@lru_cache(maxsize=512)
 def forecast(series: Daily, limit: float, day: int) -> Forecast | Refusal:
     """How a series goes on, as known when `day` began; its days from then on are not looked at.
     `limit` (more than 0) is what it cannot exceed.
@@ -54,8 +58,18 @@ def forecast(series: Daily, limit: float, day: int) -> Forecast | Refusal:
         return Refusal("not-seen-lately", seen)
     if seen < LEAST_DAYS:
         return Refusal("too-short", seen)
-    found = _Fitting(kept, limit).fitted(seen)
+    found = _unmoved(kept, limit, seen) or _Fitting(kept, limit).fitted(seen)
     return Refusal("too-wild", seen) if found.half(_MONTH) > _WILD * limit else found
+
+
+def _unmoved(series: Daily, limit: float, seen: int) -> Forecast | None:
+    """The forecast of what never moved: that it does not."""
+    values = set(series.values) - {None}
+    if len(values) > 1:
+        return None
+    level = series.values[-1] or 0.0
+    ahead = min(FURTHEST_DAYS, _AHEAD * len(series.values))
+    return Forecast(series.end_day - 1, seen, level, 0.0, None, 0.0, 0.0, 0.0, limit, ahead)
 
 
 class _Way(NamedTuple):
@@ -89,13 +103,15 @@ class _Fitting:
         self._plain = plain
         self._steps = steps_of(plain)
         self._stepped = _running(self._steps, self._count)
-        smooth = [v - s for v, s in zip(plain, self._stepped, strict=True)]
+        smooth = plain
+        if self._steps:
+            smooth = list(map(sub, plain, self._stepped))
         self._levels = {share: _followed(smooth, share) for share in _FOLLOWS}
         # Sums from the beginning, for the trend of any stretch at once.
-        self._sums, self._products = [0.0], [0.0]
-        for place, value in enumerate(smooth):
-            self._sums.append(self._sums[-1] + value)
-            self._products.append(self._products[-1] + place * value)
+        self._sums: list[float] = list(accumulate(smooth, initial=0.0))
+        self._products: list[float] = list(
+            accumulate(map(mul, smooth, range(self._count)), initial=0.0)
+        )
 
     def fitted(self, seen: int) -> Forecast:
         """The forecast."""
@@ -188,22 +204,14 @@ class _Fitting:
 
 def _running(steps: dict[int, float], count: int) -> list[float]:
     """What all steps up to each day make."""
-    found, total = [], 0.0
-    for place in range(count):
-        total += steps.get(place, 0.0)
-        found.append(total)
-    return found
+    return list(accumulate(steps.get(place, 0.0) for place in range(count)))
 
 
 def _followed(values: Sequence[float], share: float) -> list[float]:
     """A level that moves by a share of its distance to each value."""
     if share == 1.0:
         return list(values)
-    level, found = values[0], []
-    for value in values:
-        level += share * (value - level)
-        found.append(level)
-    return found
+    return list(accumulate(values, lambda level, value: level + share * (value - level)))
 
 
 def _law(

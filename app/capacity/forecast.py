@@ -104,16 +104,18 @@ def full(told: Forecast) -> Full:
     if told.level >= told.limit:
         return Full(0.0, 0.0, 0.0)
     likely = early = late = None
-    if told.per_day > 0 or told.week is not None or told.spread_80 > 0:
-        for ahead in range(1, told.furthest_days + 1):
-            value, half = told.likely(ahead), told.half(ahead)
-            if early is None and value + half >= told.limit:
-                early = _crossing(told, ahead, half)
-            if likely is None and value >= told.limit:
-                likely = _crossing(told, ahead, 0.0)
-            if value - half >= told.limit:
-                late = _crossing(told, ahead, -half)
-                break
+    highest = told.level + max(0.0, told.per_day * told.furthest_days) + max(told.week or (0.0,))
+    if highest < told.limit:
+        return Full(None, None, None)
+    for ahead in range(1, told.furthest_days + 1):
+        value, half = told.likely(ahead), told.half(ahead)
+        if early is None and value + half >= told.limit:
+            early = _crossing(told, ahead, half)
+        if likely is None and value >= told.limit:
+            likely = _crossing(told, ahead, 0.0)
+        if value - half >= told.limit:
+            late = _crossing(told, ahead, -half)
+            break
     return Full(likely, early if likely is not None else None, late)
 
 

@@ -180,7 +180,9 @@ def _allocations(evidence: Evidence, by: By) -> list[tuple[str, Daily]]:
 
 
 def _with_now(evidence: Evidence, series: Daily, found: Sequence[Storage]) -> Daily:
-    """The series and, for the day that is not over, what is allocated at the moment."""
+    """The series without its gaps and, for the day that is not over, what is allocated now."""
+    kept = series.trimmed()
+    series = Daily(kept.first_day, tuple(bridged(kept.values)))
     known = [one.pool for one in found if one.pool.allocation_bytes is not None]
     if series.end_day != evidence.day or not known or not all(pool.known for pool in known):
         return series
@@ -190,14 +192,9 @@ def _with_now(evidence: Evidence, series: Daily, found: Sequence[Storage]) -> Da
 
 def _more(series: Daily, of: Period) -> float | None:
     """By how much more is allocated at a period's end than at its beginning."""
-    kept = series.trimmed()
-    if not kept.values:
-        return None
-    values = bridged(kept.values)
-    first, last = of.from_day - 1, of.end_day - 1
     # The end of the day before is where it begins; what was not seen then tells nothing.
-    begin = max(first, kept.first_day)
-    end = min(last, kept.end_day - 1)
+    begin, end = max(of.from_day - 1, series.first_day), min(of.end_day, series.end_day) - 1
     if end <= begin:
         return None
-    return values[end - kept.first_day] - values[begin - kept.first_day]
+    before, after = series.at(begin), series.at(end)
+    return None if before is None or after is None else after - before

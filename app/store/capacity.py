@@ -34,8 +34,8 @@ from app.store.views import Fleet, HostView, Seen
 
 __all__ = ["USE_DAYS", "evidence"]
 
-# Over how many days it is judged how busy domains are.
-USE_DAYS = 90
+# Over how many days it is judged how busy domains are: five whole weeks.
+USE_DAYS = 35
 # Nothing before these years is looked at, however far a period goes back.
 MOST_DAYS = 800
 _KEPT = 4

@@ -5,7 +5,7 @@ import sys
 
 NAMES = (
     "store", "huge", "changes", "tiers", "series", "compare", "page", "process", "scan", "idle",
-    "streams", "event", "acts", "demo", "metrics", "embed", "years", "forecast",
+    "streams", "event", "acts", "demo", "metrics", "embed", "years", "forecast", "capacity",
 )  # fmt: skip
 
 
