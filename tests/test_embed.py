@@ -209,6 +209,7 @@ def test_a_chart_shows_curves_with_what_they_are(web: Web) -> None:
     for filters in (
         {"kind": ["pool"], "host": ["kvm-01"], "id": [pool_uuid(0, 0)]},
         {"kind": ["domain"], "host": ["kvm-01"], "id": [domain_uuid(0, 0)], "chart": ["disk"]},
+        {"kind": ["domain"], "host": ["kvm-01"], "id": [domain_uuid(0, 0)], "device": ["disk:vda"]},
     ):
         assert ask(web, "chart", a_token(web.store, "chart", filters)[0]).status_code == 200
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.web.charts import HOST_CHARTS, Chart, Line
-from app.web.embed.chart import HEIGHT, WIDTH, Values, _curve, _scale, _stacked, _times, said
+from app.web.embed.plot import HEIGHT, WIDTH, Values, curve, said, scale, stacked, time_ticks
 from app.web.when import Zone
 
 CHART = Chart("cpu", "CPU", "ratio", (Line("cpu", "busy", "k-cpu"),))
@@ -27,25 +27,25 @@ def _places(path: str) -> list[tuple[float, float]]:
 
 def test_a_line_is_broken_where_nothing_was_seen() -> None:
     found = _values(0.1, 0.2, None, 0.4, None, 0.3, 0.3)
-    curve = _curve(CHART.lines[0], found, found.lines, 0.4, CHART, 0)
-    assert curve.line.count("M") == 3
+    drawn = curve(CHART.lines[0], found, found.lines, 0.4, CHART, 0)
+    assert drawn.line.count("M") == 3
     # The lone point in the middle is there to be seen.
-    assert "h1" in curve.line
-    assert curve.area.count("Z") == 3
-    assert curve.now == "30 %"
+    assert "h1" in drawn.line
+    assert drawn.area.count("Z") == 3
+    assert drawn.now == "30 %"
 
 
 def test_what_was_last_seen_long_ago_is_not_now() -> None:
     found = _values(0.1, 0.2, None, None, None)
-    assert _curve(CHART.lines[0], found, found.lines, 0.4, CHART, 0).now == "–"
+    assert curve(CHART.lines[0], found, found.lines, 0.4, CHART, 0).now == "–"
 
 
 @given(st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=50))
 def test_every_value_is_drawn_at_its_place_and_nothing_else(values: list[float | None]) -> None:
     found = _values(*values)
-    top, _ = _scale("ratio", max((value for value in values if value is not None), default=0))
-    curve = _curve(CHART.lines[0], found, found.lines, top, CHART, 0)
-    places = _places(curve.line)
+    top, _ = scale("ratio", max((value for value in values if value is not None), default=0))
+    drawn = curve(CHART.lines[0], found, found.lines, top, CHART, 0)
+    places = _places(drawn.line)
     known = [(place, value) for place, value in enumerate(values) if value is not None]
     assert len(places) == len(known)
     for (x, y), (place, value) in zip(places, known, strict=True):
@@ -58,7 +58,7 @@ def test_the_axis_ends_at_or_above_the_greatest_and_not_far_above(
     greatest: float, unit: str
 ) -> None:
     greatest = greatest / 1e17 if unit == "ratio" else greatest
-    top, ticks = _scale(unit, greatest)  # type: ignore[arg-type]  # sampled from its words
+    top, ticks = scale(unit, greatest)  # type: ignore[arg-type]  # sampled from its words
     assert top >= greatest
     assert top > 0
     if greatest >= 2:
@@ -71,7 +71,7 @@ def test_what_is_stacked_is_unknown_where_a_part_of_it_is() -> None:
     (cpu,) = [chart for chart in HOST_CHARTS if chart.name == "cpu"]
     lines = {"cpu_user": (0.1, 0.2), "cpu_system": (0.1, None), "cpu_iowait": (0.2, 0.1)}
     found = Values(0, 2 * MINUTE_MS, MINUTE_MS, [0, MINUTE_MS], dict(lines), [])
-    sums = _stacked(cpu, found)
+    sums = stacked(cpu, found)
     assert list(sums["cpu_user"]) == [0.1, 0.2]
     assert list(sums["cpu_iowait"]) == [pytest.approx(0.4), None]
 
@@ -87,7 +87,7 @@ def test_what_is_stacked_is_unknown_where_a_part_of_it_is() -> None:
 )
 def test_the_axis_of_time_has_round_times_and_its_end(span_ms: int, texts: list[str]) -> None:
     found = Values(NOW_MS - span_ms, NOW_MS, MINUTE_MS, [], {}, [])
-    told = [tick.text for tick in _times(found, Zone("UTC"))]
+    told = [tick.text for tick in time_ticks(found, Zone("UTC"))]
     if span_ms > 100 * DAY_MS:
         assert 3 <= len(told) <= 7
     elif span_ms >= 7 * DAY_MS:
@@ -98,7 +98,7 @@ def test_the_axis_of_time_has_round_times_and_its_end(span_ms: int, texts: list[
 
 def test_ticks_are_round_in_the_zone_of_the_reader() -> None:
     found = Values(NOW_MS - DAY_MS, NOW_MS, MINUTE_MS, [], {}, [])
-    told = [tick.text for tick in _times(found, Zone("Asia/Kolkata"))]
+    told = [tick.text for tick in time_ticks(found, Zone("Asia/Kolkata"))]
     assert "1 May" in told
     assert {"18:00", "06:00"} <= set(told)
 

@@ -54,7 +54,7 @@ VIEWS: Mapping[str, View] = {
         ),
         View(
             "chart", "Chart", "/",
-            ("kind", "host", "id", "chart", "metric", "range"), ("range",), ("kind",),
+            ("kind", "host", "id", "device", "chart", "metric", "range"), ("range",), ("kind",),
         ),
         View("gauge", "Gauge", "/", ("kind", "host", "id", "metric"), (), ("kind",)),
     )
