@@ -16,7 +16,7 @@ from app.actions.run import Done, Run
 from app.actions.sessions import Sessions
 from app.actions.unwritten import Unwritten
 from app.collect.collector import Collector
-from app.errors import Conflict, InvalidField
+from app.errors import Conflict, InvalidField, VirtError
 from app.settings import Settings
 from app.store import audit
 from app.store.engine import Store
@@ -65,8 +65,8 @@ class Performer:
         return self._once(ask, transfer)
 
     def download(self, ask: Ask) -> Iterator[bytes]:
-        """The content of a volume. What is wrong with the request is raised here; what goes wrong
-        later ends the content early, and is the outcome.
+        """The content of a volume. What is wrong with the request, or keeps it from beginning, is
+        raised here; what goes wrong later ends the content early, and is the outcome.
         """
         try:
             plan = self._planned(ask)
@@ -75,6 +75,9 @@ class Performer:
         except (InvalidField, Conflict) as error:
             self._refused(ask, error)
             raise
+        except VirtError as error:
+            # The audit has it as the outcome.
+            raise Conflict(f"Nothing was fetched: {error.sentence}") from None
 
     def settle(self) -> int:
         """Conclude, as unknown, the intents of processes that ended before they knew; how many."""

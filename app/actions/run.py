@@ -7,7 +7,7 @@ answer did not come is "unknown", never "failed".
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -101,8 +101,10 @@ class Run:
             return self._done
         return Done(self.intent_id, None, "It goes on.", self._plan.ask.key, self._plan.name)
 
-    def content(self) -> Iterator[bytes]:
-        """A volume's content, and the outcome at its end."""
+    def content(self) -> Generator[bytes, None, None]:
+        """A volume's content, and the outcome at its end. Raises Conflict, and what libvirt says
+        before there is any.
+        """
         lock = self._performer.lock(self._plan)
         try:
             session = self._ready()
@@ -112,9 +114,11 @@ class Run:
         if session is None:
             self._release(lock)
             raise Conflict(f"{self._plan.ask.host} does not answer, so nothing was fetched.")
-        return self._pieces(session, lock)
+        pieces = self._pieces(session, lock)
+        # Before the answer begins: it could not be another one afterwards.
+        return _joined(next(pieces, b""), pieces)
 
-    def _pieces(self, session: Session, lock: ObjectLock) -> Iterator[bytes]:
+    def _pieces(self, session: Session, lock: ObjectLock) -> Generator[bytes, None, None]:
         outcome: tuple[Outcome, str, str] = ("failed", "It was stopped before its end.", "")
         fetched = 0
         try:
@@ -332,3 +336,12 @@ def _failure(error: VirtError) -> tuple[Outcome, str, str]:
             error.detail,
         )
     return "failed", error.sentence, error.detail
+
+
+def _joined(first: bytes, pieces: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """`first` and then `pieces`, which end when this does."""
+    try:
+        yield first
+        yield from pieces
+    finally:
+        pieces.close()

@@ -50,7 +50,7 @@ def operation_of_action(action: Action) -> Operation:
         body_media=BYTES if is_upload else JSON,
         media=BYTES if is_download else JSON,
         statuses={} if is_download else {202: acting.Begun},
-        refusals=(404, 409, 502),
+        refusals=(404, 409),
         summary=f"{label}{noun}",
         says=_says(action),
     )
