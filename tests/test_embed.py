@@ -163,6 +163,7 @@ def test_what_nobody_can_see_now_is_said_to_be_unknown(web: Web, tokens: dict[st
     assert "not known" in dead
     assert "<dt>was</dt><dd>75 %</dd>" in dead
     assert 'stroke-dasharray="' not in dead
+    assert "<dt>free</dt>" not in dead
     host, _ = a_token(web.store, "gauge", {"kind": ["host"], "host": ["kvm-06"]})
     assert "not known" in ask(web, "gauge", host).text
 

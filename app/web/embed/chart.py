@@ -79,6 +79,7 @@ def build_chart(drawing: Drawing) -> dict[str, object]:
         "big": big,
         "y_ticks": ticks,
         "x_ticks": plot.time_ticks(found, drawing.zone),
+        "gaps_say": found.gaps_say,
         "gaps": [plot.hatched(gap, found) for gap in found.gaps],
         "range_label": f"last {label}",
         "step": plot.width_text(found.width_ms),
@@ -147,7 +148,11 @@ def _read(
         told = fleet_series(store, cpus, names, from_ms, to_ms, points, disabled=disabled_of(fleet))
         buckets = told.buckets
         starts = [buckets.from_ms + place * buckets.width_ms for place in range(buckets.count)]
-        return Values(from_ms, to_ms, buckets.width_ms, starts, dict(told.lines), told.gaps)
+        # Of some hosts alone a sum is none of the fleet: the line is broken there.
+        partly = [(part.from_ms, part.to_ms) for part in told.parts]
+        gaps = sorted([*told.gaps, *partly])
+        say = "not all hosts" if partly else "no scans"
+        return Values(from_ms, to_ms, buckets.width_ms, starts, dict(told.lines), gaps, say)
     slug = one(drawing, "host")
     kind = _KINDS[subject.kind]
     key = "host" if kind == "host" else one(drawing, "id").lower()

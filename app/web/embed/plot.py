@@ -60,6 +60,8 @@ class Values(NamedTuple):
     starts_ms: Sequence[int]
     lines: dict[str, Sequence[float | None]]
     gaps: Sequence[tuple[int, int]]
+    # What was not seen in them.
+    gaps_say: str = "no scans"
 
 
 # --- values to places ------------------------------------------------------------------------
