@@ -35,8 +35,8 @@ _OPEN = frozenset(
 _EVERYWHERE = frozenset(("/store",))
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
-     "/changes", "/compare", "/domains", "/events", "/go", "/health", "/help", "/hosts",
-     "/hosts/<slug>", "/hosts/<slug>/domains",
+     "/changes", "/compare", "/domains", "/events", "/go", "/health", "/help", "/help/api",
+     "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/domains/<uuid>/devices/<key>",
      "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
      "/interfaces", "/jobs", "/logout", "/metrics", "/networks", "/openapi.json", "/overview",

@@ -74,7 +74,18 @@ def body_of(action: Action) -> dict[str, Any]:
     made: dict[str, Any] = {
         "type": "object", "properties": told, "additionalProperties": False,
     }  # fmt: skip
-    return {**made, "required": required} if required else made
+    example = {name: _example(action, name) for name in required}
+    return {**made, "required": required, "examples": [example]} if required else made
+
+
+def _example(action: Action, name: str) -> Any:
+    if name == "expect_state":
+        return (action.states or _STATES[action.kind])[0]
+    one = next(one for one in action.parameters if one.name == name)
+    kinds: Mapping[str, Any] = {
+        "flag": True, "size": "20 GiB", "path": "/var/lib/libvirt/dump/web.core",
+    }  # fmt: skip
+    return one.default or kinds.get(one.kind, "new")
 
 
 def _expected(action: Action) -> str:
