@@ -132,6 +132,25 @@ def test_a_second_collector_waits_and_takes_over_when_the_first_ends(
         second.stop()
 
 
+def test_the_first_tick_after_the_lock_is_free_takes_over(
+    settings: Settings, store: Store, collector: Collector
+) -> None:
+    """Two ticks are promised. Planted: a collector that tries for the lock at its start alone."""
+    add_host(store, "demo", DEMO)
+    collector.start()
+    until(lambda: collector.health().collecting)
+    second = Collector(settings, store)
+    try:
+        # What the schedule calls at every tick.
+        second._tick()
+        assert not second._leadership.held
+        collector.stop()
+        second._tick()
+        assert second._leadership.held
+    finally:
+        second.stop()
+
+
 def test_a_scan_from_the_command_line_is_done_by_the_running_collector(
     settings: Settings, store: Store, collector: Collector
 ) -> None:

@@ -1,5 +1,6 @@
 """Two npvirt processes on one store: one collects, both serve, and the death of the one that
-collects has the other take over; real processes, over a real host.
+collects has the other take over; real processes, over a real host. That it does at its very next
+tick is shown in test_collector.py, where ticks are counted.
 
 Planted to see it fail: a lock that is taken whoever holds it (both scan), and a second process
 that does not try for it again (nobody takes over).
@@ -101,9 +102,7 @@ def test_one_collects_and_the_other_takes_over_when_it_is_killed(host: LabHost, 
             flip(Acting(second, host))
 
             kill_all_of(first, leader.pid)
-            killed_s = time.monotonic()
             second.until(lambda: collects(second))
-            took_s = time.monotonic() - killed_s
             count = len(scanned(data))
             second.until(lambda: len(scanned(data)) > count + 1)
             holder = Leadership(data).holder()
@@ -112,8 +111,6 @@ def test_one_collects_and_the_other_takes_over_when_it_is_killed(host: LabHost, 
             flip(Acting(second, host))
             labels = scanned(data)
             assert labels == sorted(set(labels))
-            # Two ticks; busy machines are slower.
-            assert took_s < 2 * TICK_S + 20
             assert second.get("/api/v1/health")["hosts"][0]["condition"] == "ok"
 
 
