@@ -10,19 +10,17 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 
 import libvirt
 
-from tests.lab.host import die_with_parent
+from tests.lab.host import await_answer, die_with_parent
 
 # Without a handler of its own libvirt prints that nobody answers yet.
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
 
 LIBVIRTD = "/usr/sbin/libvirtd"
-_ANSWER_S = 120.0
 _NOBODY = 65_534
 _CONF = """listen_tls = 0
 listen_tcp = 1
@@ -102,11 +100,7 @@ class SessionDaemon:
                 env=environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
                 start_new_session=True, preexec_fn=_as_nobody,
             )  # fmt: skip
-        end = time.monotonic() + _ANSWER_S
-        while not self._made():
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError((self._root / "said").read_text()[-800:])
-            time.sleep(0.02)
+        await_answer(self._process, self._made, self._root / "said")
 
     def kill(self, number: signal.Signals) -> None:
         """Send it a signal; of one that ends it, its end is waited for."""

@@ -13,13 +13,14 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from tests.lab.slot import Slot
 
+_ANSWER_S = 120.0
 _INIT = r"""
 set -e
 R=$1
@@ -138,6 +139,19 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def await_answer(process: subprocess.Popen[bytes], answers: Callable[[], bool], said: Path) -> None:
+    """Wait until a libvirtd that was started answers; raises RuntimeError, with the end of what it
+    `said` where it ended instead.
+    """
+    end = time.monotonic() + _ANSWER_S
+    while not answers():
+        if process.poll() is not None:
+            raise RuntimeError(f"libvirtd ended: {said.read_text()[-800:]}")
+        if time.monotonic() > end:
+            raise RuntimeError(f"libvirtd did not answer within {_ANSWER_S:.0f} s")
+        time.sleep(0.01)
+
+
 class LabHost:
     """A host to connect to; `start` it, `stop` it, or use it in a `with`."""
 
@@ -210,7 +224,7 @@ class LabHost:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 start_new_session=True, preexec_fn=die_with_parent,
             )  # fmt: skip
-        self._wait_for_answer(self._libvirtd)
+        await_answer(self._libvirtd, self._answers, self.root / "log/stdout")
 
     def stop_libvirtd(self) -> None:
         """End libvirtd as an admin would; domains go on."""
@@ -339,18 +353,9 @@ class LabHost:
         # -r: its root too, which in a chroot is not that of the mount namespace.
         return ["nsenter", "-t", str(self._init), "-m", "-u", "-n", "-p", "-r", "-w", "--"]
 
-    def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            if process.poll() is not None:
-                log = (self.root / "log/stdout").read_text()[-800:]
-                raise RuntimeError(f"libvirtd ended: {log}")
-            if Path(self.socket).exists() and self._answers():
-                return
-            time.sleep(0.01)
-        raise RuntimeError("libvirtd did not answer within 30 s")
-
     def _answers(self) -> bool:
+        if not Path(self.socket).exists():
+            return False
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(self.socket)
