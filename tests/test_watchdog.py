@@ -1,19 +1,16 @@
 """The schedule goes on whatever the wall clock does, and what stops it is noticed and mended.
 
-The clock that is steered is npvirt's own (tests/clocks.py); libvirt's test driver is the host.
-Each kind of trouble was seen to be found: with APScheduler on the wall clock the steps back stop
-the ticks, with rates that ignore `clock_stepped` a step makes a spike, without the watchdog a
-killed scheduler stays dead.
+The clock that is steered is npvirt's own (tests/clocks.py); libvirt's test driver is the host. What
+steps and daylight saving do to scans and rates is tried by tests/faults/clocks.py. Each kind of
+trouble was seen to be found: with APScheduler on the wall clock the steps back stop the ticks,
+without the watchdog a killed scheduler stays dead.
 """
 
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -25,21 +22,19 @@ from app.collect.schedule import Schedule
 from app.collect.steps import ClockWatch, Labels
 from app.collect.upkeep import Upkeep
 from app.connection import Connection
-from app.inventory import Domain, DomainSample, Host, HostSample, Scan
 from app.metrics import METRIC_BY_NAME
 from app.settings import Settings, load
 from app.store import schema
 from app.store.engine import Store, store_path
 from app.store.glance import Buckets, glance
 from app.store.history import fleet
-from app.store.hosts import HostRecord, add_host
+from app.store.hosts import add_host
 from app.store.record import Recorder
-from app.store.series import find_object, series
-from tests.clocks import process_zone, steered
+from tests.clocks import steered
+from tests.faults.clocks import STEPS_S, a_scan
 from tests.test_collector import DEMO, until
 
 TICK_S = 0.4
-STEPS_S = (1, -1, 3600, -3600, 86_400, -86_400)
 
 
 @pytest.fixture
@@ -138,101 +133,22 @@ def test_late_ticks_are_one_catch_up() -> None:
 # --- the scans ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by_s", STEPS_S)
-def test_scans_go_on_in_order_and_are_marked_when_the_wall_clock_steps(
-    store: Store, collector: Collector, by_s: float
-) -> None:
-    add_host(store, "demo", DEMO)
-    with steered() as wall:
-        collector.start()
-        until(lambda: len(scans_of(store)) >= 3)
-        before = len(scans_of(store))
-        wall.step(by_s)
-        stepped_s = time.monotonic()
-        until(lambda: len(scans_of(store)) >= before + 5)
-        took_s = time.monotonic() - stepped_s
-        until(lambda: collector.supervision().pulse.last_step)
-        figures = collector.supervision().pulse
-        assert fleet(store, None).as_of_ms == scans_of(store)[-1].at_ms
-        assert collector.health().ok
-        collector.stop()
-    rows = scans_of(store)
-    labels = [row.at_ms for row in rows]
-    assert labels == sorted(set(labels))
-    assert figures.last_step is not None
-    assert abs(figures.last_step.by_ms - by_s * 1000) < 250
-    marked = [place for place, row in enumerate(rows) if row.clock_stepped]
-    # The first one after the step; some may have begun before it.
-    assert marked
-    assert before <= marked[0] <= before + 3
-    # None is done twice; that they do not wait for an hour, waiting for them has shown.
-    assert took_s > 3 * TICK_S
-    if by_s > 0:
-        assert len(marked) == 1
-
-
 def test_a_host_stays_on_the_pages_when_the_clock_is_set_back_before_it_was_added(
     store: Store,
 ) -> None:
     with steered() as wall:
         record = add_host(store, "kvm-01", Connection())
         recorder = Recorder(store, record, 60_000)
-        recorder.record(a_scan(now_ms(), 5, 0, "old"))
+        recorder.record(a_scan(now_ms(), 5, "old"))
         wall.step(-86_400)
-        recorder.record(a_scan(now_ms(), 5, 0, "new"))
+        recorder.record(a_scan(now_ms(), 5, "new"))
         seen = fleet(store, None)
         assert [host.slug for host in seen.hosts] == ["kvm-01"]
         assert [domain.fact.name for domain in seen.domains] == ["new"]
         assert seen.hosts[0].status.known
 
 
-# --- rates ----------------------------------------------------------------------------------
-
-
-def a_scan(
-    at_ms: int, busy_s: float, bytes_read: int, name: str = "web", *, stepped: bool = False
-) -> Scan:
-    """A look at a host with one domain, whose counters say this."""
-    domain = Domain(uuid="w", name=name, state="running", id=1, vcpus=1)
-    sample = DomainSample(cpu_time_ns=round(busy_s * 1e9), disk_read_bytes=bytes_read)
-    return Scan(
-        at_ms, 1, ok=True, host=Host(uri="qemu:///system"), host_sample=HostSample(),
-        domains={"w": domain}, domain_samples={"w": sample}, clock_stepped=stepped,
-    )  # fmt: skip
-
-
-def told(store: Store, record: HostRecord, from_ms: int, to_ms: int) -> list[float]:
-    """The CPU rates that a chart tells."""
-    cpu = METRIC_BY_NAME["domain", "cpu"]
-    wanted = find_object(store, record.id, "domain", "w")
-    assert wanted is not None
-    found = series(store, wanted, [cpu], from_ms, to_ms, 100_000)
-    return [value for value in found.lines["cpu"].average if value is not None]
-
-
-@pytest.mark.parametrize("by_s", STEPS_S)
-def test_a_step_makes_no_rate_that_was_not(store: Store, by_s: int) -> None:
-    """A domain that is busy by half a CPU is told as that, or not at all."""
-    record = add_host(store, "kvm-01", Connection())
-    recorder, labels = Recorder(store, record, 60_000), Labels()
-    wall_ms, first_ms, seen = now_ms() - 3 * DAY_MS, None, []
-    for tick in range(30):
-        wall_ms += 10_000
-        wall_ms += by_s * 1000 if tick == 10 else 0
-        at_s = tick * 10.0
-        stepped = labels.stepped(wall_ms, at_s)
-        stored = recorder.record(a_scan(wall_ms, tick * 5.0, 0, stepped=stepped))
-        labels.stored(stored.at_ms, at_s, good=True)
-        first_ms = stored.at_ms if first_ms is None else first_ms
-        domain = fleet(store, None).domains[0]
-        if domain.elapsed_ms is not None and domain.previous is not None:
-            assert domain.sample is not None
-            busy_ns = (domain.sample.cpu_time_ns or 0) - (domain.previous.cpu_time_ns or 0)
-            seen.append(busy_ns / 1e6 / domain.elapsed_ms)
-    rates = told(store, record, first_ms or 0, max(wall_ms, stored.at_ms) + 1)
-    assert len(rates) >= 9
-    for rate in (*rates, *seen):
-        assert rate == pytest.approx(0.5, rel=0.02)
+# --- what is a step --------------------------------------------------------------------------
 
 
 def test_labels_are_compared_with_the_last_good_scan_too() -> None:
@@ -259,47 +175,6 @@ def test_a_small_difference_between_the_clocks_is_no_step() -> None:
         assert step is not None
         assert abs(step.by_ms - 1000) < 200
         assert watch.look() is None
-
-
-# --- daylight saving ------------------------------------------------------------------------
-
-# In each of them the clocks of the people are changed at these hours of UTC of 2026; two are far
-# from the others', and one changes by half an hour.
-CHANGES = (
-    ("Europe/Berlin", "2026-03-29T01:00"), ("Europe/Berlin", "2026-10-25T01:00"),
-    ("America/New_York", "2026-03-08T07:00"), ("America/New_York", "2026-11-01T06:00"),
-    ("America/St_Johns", "2026-03-08T05:30"), ("America/St_Johns", "2026-11-01T04:30"),
-    ("Australia/Lord_Howe", "2026-04-04T15:00"), ("Australia/Lord_Howe", "2026-10-03T15:30"),
-    ("Pacific/Auckland", "2026-04-04T14:00"), ("Pacific/Auckland", "2026-09-26T14:00"),
-    ("America/Santiago", "2026-04-05T03:00"), ("America/Santiago", "2026-09-06T04:00"),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(("zone", "changed"), CHANGES)
-def test_nothing_happens_to_the_schedule_when_daylight_saving_begins_or_ends(
-    settings: Settings, store: Store, zone: str, changed: str
-) -> None:
-    at_ms = round(datetime.fromisoformat(changed).replace(tzinfo=UTC).timestamp() * 1000)
-    local = [datetime.fromtimestamp((at_ms + ms) / 1000, ZoneInfo(zone)) for ms in (-1000, 1000)]
-    # Else nothing would be tried here.
-    assert local[0].utcoffset() != local[1].utcoffset()
-    collector = Collector(replace(settings, timezone=zone), store)
-    add_host(store, "demo", DEMO)
-    with process_zone(zone), steered(at_ms - 1200):
-        try:
-            collector.start()
-            until(lambda: scans_of(store) and scans_of(store)[-1].at_ms > at_ms + 1200)
-            assert collector.supervision().pulse.steps == 0
-        finally:
-            collector.stop()
-    rows = scans_of(store)
-    labels = [row.at_ms for row in rows]
-    assert labels == sorted(set(labels))
-    assert not any(row.clock_stepped for row in rows)
-    assert min(labels) < at_ms < max(labels)
-    # Neither doubled nor left out for an hour.
-    assert len(labels) <= (max(labels) - min(labels)) / (TICK_S * 1000) + 2
-    assert max(later - before for before, later in pairwise(labels)) < HOUR_MS / 2
 
 
 # --- a dead or stuck scheduler ----------------------------------------------------------------
@@ -396,7 +271,7 @@ def test_a_clock_that_leaps_ahead_has_nothing_deleted_for_a_day(
     with steered() as wall:
         record = add_host(store, "gone", Connection())
         recorder = Recorder(store, record, 60_000)
-        recorder.record(a_scan(now_ms(), 5, 0))
+        recorder.record(a_scan(now_ms(), 5))
         upkeep = Upkeep(settings, store)
         upkeep.begin()
         assert upkeep.now().held_s == 0
@@ -406,7 +281,7 @@ def test_a_clock_that_leaps_ahead_has_nothing_deleted_for_a_day(
         assert step is not None
         upkeep.patience.stepped(step)
         # What is seen by the wrong clock makes everything before it old.
-        recorder.record(a_scan(now_ms(), 6, 0))
+        recorder.record(a_scan(now_ms(), 6))
         upkeep.turn()
         assert 86_000 < upkeep.now().held_s <= 86_400
         assert upkeep.now().compacted_ms is not None
@@ -419,12 +294,12 @@ def test_a_store_that_rested_for_long_is_not_thinned_out_at_once(
 ) -> None:
     record = add_host(store, "gone", Connection())
     recorder = Recorder(store, record, 60_000)
-    recorder.record(a_scan(now_ms() - 3 * DAY_MS, 5, 0))
+    recorder.record(a_scan(now_ms() - 3 * DAY_MS, 5))
     upkeep = Upkeep(settings, store)
     upkeep.begin()
     assert upkeep.now().held_s > 86_000
     # One that was at rest for a night is.
-    recorder.record(a_scan(now_ms() - DAY_MS, 5, 0))
+    recorder.record(a_scan(now_ms() - DAY_MS, 5))
     rested = Upkeep(settings, store)
     rested.begin()
     assert rested.now().held_s == 0
@@ -437,7 +312,7 @@ def test_two_turns_of_the_upkeep_at_once_are_one_after_the_other(
 ) -> None:
     """As when a scheduler that is stuck in one was replaced by another."""
     record = add_host(store, "gone", Connection())
-    Recorder(store, record, 60_000).record(a_scan(now_ms() - 3 * DAY_MS, 5, 0))
+    Recorder(store, record, 60_000).record(a_scan(now_ms() - 3 * DAY_MS, 5))
     upkeep, failed = Upkeep(settings, store), []
 
     def turn() -> None:
@@ -467,7 +342,7 @@ def test_a_glance_tells_no_rate_across_a_step(store: Store) -> None:
         wall_ms -= 20 * 60_000 if minute == 70 else 0
         at_s = minute * 60.0
         stepped = labels.stepped(wall_ms, at_s)
-        stored = recorder.record(a_scan(wall_ms, minute * 30.0, 0, stepped=stepped))
+        stored = recorder.record(a_scan(wall_ms, minute * 30.0, stepped=stepped))
         labels.stored(stored.at_ms, at_s, good=True)
     cpu = METRIC_BY_NAME["domain", "cpu"]
     with store.reading() as connection:

@@ -61,8 +61,7 @@ class Tally:
 class Proof:
     """A promise, and how it is tried. `plants`: faults of npvirt's own that `prove` can plant, by
     name, with what each would be; `cheap` are those that are planted with every run of the tests.
-    `tested_in`: the file of tests that tries the same once, in whose stead `make test` does not
-    run the proof. `lacking` says what this machine lacks for it, in a sentence, or None.
+    `lacking` says what this machine lacks for it, in a sentence, or None.
     """
 
     name: str
@@ -71,7 +70,6 @@ class Proof:
     plants: Mapping[str, str] = field(default_factory=dict)
     cheap: tuple[str, ...] = ()
     lacking: Callable[[], str | None] = lambda: None
-    tested_in: str = ""
 
 
 def run(proof: Proof, length: Length, plant: str = "") -> Tally:

@@ -1,6 +1,6 @@
 """Every proof, the longest first."""
 
-from tests.faults import calls, clocks, crowd, disk, fleet, kill, libvirtd, soak
+from tests.faults import calls, clocks, crowd, disk, fleet, kill, libvirtd, overwrites, soak
 from tests.faults.proof import Proof
 
 PROOFS: tuple[Proof, ...] = (
@@ -12,4 +12,5 @@ PROOFS: tuple[Proof, ...] = (
     clocks.PROOF,
     crowd.PROOF,
     calls.PROOF,
+    overwrites.PROOF,
 )
