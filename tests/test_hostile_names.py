@@ -2,12 +2,14 @@
 nothing is executed, nothing breaks out of its place.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
+import libvirt
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -69,7 +71,7 @@ def acted(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actin
         assert counts["volume"] >= 100, counts
         assert counts["pool"] >= 80, counts
         assert counts["network"] >= 80, counts
-        made.host.run(f"virsh pool-refresh images; virsh snapshot-list {_uuid('domain', 0)}")
+        made.host.virsh("pool-refresh", "images")
         made.panel.until(lambda: len(made.panel.items("domains")) >= counts["domain"])
         made.panel.until(lambda: len(made.panel.items("volumes")) >= counts["volume"])
         yield made
@@ -81,39 +83,56 @@ def _uuid(kind: str, number: int) -> str:
 
 def _spread(made: Acting) -> dict[str, int]:
     """Put each text wherever libvirt takes it; how many objects of each kind there are."""
-    directory = made.host.root / "hostile"
-    directory.mkdir()
-    for number, text in enumerate(TEXTS):
-        plain = escape(text)
-        name = escape(text.replace("/", "∕"))
-        for kind, xml in {
-            "domain": _domain_xml(number, name, plain),
-            "snapshot": f"<domainsnapshot><name>{name}</name><description>{plain}</description>"
-            "</domainsnapshot>",
-            "pool": f"<pool type='dir'><name>{name}</name><uuid>{_uuid('pool', number)}</uuid>"
-            f"<target><path>{ROOT}/p{number}</path></target></pool>",
-            "network": f"<network><name>{name}</name><uuid>{_uuid('network', number)}</uuid>"
-            f"<bridge name='hb{number}'/></network>",
-        }.items():
-            (directory / f"{kind}-{number}.xml").write_text(xml, encoding="utf-8")
-        file = made.host.root / "lib/images" / text.replace("/", "∕")[:60]
-        if text not in (".", ".."):
-            file.write_bytes(b"x")
-    found = {}
-    for kind, command in (("domain", "define"), ("pool", "pool-define"),
-                          ("network", "net-define")):  # fmt: skip
-        said = made.host.run(
-            f"for n in $(seq 0 {len(TEXTS) - 1}); do "
-            f"virsh -q {command} {directory}/{kind}-$n.xml >/dev/null 2>&1 && echo ok; done; true"
-        )
-        found[kind] = said.split().count("ok")
-    taken = made.host.run(
-        f"for n in $(seq 0 {len(TEXTS) - 1}); do virsh -q snapshot-create {_uuid('domain', 0)} "
-        f"{directory}/snapshot-$n.xml --redefine >/dev/null 2>&1 && echo ok; done; true"
-    )
-    found["snapshot"] = taken.split().count("ok")
-    found["volume"] = len(list((made.host.root / "lib/images").iterdir()))
+    # What libvirt refuses it would print.
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    connection = libvirt.open(made.host.uri)
+    found: Counter[str] = Counter()
+    try:
+        for number, text in enumerate(TEXTS):
+            _define(connection, found, number, text)
+        domain = connection.lookupByUUIDString(_uuid("domain", 0))
+        for text in TEXTS:
+            xml = (
+                f"<domainsnapshot><name>{_name(text)}</name>"
+                f"<description>{escape(text)}</description></domainsnapshot>"
+            )
+            redefine = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
+            found["snapshot"] += _taken(domain.snapshotCreateXML, xml, redefine)
+    finally:
+        connection.close()
+    images = made.host.root / "lib/images"
+    for text in set(TEXTS) - {".", ".."}:
+        (images / text.replace("/", "∕")[:60]).write_bytes(b"x")
+    found["volume"] = len(list(images.iterdir()))
     return found
+
+
+def _define(connection: libvirt.virConnect, found: Counter[str], number: int, text: str) -> None:
+    name = _name(text)
+    found["domain"] += _taken(connection.defineXML, _domain_xml(number, name, escape(text)))
+    found["pool"] += _taken(
+        connection.storagePoolDefineXML,
+        f"<pool type='dir'><name>{name}</name><uuid>{_uuid('pool', number)}</uuid>"
+        f"<target><path>{ROOT}/p{number}</path></target></pool>",
+    )
+    found["network"] += _taken(
+        connection.networkDefineXML,
+        f"<network><name>{name}</name><uuid>{_uuid('network', number)}</uuid>"
+        f"<bridge name='hb{number}'/></network>",
+    )
+
+
+def _name(text: str) -> str:
+    return escape(text.replace("/", "∕"))
+
+
+def _taken(define: Callable[..., object], xml: str, *flags: int) -> bool:
+    """Whether libvirt took it."""
+    try:
+        define(xml, *flags)
+    except libvirt.libvirtError:
+        return False
+    return True
 
 
 def _domain_xml(number: int, name: str, text: str) -> str:
