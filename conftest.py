@@ -19,6 +19,16 @@ pytest_plugins = [
 ]
 
 
+# Which tests are long, so that they begin before all others and no process is left with one of them
+# at the end.
+_LONG = "tests/test_faults.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the long ones begin first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to go on where pytest-xdist does not keep groups together, as under pytest 9.2: their
     fixtures (whole hosts) would be made once per process, and take each other's time.
