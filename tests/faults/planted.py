@@ -1,6 +1,7 @@
 """npvirt with a fault planted into it: `python -m tests.faults.planted NAME serve`.
 
 What the proofs that watch a whole process are there to find, each the mistake that it would be.
+With the NAME "none" nothing is planted. Where SCALES names a place, what it holds is told there.
 """
 
 import os
@@ -16,6 +17,7 @@ from flask import Flask, request
 from msgspec.structs import replace
 
 from app.cli import main
+from app.collect.collector import Collector
 from app.collect.scanner import Scanner
 from app.errors import StoreError
 from app.inventory import Scan
@@ -26,6 +28,7 @@ from app.store.record import Recorded, Recorder
 from app.virt import events
 from app.virt.session import Session
 from app.web.stream import Stream
+from tests.faults.weighing import answering
 
 _LATER_S = 0.7
 _BETWEEN_S = 0.03
@@ -106,6 +109,18 @@ def _leak() -> None:
         kept.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(20))
 
     _put(Session, "close", leaving)
+
+
+def _heavy() -> None:
+    """What a session that is given up was told is kept."""
+    kept: list[bytes] = []
+    close = Session.close
+
+    def keeping(session: Session) -> None:
+        close(session)
+        kept.append(os.urandom(1 << 22))
+
+    _put(Session, "close", keeping)
 
 
 def _late() -> None:
@@ -192,12 +207,14 @@ def _hoard() -> None:
 
 
 PLANTS: Mapping[str, Callable[[], None]] = {
+    "none": lambda: None,
     "early": _early,
     "torn": _torn,
     "unsound": _unsound,
     "slow": _slow,
     "shared": _shared,
     "leak": _leak,
+    "heavy": _heavy,
     "late": _late,
     "deaf": _deaf,
     "silent": _silent,
@@ -209,4 +226,6 @@ PLANTS: Mapping[str, Callable[[], None]] = {
 
 if __name__ == "__main__":
     PLANTS[sys.argv[1]]()
+    if "SCALES" in os.environ:
+        _put(Collector, "start", answering(os.environ["SCALES"], Collector.start))
     main(sys.argv[2:])

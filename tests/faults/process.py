@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.clock import now_ms
+from tests.faults.weighing import ENVIRON, Scales
 from tests.lab.host import die_with_parent
 from tests.panel import Panel
 
@@ -35,7 +36,9 @@ class Use:
 class Server:
     """Starts npvirt again and again on one port over one data directory."""
 
-    def __init__(self, data: Path, settings: Mapping[str, str], plant: str = "") -> None:
+    def __init__(
+        self, data: Path, settings: Mapping[str, str], plant: str = "", *, weighed: bool = False
+    ) -> None:
         self.data = data
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -43,6 +46,10 @@ class Server:
         self.environ = {
             **own, "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{self.port}", **settings,
         }  # fmt: skip
+        self.scales = Scales(data.with_name(f"{data.name}-scales"))
+        if weighed:
+            plant = plant or "none"
+            self.environ |= {**ENVIRON, "SCALES": str(data.with_name(f"{data.name}-scales"))}
         program = ["-m", "tests.faults.planted", plant] if plant else ["-m", "app.cli"]
         self._command = [sys.executable, *program, "serve"]
         self.said = data.with_name(f"{data.name}-said")
@@ -73,7 +80,7 @@ class Server:
             time.sleep(0.01)
         took_s = time.monotonic() - self._started_s
         return took_s, max(
-            0.0, took_s - sum(_queued_s(Path(f"/proc/{process}")) for process in self._tree())
+            0.0, took_s - sum(_queued_by_threads_s(process) for process in self._tree())
         )
 
     def answers(self) -> bool:
@@ -124,7 +131,7 @@ class Server:
         """How long the worker's threads have stood in the queue for a processor, all in all. One of
         them at a time computes, so that no more than this of any delay is the machine's.
         """
-        return sum(map(_queued_s, Path(f"/proc/{self.worker}/task").iterdir()))
+        return _queued_by_threads_s(self.worker)
 
     def panel(self, token: str) -> Panel:
         """It as others ask it, over HTTP."""
@@ -158,8 +165,15 @@ class Server:
             time.sleep(0.005)
 
 
+def _queued_by_threads_s(process: int) -> float:
+    try:
+        return sum(map(_queued_s, Path(f"/proc/{process}/task").iterdir()))
+    except OSError:
+        return 0.0
+
+
 def _queued_s(task: Path) -> float:
-    """How long a thread (of a process: its first) has stood in the queue for a processor."""
+    """How long a thread has stood in the queue for a processor."""
     try:
         return int((task / "schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):

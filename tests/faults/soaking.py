@@ -4,8 +4,6 @@ goes, with compaction and retention by the clock of the made-up time. Prints wha
 `python -m tests.faults.soaking DIRECTORY TICKS [PLANT]`
 """
 
-import gc
-import os
 import random
 import sys
 import time
@@ -13,6 +11,8 @@ from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, json
 
 from app import clock
 from app.clock import DAY_MS, HOUR_MS, MINUTE_MS
@@ -28,6 +28,7 @@ from app.store.hosts import HostRecord
 from app.store.record import Recorder
 from app.store.retention import Lengths, Retention
 from app.store.slices import Sliced
+from tests.faults.weighing import Weight, weigh
 
 HOSTS, DOMAINS = 50, 150
 _BEGIN_MS = 1_777_593_600_000
@@ -36,8 +37,20 @@ TELL_EVERY = 50
 _UPKEEP_EVERY = 10
 _PAGES_EVERY = 25
 _SLICE_S = 0.04
-# As npvirt keeps them, but for the samples, so that a soak of days has something to delete.
-_LENGTHS = Lengths(DAY_MS, 3 * DAY_MS, 10 * DAY_MS, 400 * DAY_MS, 3_000 * DAY_MS)
+# As npvirt keeps them, but for samples and minutes, so that a soak of days has those to delete.
+_LENGTHS = Lengths(DAY_MS, DAY_MS, 10 * DAY_MS, 400 * DAY_MS, 3_000 * DAY_MS)
+
+
+class Held(Struct, frozen=True):
+    """What the process holds after so many ticks: memory, open files, and in the store's log and
+    file.
+    """
+
+    ticks: int
+    weight: Weight
+    files: int
+    log_bytes: int
+    file_bytes: int
 
 
 class MadeUpClock:
@@ -59,6 +72,7 @@ class Soak:
     def __init__(self, directory: Path, plant: str) -> None:
         self._plant = plant
         self._kept: list[Any] = []
+        self.number = 0
         self.path = directory / "npvirt.sqlite"
         self.store = Store.open(self.path)
         plan = Plan(end_ms=_BEGIN_MS, hosts=HOSTS, domains=DOMAINS, days=5)
@@ -79,6 +93,7 @@ class Soak:
 
     def tick(self, number: int) -> None:
         """A minute of the made-up time."""
+        self.number = number
         self.at_ms += MINUTE_MS
         made.at_ms = self.at_ms
         with filling(self.store) as filler:
@@ -88,6 +103,8 @@ class Soak:
                 filler.record(self._recorders[slug], scan)
                 if self._plant == "leak":
                     self._kept.append(scan)
+                if self._plant == "trickle":
+                    self._kept.append(at_ms)
         if number % _UPKEEP_EVERY == 0:
             self._work(self._compactor)
             self._work(self._retention)
@@ -96,14 +113,13 @@ class Soak:
         if self._plant == "files":
             self._kept.append(self.path.open("rb"))
 
-    def held(self) -> tuple[int, int, int, int]:
-        """Memory, open files, and the sizes of the write-ahead log and of the file."""
-        gc.collect()
-        text = Path("/proc/self/statm").read_text()
-        memory = int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    def told(self) -> Held:
+        """What this process holds now."""
         wal = self.path.with_name(f"{self.path.name}-wal")
-        files = len(list(Path("/proc/self/fd").iterdir()))
-        return memory, files, wal.stat().st_size, self.path.stat().st_size
+        return Held(
+            self.number, weigh(), len(list(Path("/proc/self/fd").iterdir())),
+            wal.stat().st_size, self.path.stat().st_size,
+        )  # fmt: skip
 
     def hold_the_log(self) -> None:
         """Have a reader that never ends, so that the log cannot be folded into the file."""
@@ -154,8 +170,8 @@ def main(directory: Path, ticks: int, plant: str) -> None:
         for number in range(1, ticks + 1):
             soak.tick(number)
             if number % TELL_EVERY == 0 or number == ticks:
-                print(number, *soak.held(), flush=True)
-        print("scans", soak.scans() - before, soak.store.check() or "sound", flush=True)
+                print(json.encode(soak.told()).decode(), flush=True)
+        print(soak.scans() - before, soak.store.check() or "sound", flush=True)
 
 
 if __name__ == "__main__":
