@@ -33,9 +33,9 @@ def test_an_example_is_a_whole_command(web: Web) -> None:
     assert of["suspend"].curl == (
         "curl -X POST -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' "
         '-d \'{"expect_state":"running"}\' '
-        '"$NPVIRT/api/v1/hosts/kvm-01/domains/$KEY/actions/suspend"'
+        '"$NPVIRT/api/v1/hosts/$HOST/domains/$KEY/actions/suspend"'
     )
-    assert of["get-stack"].curl.endswith('/series/stack?host=kvm-01&metric=cpu"')
+    assert of["get-stack"].curl.endswith('/series/stack?host=$HOST&metric=cpu"')
     assert "--data-binary @FILE" in of["vol-upload"].curl
 
 

@@ -12,7 +12,7 @@ import msgspec
 _METHODS = ("get", "post", "put", "patch", "delete")
 _REF = "#/components/schemas/"
 _MANY_WORDS = 16
-_EXAMPLES = {"host": "kvm-01", "uuid": "$UUID", "key": "$KEY", "id": "$UUID",
+_EXAMPLES = {"host": "$HOST", "uuid": "$UUID", "key": "$KEY", "id": "$UUID",
              "at": "2026-05-01T09:30Z", "name": "before-update", "action": "shutdown",
              "metric": "cpu"}  # fmt: skip
 
