@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from flask import session
 from werkzeug.test import TestResponse
 
 from app.clock import rfc3339
@@ -277,6 +278,10 @@ def test_a_session_counts_for_nothing_and_none_is_made(web: Web, tokens: dict[st
             assert "Cookie" not in answer.headers.get("Vary", ""), address
             assert "Access-Control-Allow-Credentials" not in answer.headers, address
     assert web.client.get(f"/embed/v1/domains?t={few}&host=kvm-01").status_code == 403
+    sent = {"Cookie": f"npvirt={cookie.value}"}
+    for address, is_there in (("/hosts", True), ("/embed/v1/hosts", False)):
+        with web.app.test_request_context(address, headers=sent):
+            assert bool(session) == is_there, address
     signed_in = ask(web, "domains", few).text
     web.sign_out()
     assert ask(web, "domains", few).text == signed_in
