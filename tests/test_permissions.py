@@ -35,6 +35,7 @@ _OPEN = frozenset(
 _EVERYWHERE = frozenset(("/store",))
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
+     "/capacity",
      "/changes", "/compare", "/domains", "/events", "/go", "/health", "/help", "/help/api",
      "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/domains/<uuid>/devices/<key>",
