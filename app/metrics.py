@@ -5,13 +5,13 @@ sample, or what follows from several (what a host's CPUs were busy, what a guest
 is what a chart, the API or an export shows of a series, with its unit. Pure; knows no store.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
-from operator import sub
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import fields
+from numpy.typing import NDArray
 
 from app.inventory import KIND_BY_NAME, DomainSample, HostSample, KindName
 
@@ -25,14 +25,15 @@ Per = Literal["", "cpu"]
 
 class Series(Struct, frozen=True):
     """A series that is kept of a kind. One that is no field of the sample is what `of` makes of
-    the fields `inputs`; `of_all` makes it of many samples at once, or None where it cannot.
+    the fields `inputs`. `of_all` makes it of many samples at once, of arrays of what is known of
+    all of them and None for what is of none, or gives None where it cannot.
     """
 
     name: str
     type: SeriesType
     inputs: tuple[str, ...] = ()
     of: Callable[..., int | None] | None = None
-    of_all: Callable[..., Sequence[int] | None] | None = None
+    of_all: Callable[..., NDArray[Any] | None] | None = None
 
 
 class Metric(Struct, frozen=True):
@@ -73,17 +74,17 @@ def _domain_memory_used(
 
 
 def _domain_memories_used(
-    whole: Sequence[int | None],
-    usable: Sequence[int | None],
-    unused: Sequence[int | None],
-    rss: Sequence[int | None],
-) -> Sequence[int] | None:
+    whole: NDArray[Any] | None,
+    usable: NDArray[Any] | None,
+    unused: NDArray[Any] | None,
+    rss: NDArray[Any] | None,
+) -> NDArray[Any] | None:
     """The same of many samples, where each tells the same of itself, as nearly all do."""
-    free = unused if usable.count(None) == len(usable) else usable
-    if None in whole or None in free:
+    free = unused if usable is None else usable
+    if whole is None or free is None:
         return None
-    used = list(map(sub, whole, free))
-    return used if not used or min(used) >= 0 else None
+    used = whole - free
+    return used if (used >= 0).all() else None
 
 
 def host_memory_used_bytes(sample: HostSample | None) -> int | None:

@@ -1,14 +1,18 @@
 """A store for one test, and a fixed time at which its stories begin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from app.connection import Connection
+from app.inventory import KindName
+from app.store import tiers
 from app.store.engine import Store
 from app.store.hosts import HostRecord, add_host
+from app.store.raw import Together
+from app.store.sampled import Since
 
 # 1 May 2026, 09:30 UTC.
 BASE_MS = 1_777_627_800_000
@@ -28,3 +32,16 @@ def a_host(store: Store, slug: str, connection: Connection | None = None) -> Hos
     with store.writing() as writing:
         writing.exec_driver_sql(f"UPDATE host SET created_at_ms = {BASE_MS - 60_000}")
     return replace(record, created_at_ms=BASE_MS - 60_000)
+
+
+def compacted(
+    kind: KindName, day: int, together: Together, facts: Mapping[int, Sequence[Since]]
+) -> dict[int, tiers.Compacted]:
+    """What compaction makes of a day of some objects, by id."""
+    work = tiers.compacting(kind, day, together, facts)
+    while True:
+        try:
+            next(work)
+        except StopIteration as ended:
+            found: dict[int, tiers.Compacted] = ended.value
+            return found

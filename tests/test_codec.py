@@ -2,7 +2,7 @@
 
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 import msgspec
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from app.errors import StoreError
 from app.store import archive, codec, keyframes
-from app.store.codec import Vector, decode, deflated, encode, pack, unpack
-from app.store.rollup import Column, Rolled
+from app.store.buckets import Column, Rolled
+from app.store.codec import decode, deflated, encode
+from app.store.vectors import Vector, pack, unpack
 
 _ANY = st.one_of(
     st.integers(-300, 300), st.integers(), st.integers(-(2**63), 2**63 - 1), st.integers(2**62)
@@ -35,7 +36,7 @@ def _carried(vector: Vector) -> Vector:
 
 @given(_LISTS, st.booleans())
 def test_any_whole_numbers_come_back_from_a_vector(numbers: list[int], by_steps: bool) -> None:
-    assert unpack(_carried(pack(numbers, by_steps=by_steps))) == numbers
+    assert unpack(_carried(pack(numbers, by_steps=by_steps))).tolist() == numbers
 
 
 @given(_LISTS, st.integers(0, 60), st.integers(0, 60))
@@ -43,7 +44,7 @@ def test_a_vector_that_is_not_told_by_steps_gives_a_part(
     numbers: list[int], start: int, stop: int
 ) -> None:
     part = slice(start, stop)
-    assert unpack(_carried(pack(numbers, by_steps=False)), part) == numbers[part]
+    assert unpack(_carried(pack(numbers, by_steps=False)), part).tolist() == numbers[part]
 
 
 def test_of_a_vector_that_is_told_by_steps_no_part_is_made_up() -> None:
@@ -72,7 +73,7 @@ def _read_chunk(blob: bytes) -> None:
     found = decode(blob)
     for column in found.columns.values():
         low, high = column.bounds()
-        lists = (found.starts, column.weight, column.total, low, high)
+        lists: tuple[Sized, ...] = (found.starts, column.weight, column.total, low, high)
         assert len(set(map(len, lists))) == 1
 
 

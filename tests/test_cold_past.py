@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from app.clock import rfc3339
 from app.inventory import Domain, DomainSample
 from app.store import keyframes
+from app.store.buckets import Column, Rolled
 from app.store.building import Builder, Parsed
 from app.store.compaction import Compactor
 from app.store.engine import Store
 from app.store.history import definition, fleet, scans
 from app.store.record import Recorder
 from app.store.retention import Lengths, Retention
-from app.store.rollup import Column, Rolled
 from tests.storing import a_host, a_store
 from tests.test_compaction import DAY, FIRST_DAY, INTERVAL, START, a_scan, work
 from tests.web_support import Web

@@ -170,8 +170,8 @@ def test_every_tier_holds_what_was_counted_and_measured_no_more_and_no_less(
                 parts = list(tiers.read(connection, domain, tier, START, START + 30 * DAY))
                 found = [part.columns.get("cpu_time_ns") for part in parts]
                 columns = [column for column in found if column is not None]
-                assert sum(sum(column.total) for column in columns) == counted
-                assert sum(sum(column.weight) for column in columns) == told_ms
+                assert sum(sum(column.total.tolist()) for column in columns) == counted
+                assert sum(sum(column.weight.tolist()) for column in columns) == told_ms
                 for column in columns:
                     low, high = column.bounds()
                     assert min(low) >= 0
@@ -179,8 +179,8 @@ def test_every_tier_holds_what_was_counted_and_measured_no_more_and_no_less(
                     # but for its rounding: a label that had to be moved is no time.
                     assert max(high) <= 10**12 * 100 * 129 // 128
                 levels = [part.columns["memory_rss_bytes"] for part in parts]
-                assert sum(sum(column.total) for column in levels) == sum(gauges)
-                assert sum(sum(column.weight) for column in levels) == len(gauges)
+                assert sum(sum(column.total.tolist()) for column in levels) == sum(gauges)
+                assert sum(sum(column.weight.tolist()) for column in levels) == len(gauges)
             row = connection.execute(
                 sa.text(
                     "SELECT min(memory_rss_bytes_min), max(memory_rss_bytes_max) FROM daily_domain"
@@ -280,7 +280,7 @@ def counted_in(store: Store, tier: tiers.Tier, to_ms: int = START + 400 * DAY) -
         parts = list(tiers.read(connection, domain, tier, START, to_ms))
     starts = [start for part in parts for start in part.starts]
     assert starts == sorted(set(starts))
-    return sum(sum(part.columns["disk_read_bytes"].total) for part in parts)
+    return sum(int(part.columns["disk_read_bytes"].total.sum()) for part in parts)
 
 
 def test_days_stand_together_once_their_span_is_over_even_after_a_gap(a_store: Store) -> None:

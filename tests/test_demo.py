@@ -24,17 +24,19 @@ from app.demo.play import Look, Play, offset_ms
 from app.demo.spans import today
 from app.errors import Conflict, NotFound
 from app.store import audit, schema, tiers
+from app.store.buckets import Rolled, bounded, told
 from app.store.credentials import resolve
 from app.store.demonstration import is_demonstration, read_mark
 from app.store.engine import Store
 from app.store.history import fleet
 from app.store.raw import Object, facts_of_many, samples_of_many
-from app.store.rollup import Rolled, bounded, merge
+from app.store.rollup import merge
 from app.store.verify import verify
 from app.virt.session import Session
 from app.web.demonstration import demonstration_link
 from tests.bench.process import NPVIRT, free_port
 from tests.demo_support import KEEP, demo_web, make_demo, small_plan
+from tests.storing import compacted
 from tests.web_support import Web
 
 END_MS = 1_777_638_600_000
@@ -79,13 +81,7 @@ def _chunk(connection: sa.Connection, one: Object, tier: tiers.Tier, day: int) -
         return None
     whole = found[0] if len(found) == 1 else merge(found, 1)
     places = [n for n, s in enumerate(whole.starts) if begin <= s * tier.width_ms < end]
-    for column in whole.columns.values():
-        low, high = column.bounds()
-        column.low, column.high = ([v[n] for n in places] for v in (low, high))
-        column.weight = [column.weight[n] for n in places]
-        column.total = [column.total[n] for n in places]
-    whole.starts = [whole.starts[n] for n in places]
-    return whole if places else None
+    return told(whole).part(slice(places[0], places[-1] + 1)) if places else None
 
 
 def test_what_is_in_chunks_is_what_a_compaction_of_the_samples_gives(
@@ -99,24 +95,19 @@ def test_what_is_in_chunks_is_what_a_compaction_of_the_samples_gives(
             facts = facts_of_many(connection, one.kind, [one.entity_id], begin, end)
             samples = samples_of_many(connection, one.host_id, one.kind, facts, begin, end)
             found = (
-                tiers.compact(one, day, samples[one.entity_id], facts[one.entity_id])
-                if one.entity_id in samples
-                else None
+                compacted(one.kind, day, samples[0], facts).get(one.entity_id) if samples else None
             )
             kept = _chunk(connection, one, tiers.HOURS, day)
             if found is None or kept is None:
                 assert found is None or not found.hours.starts
                 assert kept is None
                 continue
-            hours = bounded(found.hours)
+            hours = told(bounded(found.hours))
             # The day before is not there as samples, so that its last interval is unknown.
             for name, column in hours.columns.items():
                 same = kept.columns[name]
                 assert hours.starts == kept.starts
-                assert (column.total[1:], column.weight[1:]) == (same.total[1:], same.weight[1:])
-                assert tuple(v[1:] for v in column.bounds()) == tuple(
-                    v[1:] for v in same.bounds()
-                ), name
+                assert column.part(slice(1, None)) == same.part(slice(1, None)), name
             compared += 1
     assert compared > 40
 
@@ -136,9 +127,7 @@ def test_the_coarser_tiers_are_the_finer_ones_put_together(
                     assert tens is hours
                     continue
                 for name, column in bounded(merge([tens], 6)).columns.items():
-                    same = hours.columns[name]
-                    assert (column.total, column.weight) == (same.total, same.weight)
-                    assert column.bounds() == same.bounds()
+                    assert column == hours.columns[name]
                 compared += 1
     assert compared > 60
 

@@ -13,9 +13,9 @@ import pytest
 
 from app.demo.plan import Plan
 from app.store import schema, tiers
+from app.store.buckets import Column, Rolled
 from app.store.codec import encode
 from app.store.engine import Store
-from app.store.rollup import Column, Rolled
 
 DOCUMENT = Path(__file__).parents[1] / "docs/data.md"
 READER = DOCUMENT.with_name("read_chunk.py")

@@ -3,22 +3,20 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.clock import DAY_MS
 from app.inventory import Domain, DomainSample, Scan
 from app.store import schema, tiers
-from app.store.codec import Packed
 from app.store.engine import Store
 from app.store.raw import Object, facts_of_many, samples_between, samples_of_many
 from app.store.record import Recorder
-from app.store.rollup import Shared
-from app.store.values import _percentile_of
-from tests.storing import a_host
+from app.store.rollup import readings
+from tests.storing import a_host, compacted
 
 DAY = 20_575
 INTERVAL = 5 * 60_000
@@ -65,41 +63,44 @@ def a_day(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Stor
     store.close()
 
 
+def listed(values: Any) -> list[list[int | None]]:
+    """The values of each object at each scan."""
+    found = readings(values)
+    rows = found.values.reshape(len(found.values), -1)
+    known = rows == rows if found.known is None else found.known.reshape(rows.shape)
+    return np.where(known, rows.astype(object), np.array(None)).tolist()  # type: ignore[no-any-return]  # of whole numbers and None
+
+
 def test_objects_read_together_are_what_each_is_alone(a_day: tuple[Store, int]) -> None:
     store, host_id = a_day
-    shared, packed = Shared(), Packed()
     table = schema.entity
     with store.reading() as connection:
         query = sa.select(table.c.id).where(table.c.kind == "domain")
         ids = connection.execute(query).scalars().all()
         facts = facts_of_many(connection, "domain", ids, START, START + DAY_MS)
         found = samples_of_many(connection, host_id, "domain", facts, START, START + DAY_MS)
-        assert found.keys() == set(ids)
+        places = [(together, n) for together in found for n in range(len(together.entity_ids))]
+        assert sorted(together.entity_ids[n] for together, n in places) == ids
         seen: set[str] = set()
-        for entity_id, mine in found.items():
+        for together, place in places:
+            entity_id, mine = together.entity_ids[place], together.samples
             wanted = Object(entity_id, host_id, "domain")
             alone = samples_between(connection, wanted, START, START + DAY_MS, facts[entity_id])
-            alone.series = {
-                name: (type_, values)
-                for name, (type_, values) in alone.series.items()
-                if any(value is not None for value in values)
+            told = {name: listed(values) for name, (_, values) in alone.series.items()}
+            told = {
+                name: values for name, values in told.items() if any(v != [None] for v in values)
             }
             assert list(mine.times_ms) == list(alone.times_ms)
             assert list(mine.elapsed_ms) == list(alone.elapsed_ms)
-            assert {name: list(values) for name, (_, values) in mine.series.items()} == {
-                name: list(values) for name, (_, values) in alone.series.items()
-            }
+            assert {
+                name: [row[place] for row in listed(values)]
+                for name, (_, values) in mine.series.items()
+            } == {name: [row[0] for row in values] for name, values in told.items()}
             assert mine.skip == alone.skip == 1
             seen |= mine.series.keys()
-            together = tiers.compact(wanted, DAY, mine, facts[entity_id], shared, packed)
-            assert together == tiers.compact(wanted, DAY, alone, facts[entity_id])
+            alone.series = {name: alone.series[name] for name in told}
+            assert compacted("domain", DAY, together, facts)[entity_id] == tiers.compact(
+                wanted, DAY, alone, facts[entity_id]
+            )
     # Neither what one domain has at one scan, nor what follows from others, is lost.
     assert {"net_rx_drops", "memory_used_bytes", "memory_unused_bytes"} <= seen
-
-
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=2000))
-def test_nineteen_in_twenty_are_at_most_the_percentile(values: list[int]) -> None:
-    ordered = sorted(values)
-    expected = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
-    assert _percentile_of(values) == expected
-    assert _percentile_of(ordered) == _percentile_of(ordered[::-1]) == expected

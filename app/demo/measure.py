@@ -20,10 +20,11 @@ from app.demo.storage import MadePool, MadeVolume
 from app.demo.world import HostWorld
 from app.inventory import KIND_BY_NAME, KindName
 from app.store import keyframes, schema
+from app.store.buckets import Column, Rolled
 from app.store.codec import encode
 from app.store.differing import HOST_KEY, volume_key
 from app.store.raw import Object
-from app.store.rollup import Column, Rolled, merge
+from app.store.rollup import merge
 from app.store.tiers import Tier, chunk_id, daily_row, tiers_of
 from app.store.values import Divisors
 
@@ -323,7 +324,7 @@ class _Gathering:
         """Take what was seen in a stretch that is over."""
         if not found or span.begin >= self._today:
             return
-        whole = _joined(found)
+        whole = merge(found, 1)
         kept = [
             tier for tier in tiers_of(self._wanted.kind) if tier.width_ms >= span.width * MINUTE_MS
         ]
@@ -359,30 +360,10 @@ class _Gathering:
         """Everything that is to be stored of the object."""
         number = self._wanted.entity_id
         chunks = {
-            chunk_id(number, tier, parts[0][0]): encode(_joined([part for _, part in parts]))
+            chunk_id(number, tier, parts[0][0]): encode(merge([part for _, part in parts], 1))
             for (tier, _), parts in self._parts.items()
         }
         return Batch(self._wanted.kind, number, chunks, self._days, rows, self._hours)
-
-
-def _joined(parts: Sequence[Rolled]) -> Rolled:
-    """The parts one after the other; those that share a bucket are put together."""
-    if len(parts) == 1:
-        return parts[0]
-    if any(a.starts[-1] == b.starts[0] for a, b in pairwise(parts)):
-        return merge(parts, 1)
-    columns = {}
-    for name, first in parts[0].columns.items():
-        bounds = [part.columns[name].bounds() for part in parts]
-        some = [part.columns[name] for part in parts]
-        columns[name] = Column(
-            first.type,
-            [v for column in some for v in column.weight],
-            [v for column in some for v in column.total],
-            [v for low, _ in bounds for v in low],
-            [v for _, high in bounds for v in high],
-        )
-    return Rolled([start for part in parts for start in part.starts], columns)
 
 
 def _of_day(rolled: Rolled, day: int, width_ms: int) -> Rolled:
@@ -390,19 +371,7 @@ def _of_day(rolled: Rolled, day: int, width_ms: int) -> Rolled:
     per_day = DAY * MINUTE_MS // width_ms
     starts = rolled.starts
     i, j = bisect_left(starts, day * per_day), bisect_left(starts, (day + 1) * per_day)
-    if i == 0 and j == len(starts):
-        return rolled
-    return Rolled(
-        starts[i:j],
-        {
-            name: Column(
-                column.type, column.weight[i:j], column.total[i:j],
-                None if column.low is None else column.low[i:j],
-                None if column.high is None else column.high[i:j],
-            )
-            for name, column in rolled.columns.items()
-        },
-    )  # fmt: skip
+    return rolled if i == 0 and j == len(starts) else rolled.part(slice(i, j))
 
 
 class _Raw:
@@ -432,9 +401,11 @@ class _Raw:
             if column is None:
                 columns.append([None] * len(minutes))
             elif column.type == "gauge":
-                columns.append(column.total if any(column.weight) else [None] * len(minutes))
+                is_seen = column.weight.any()
+                columns.append(column.total.tolist() if is_seen else [None] * len(minutes))
             else:
-                columns.append(self._count(name, column.total, minutes, started, known))
+                deltas = column.total.tolist()
+                columns.append(self._count(name, deltas, minutes, started, known))
         times = [minute * MINUTE_MS + self._offset_ms for minute in minutes]
         self.rows.extend(zip(times, [self._number] * len(times), *columns, strict=True))
         self._started, self._last_minute = started, minutes[-1]

@@ -17,7 +17,7 @@ from app.demo.machines import Machine
 from app.demo.plan import Plan
 from app.demo.spans import Part, Span
 from app.metrics import SeriesType
-from app.store.rollup import RATE_PER_S, Column, Rolled
+from app.store.buckets import RATE_PER_S, Column, Rolled
 
 _PAGE = 4096
 _SECTOR = 4096
@@ -134,8 +134,8 @@ def _add(
     sums: Sums, i: int, j: int, cover: list[int], columns: dict[str, Column], vcpus: int,
     memory: int,
 ) -> None:  # fmt: skip
-    sums.cpu[i:j] = map(add, sums.cpu[i:j], columns["cpu_time_ns"].total)
-    sums.rss[i:j] = map(add, sums.rss[i:j], columns["memory_rss_bytes"].total)
+    sums.cpu[i:j] = map(add, sums.cpu[i:j], columns["cpu_time_ns"].total.tolist())
+    sums.rss[i:j] = map(add, sums.rss[i:j], columns["memory_rss_bytes"].total.tolist())
     sums.vcpus[i:j] = [s + vcpus * c for s, c in zip(sums.vcpus[i:j], cover, strict=True)]
     sums.memory[i:j] = [s + memory * c for s, c in zip(sums.memory[i:j], cover, strict=True)]
     sums.running[i:j] = map(add, sums.running[i:j], cover)

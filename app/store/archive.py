@@ -19,7 +19,8 @@ from msgspec import Meta, Struct
 from app.clock import DAY_MS
 from app.errors import StoreError
 from app.store import schema
-from app.store.codec import MOST_SERIES, Vector, damaged, deflated, inflated, pack, unpack
+from app.store.codec import MOST_SERIES, damaged, deflated, inflated
+from app.store.vectors import Vector, pack, unpack
 
 _VERSION = 1
 # More than one a second: what claims more in a day is damaged.
@@ -106,7 +107,8 @@ class ArchivedDay:
             raise ValueError("they are too many for a day")
         if vector.count != count:
             raise ValueError("their columns differ in length")
-        return unpack(vector)
+        values: list[int] = unpack(vector).tolist()
+        return values
 
     def row(self, position: int) -> ScanRow:
         """One of the scans. Raises StoreError for a damaged one."""

@@ -1,27 +1,24 @@
 """Chunks: the buckets of one object over a stretch of time as one compressed blob. Pure.
 
-Numbers of one kind side by side compress best. A vector of whole numbers is told by its
-differences where those are smaller, made non-negative, divided by their greatest common divisor,
-and laid out byte by byte (all lowest bytes, then all second ones, ...), as in the layouts of
-column stores; zlib does the rest. Nothing is lost.
+Its series are told by vectors (app/store/vectors), bounds by codes of their leading bits; zlib
+does the rest. Nothing is lost but the last bits of bounds.
 """
 
-import sys
 import zlib
-from array import array
 from collections.abc import Collection, Iterator, Sequence
-from itertools import accumulate
-from math import gcd
-from operator import add, sub
 from typing import Annotated, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
+from numpy.typing import NDArray
 
 from app.errors import StoreError
 from app.metrics import SeriesType
 from app.store import bounds
-from app.store.rollup import Column, Rolled, bounded, said
+from app.store.buckets import Column, Rolled, along, bounded, said
+from app.store.numbers import Numbers, roomy, size_of
+from app.store.vectors import Vector, pack, pack_each, unpack
 
 _VERSION = 2
 # The first version had no codes: least and greatest were told as they were.
@@ -32,35 +29,15 @@ _LEVEL = 6
 _MANY = 1000
 _SHORT_BLOCKS = 4
 _MOST_BYTES = 64 << 20
-_WIDEST = 8
 _CHUNK_IS = "A chunk of the store is"
 
-# What a damaged or made-up blob may claim at most, so that it cannot fill the memory: numbers of a
-# vector, buckets of a chunk, and series; and all numbers that are read of a blob at once.
-_MOST = 1 << 22
+# What a damaged or made-up blob may claim at most, so that it cannot fill the memory: buckets of a
+# chunk, and series; and all numbers that are read of a blob at once.
 _MOST_BUCKETS = 1 << 16
 MOST_SERIES = 256
 MOST_NUMBERS = 1 << 20
-_FEW = 16
 T = TypeVar("T", bound=Struct)
-_Count = Annotated[int, Meta(ge=0, le=_MOST)]
 _Position = Annotated[int, Meta(ge=0)]
-
-
-class Vector(Struct, array_like=True, frozen=True):
-    """`count` numbers: `offset` plus `factor` times each; `first` where they are differences.
-
-    `width` bytes each in `planes`; 0 for a constant. Numbers that no eight bytes hold stand in
-    `text`.
-    """
-
-    count: _Count
-    offset: int = 0
-    factor: int = 1
-    first: int | None = None
-    width: int = 0
-    planes: bytes = b""
-    text: str = ""
 
 
 class _Column(Struct, array_like=True, frozen=True):
@@ -90,88 +67,122 @@ class _Chunk(Struct, array_like=True, frozen=True):
     columns: Annotated[tuple[_Column, ...], Meta(max_length=MOST_SERIES)]
 
 
-def encode(
-    rolled: Rolled,
-    differences: Sequence[tuple[str, str, str]] = (),
-    packed: "Packed | None" = None,
-) -> bytes:
+def encode(rolled: Rolled, differences: Sequence[tuple[str, str, str]] = ()) -> bytes:
     """The blob of `rolled`, bounds rounded as `rollup.bounded` rounds them. `differences` names
     series that may be one series less another (with these two): where that is so, their totals
-    are not kept. `packed` is for objects that share lists of starts and weights.
+    are not kept.
     """
-    packed = packed or Packed()
-    weights: list[list[int]] = []
-    columns = []
+    return encode_each(rolled.wide(), 1, differences)[0]
+
+
+def encode_each(
+    rolled: Rolled, count: int, differences: Sequence[tuple[str, str, str]] = ()
+) -> list[bytes]:
+    """The blob of each of `count` objects."""
     places = {name: place for place, name in enumerate(rolled.columns)}
-    follows = dict(_following(rolled, differences))
+    follows = list(_following(rolled, count, differences))
+    weights = _Weights(count)
+    found: list[list[_Column]] = [[] for _ in range(count)]
     for name, column in rolled.columns.items():
-        if column.weight not in weights:
-            weights.append(column.weight)
-        low, high, bits = _bounds(column)
-        if name in follows:
-            whole, part = follows[name]
-            total, difference = Vector(0), (places[whole], places[part])
-            if column.low is None:
-                low = high = None
-        else:
-            total, difference = pack(column.total, by_steps=column.type == "gauge"), None
-        weight = weights.index(column.weight)
-        columns.append(_Column(name, column.type, weight, total, low, high, difference, bits))
-    chunk = _Chunk(
-        _VERSION,
-        packed.once(rolled.starts, by_steps=True),
-        tuple(packed.once(weight, by_steps=False) for weight in weights),
-        tuple(columns),
-    )
-    return deflated(chunk, len(rolled.starts))
+        of_whole = [(np.flatnonzero(mask), pair) for one, mask, pair in follows if one == name]
+        pairs = {int(n): pair for where, pair in of_whole for n in where}
+        wanders = column.type == "gauge"
+        totals = (
+            [Vector(0)] * count
+            if len(pairs) == count
+            else pack_each(column.total, by_steps=wanders)
+        )
+        bounds_of = _bounds_of_each(column, count)
+        which = weights.of_each(column.weight)
+        for n in range(count):
+            total, difference = totals[n], None
+            if n in pairs:
+                whole, part = pairs[n]
+                total, difference = Vector(0), (places[whole], places[part])
+            low, high, bits = bounds_of[n]
+            found[n].append(
+                _Column(name, column.type, which[n], total, low, high, difference, bits)
+            )
+    starts = pack(rolled.starts)
+    return [
+        deflated(_Chunk(_VERSION, starts, weights.vectors(n), tuple(found[n])), len(rolled.starts))
+        for n in range(count)
+    ]
 
 
-class Packed:
-    """The vectors of lists that several objects share. They must stay as they are."""
+class _Weights:
+    """The weights of several objects: those of each that differ, and what they are as vectors."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, bool], tuple[list[int], Vector]] = {}
+    def __init__(self, count: int) -> None:
+        self._count = count
+        # By the identity of arrays, which are kept so that no other may take it: places of them
+        # among those of each object.
+        self._known: dict[int, tuple[Numbers, list[int]]] = {}
+        self._of: list[list[tuple[Numbers, Vector]]] = [[] for _ in range(count)]
 
-    def once(self, values: list[int], *, by_steps: bool) -> Vector:
-        """The vector of a list, made the first time."""
-        key = (id(values), by_steps)
-        known = self._known.get(key)
+    def of_each(self, weight: Numbers) -> list[int]:
+        """Which of its weights they are, for each object."""
+        known = self._known.get(id(weight))
         if known is None:
-            # The list is kept with it, so that no other may take its id.
-            known = self._known[key] = (values, pack(values, by_steps=by_steps))
+            if weight.ndim == 1:
+                vectors = [pack(weight, by_steps=False)] * self._count
+                columns = [weight] * self._count
+            else:
+                vectors = pack_each(weight, by_steps=False)
+                columns = [weight[:, n] for n in range(self._count)]
+            which = [self._which(*one) for one in zip(self._of, columns, vectors, strict=True)]
+            known = self._known[id(weight)] = (weight, which)
         return known[1]
 
+    @staticmethod
+    def _which(mine: list[tuple[Numbers, Vector]], weight: Numbers, vector: Vector) -> int:
+        for place, (other, _) in enumerate(mine):
+            if np.array_equal(other, weight):
+                return place
+        mine.append((weight, vector))
+        return len(mine) - 1
 
-def _bounds(column: Column) -> tuple[Vector | None, Vector | None, int]:
-    """The vectors of the lowest and the highest, and of how many leading bits they are codes."""
+    def vectors(self, place: int) -> tuple[Vector, ...]:
+        """All that differ of one object."""
+        return tuple(vector for _, vector in self._of[place])
+
+
+def _bounds_of_each(column: Column, count: int) -> list[tuple[Vector | None, Vector | None, int]]:
+    """The vectors of the lowest and the highest, and of how many leading bits they are codes; of
+    each object.
+    """
     if column.low is None or column.high is None:
-        return None, None, 0
+        return [(None, None, 0)] * count
     wanders, bits = column.type == "gauge", bounds.BITS[column.type]
     found = bounds.codes(column.low, column.high, lambda: said(column), bits)
+    if found is None and count > 1:
+        return [_bounds_of_each(column.of(n).wide(), 1)[0] for n in range(count)]
     if found is None:
         bits, found = 0, bounds.rounded(column.low, column.high, bits)
     low, high = found
-    if wanders and bits:
-        high = [most - least if most else 0 for least, most in zip(low, high, strict=True)]
-    elif wanders:
-        high = list(map(sub, high, low))
-    return pack(low, by_steps=wanders), pack(high, by_steps=False), bits
+    if wanders:
+        above = _difference(high, low)
+        high = np.where(high != 0, above, 0) if bits else above
+    lows, highs = pack_each(low, by_steps=wanders), pack_each(high, by_steps=False)
+    return [(one, other, bits) for one, other in zip(lows, highs, strict=True)]
 
 
 def _following(
-    rolled: Rolled, differences: Sequence[tuple[str, str, str]]
-) -> Iterator[tuple[str, tuple[str, str]]]:
-    """The series whose totals are indeed one's less another's, with the two."""
+    rolled: Rolled, count: int, differences: Sequence[tuple[str, str, str]]
+) -> Iterator[tuple[str, NDArray[np.bool_], tuple[str, str]]]:
+    """The series whose totals are one's less another's, with the two, and of which objects."""
     for name, whole, part in differences:
         mine, one, other = (rolled.columns.get(name) for name in (name, whole, part))
         if mine is None or one is None or other is None:
             continue
-        if not mine.weight == one.weight == other.weight:
-            continue
         if (mine.low is None) != (one.low is None or other.low is None):
             continue
-        if mine.total == list(map(sub, one.total, other.total)):
-            yield name, (whole, part)
+        alike = (mine.total == _difference(one.total, other.total)).all(axis=0)
+        for weight in (one.weight, other.weight):
+            if weight is not mine.weight:
+                alike = alike & (along(weight, mine.total) == mine.weights()).all(axis=0)
+        if alike.any():
+            yield name, alike, (whole, part)
 
 
 def deflated(whole: Struct, longest: int = 0, *, strings: bool = False) -> bytes:
@@ -215,8 +226,8 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
             raise ValueError("it has too many buckets")
         if chunk.starts.count * len(chunk.columns) > MOST_NUMBERS:
             raise ValueError("it has too many numbers")
-        starts = unpack(chunk.starts)
-        weights: dict[int, list[int]] = {}
+        starts: list[int] = unpack(chunk.starts).tolist()
+        weights: dict[int, Numbers] = {}
         columns: dict[str, Column] = {}
         for column in chunk.columns:
             if names is not None and column.name not in names:
@@ -241,17 +252,15 @@ def decode(blob: bytes, names: Collection[str] | None = None) -> Rolled:
         raise damaged(_CHUNK_IS, error) from None
 
 
-def _column(column: _Column, total: list[int], weight: list[int]) -> Column:
+def _column(column: _Column, total: Numbers, weight: Numbers) -> Column:
     found = Column(column.type, weight, total)
     if column.low is None or column.high is None:
         return found
     low, high = _so_many(len(weight), column.low), _so_many(len(weight), column.high)
     bits = column.bits
     if column.type == "gauge":
-        raised = list(map(add, low, high))
-        if bits and 0 in high:
-            raised = [most if above else 0 for most, above in zip(raised, high, strict=True)]
-        high = raised
+        raised = roomy(low, size_of(low) + size_of(high)) + high
+        high = np.where(high != 0, raised, 0) if bits else raised
     if bits:
         low, high = bounds.of_codes(low, high, lambda: said(found), bits)
     return Column(column.type, weight, total, low, high)
@@ -259,96 +268,19 @@ def _column(column: _Column, total: list[int], weight: list[int]) -> Column:
 
 def _less(whole: Column, part: Column) -> Column:
     """One gauge less another, as the first version told it."""
-    total = list(map(sub, whole.total, part.total))
+    total = _difference(whole.total, part.total)
     if whole.low is None or whole.high is None or part.low is None or part.high is None:
         return Column("gauge", whole.weight, total)
-    low, high = map(sub, whole.low, part.high), map(sub, whole.high, part.low)
-    return Column("gauge", whole.weight, total, list(low), list(high))
+    low, high = _difference(whole.low, part.high), _difference(whole.high, part.low)
+    return Column("gauge", whole.weight, total, low, high)
 
 
-def _so_many(count: int, vector: Vector) -> list[int]:
+def _difference(whole: Numbers, part: Numbers) -> Numbers:
+    return roomy(whole, size_of(whole) + size_of(part)) - part
+
+
+def _so_many(count: int, vector: Vector) -> Numbers:
     """The numbers of a vector that has so many."""
     if vector.count != count:
         raise ValueError("its series differ in length")
     return unpack(vector)
-
-
-def pack(values: Sequence[int], *, by_steps: bool = True) -> Vector:
-    """Whole numbers as a vector. Only one that is not told `by_steps` gives parts of itself."""
-    count = len(values)
-    if not count:
-        return Vector(0)
-    lowest, highest = min(values), max(values)
-    if lowest == highest:
-        return Vector(count, lowest) if _fits(lowest) else _as_text(values)
-    first: int | None = None
-    if by_steps:
-        steps = list(map(sub, values[1:], values))
-        least, most = min(steps), max(steps)
-        # The differences of what wanders are smaller than what it wanders over.
-        if most - least < highest - lowest:
-            first, values, lowest, highest = values[0], steps, least, most
-    if not _fits(lowest, highest, highest - lowest, first or 0):
-        return _as_text(values if first is None else list(accumulate(values, initial=first)))
-    if lowest == highest:
-        return Vector(count, lowest, 1, first)
-    shifted = [value - lowest for value in values] if lowest else values
-    # Most have no common factor, and a few of them tell so.
-    factor = gcd(*shifted[:_FEW])
-    if factor != 1:
-        factor = gcd(*shifted)
-    if factor > 1:
-        shifted = [value // factor for value in shifted]
-    width = (((highest - lowest) // factor).bit_length() + 7) // 8
-    words = array("Q", shifted)
-    if sys.byteorder == "big":
-        words.byteswap()
-    data = words.tobytes()
-    planes = b"".join(data[position::_WIDEST] for position in range(width))
-    return Vector(count, lowest, factor, first, width, planes)
-
-
-def _fits(*numbers: int) -> bool:
-    """Whether each is a signed number of eight bytes."""
-    return min(numbers) >= -(2**63) and max(numbers) < 2**63
-
-
-def _as_text(values: Sequence[int]) -> Vector:
-    return Vector(len(values), text=",".join(map(str, values)))
-
-
-def unpack(vector: Vector, part: slice | None = None) -> list[int]:
-    """The numbers of a vector; of one that is not told by steps, a part of them if wanted. Raises
-    ValueError for a damaged one.
-    """
-    if vector.count and vector.first is not None and part is not None:
-        raise ValueError("its parts are told by steps")
-    if vector.first is not None and not vector.count:
-        raise ValueError("its steps lead nowhere")
-    if vector.text:
-        if vector.text.count(",") + 1 != vector.count:
-            raise ValueError("its numbers are cut")
-        values = [int(number) for number in vector.text.split(",")]
-        return values if part is None else values[part]
-    stored = vector.count if vector.first is None else vector.count - 1
-    start, stop, _ = (part or slice(None)).indices(stored)
-    size = max(0, stop - start)
-    if not vector.width:
-        values = [vector.offset] * size
-    else:
-        if len(vector.planes) != vector.width * stored:
-            raise ValueError("its vectors are cut")
-        data = bytearray(_WIDEST * size)
-        for position in range(vector.width):
-            plane = position * stored
-            data[position::_WIDEST] = vector.planes[plane + start : plane + stop]
-        words = array("Q")
-        words.frombytes(data)
-        if sys.byteorder == "big":
-            words.byteswap()
-        offset, factor = vector.offset, vector.factor
-        if factor == 1:
-            values = list(map(offset.__add__, words)) if offset else list(words)
-        else:
-            values = [word * factor + offset for word in words]
-    return values if vector.first is None else list(accumulate(values, initial=vector.first))

@@ -15,10 +15,10 @@ from app.clock import DAY_MS
 from app.errors import StoreError
 from app.inventory import KINDS, KindName
 from app.store import keyframes, schema, tiers
-from app.store.codec import Packed
+from app.store.buckets import Rolled
 from app.store.engine import Store
-from app.store.raw import Object, Since, facts_of_many, samples_of_many
-from app.store.rollup import Rolled, Samples, Shared
+from app.store.raw import Together, facts_of_many, samples_of_many
+from app.store.sampled import Since
 from app.store.slices import Sliced
 
 log = logging.getLogger(__name__)
@@ -136,15 +136,13 @@ class Compactor(Sliced):
         """
         made: list[tiers.Compacted] = []
         failed: dict[int, StoreError] = {}
-        shared, packed = Shared(), Packed()
-        for entity_id, samples, facts in self._read(due, kind, batch, failed):
+        for together, facts in self._read(due, kind, batch, failed):
             yield
-            wanted = Object(entity_id, due.host_id, kind)
-            found = tiers.compact(wanted, due.day, samples, facts, shared, packed)
-            if found is not None:
-                made.append(found)
-                hours[entity_id] = found.hours
-        yield
+            found = yield from tiers.compacting(kind, due.day, together, facts)
+            for entity_id, one in found.items():
+                made.append(one)
+                hours[entity_id] = one.hours
+            yield
         with self._store.writing() as connection:
             tiers.write(connection, kind, made)
             for entity_id, error in failed.items():
@@ -156,7 +154,7 @@ class Compactor(Sliced):
         kind: KindName,
         batch: Sequence[int],
         failed: dict[int, StoreError],
-    ) -> Iterator[tuple[int, Samples, Sequence[Since]]]:
+    ) -> Iterator[tuple[Together, Mapping[int, Sequence[Since]]]]:
         """The objects that were measured, with their samples and facts. Where they cannot be read
         together, one by one; those that cannot are in `failed`.
         """
@@ -172,8 +170,8 @@ class Compactor(Sliced):
             for entity_id in batch:
                 yield from self._read(due, kind, [entity_id], failed)
             return
-        for entity_id, samples in found.items():
-            yield entity_id, samples, facts[entity_id]
+        for together in found:
+            yield together, facts
 
     def _consolidate(self, due: _HostDay, done_day: int) -> Iterator[None]:
         """Where a span of days ended between the day done last and this one: its chunks into one,

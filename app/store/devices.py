@@ -14,7 +14,8 @@ from app.inventory import Device, Domain, device_names
 from app.metrics import METRIC_BY_NAME, Metric
 from app.store import schema
 from app.store.engine import Store
-from app.store.raw import Object, Since, facts_between
+from app.store.raw import Object, facts_between
+from app.store.sampled import Since
 from app.store.series import Found, series_within
 from app.store.values import Line
 

@@ -17,7 +17,8 @@ from app.inventory import KindName
 from app.metrics import Metric, Series, series_of
 from app.store import keyframes, schema, tiers
 from app.store.looks import MISSED_TICKS
-from app.store.raw import CLOCK, facts_of_many
+from app.store.raw import facts_of_many
+from app.store.sampled import CLOCK
 from app.store.values import Divisors
 
 Values = dict[int, list[float | None]]

@@ -18,9 +18,9 @@ from app.clock import DAY_MS, HOUR_MS
 from app.inventory import KindName
 from app.metrics import METRICS, series_of
 from app.store import codec, keyframes, schema, tiers
+from app.store.buckets import Rolled
 from app.store.engine import Store
 from app.store.retention import Lengths
-from app.store.rollup import Rolled
 
 MEASURED: tuple[KindName, ...] = ("host", "domain", "device", "pool", "volume")
 # Names of the tiers, from the finest on.

@@ -9,6 +9,7 @@ day to one in 4,000.
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
+import numpy as np
 import sqlalchemy as sa
 from msgspec import Meta, Struct
 
@@ -17,18 +18,11 @@ from app.errors import StoreError
 from app.inventory import KIND_BY_NAME, KINDS, KindName
 from app.metrics import SeriesType, series_of
 from app.store import schema
-from app.store.bounds import code_of, value_of
-from app.store.codec import (
-    MOST_NUMBERS,
-    MOST_SERIES,
-    Vector,
-    damaged,
-    deflated,
-    inflated,
-    pack,
-    unpack,
-)
-from app.store.rollup import Rolled, implied
+from app.store.bounds import codes_of, values_of
+from app.store.buckets import Rolled, implied
+from app.store.codec import MOST_NUMBERS, MOST_SERIES, damaged, deflated, inflated
+from app.store.numbers import Numbers, bit_lengths, extremes, numbers, roomy, size_of
+from app.store.vectors import Vector, pack, unpack
 
 HOURS = 24
 KINDS_SHOWN: tuple[KindName, ...] = ("host", "domain", "pool", "volume")
@@ -87,67 +81,67 @@ def encoding(
 ) -> Generator[None, None, bytes | None]:
     """The same in pieces: a series at a time."""
     entity_ids = sorted(hours)
-    count = len(entity_ids)
     found = []
     for series in series_of(kind):
         if series.of is not None or series.type == "events":
             continue
-        values = [0] * (HOURS * count)
-        for position, entity_id in enumerate(entity_ids):
-            for hour, value in _means(hours[entity_id], series.name):
-                values[(hour - day * HOURS) * count + position] = value + 1
-        if any(values):
+        bits = _BITS[series.type]
+        values = _means([hours[number] for number in entity_ids], series.name, bits, day * HOURS)
+        if values.any():
             yield
-            bits = _BITS[series.type]
-            codes = [code_of(value - 1, bits) + 1 if value else 0 for value in values]
-            yield
-            has_codes = _numbers(codes, bits) == values
-            yield
-            vector = pack(codes if has_codes else values, by_steps=False)
+            known = values != 0
+            codes = np.where(known, codes_of(np.where(known, values - 1, 0), bits) + 1, 0)
+            has_codes = np.array_equal(_numbers(codes, bits), values)
+            vector = pack((codes if has_codes else values).ravel(), by_steps=False)
             found.append(_Values(series.name, vector, bits if has_codes else 0))
         yield
     if not found:
         return None
-    return deflated(_Keyframe(_VERSION, pack(entity_ids), tuple(found)), HOURS * count)
+    return deflated(_Keyframe(_VERSION, pack(entity_ids), tuple(found)), HOURS * len(entity_ids))
 
 
-def _unpacked(values: _Values, part: slice | None = None) -> Sequence[int]:
+def _unpacked(values: _Values, part: slice | None = None) -> list[int]:
     """One more than each value; raises ValueError for damaged ones."""
     found = unpack(values.vector, part)
-    return _numbers(found, values.bits) if values.bits else found
+    told: list[int] = (_numbers(found, values.bits) if values.bits else found).tolist()
+    return told
 
 
-def _numbers(codes: Sequence[int], bits: int) -> list[int]:
-    known = {code: value_of(code - 1, bits) + 1 if code else 0 for code in set(codes)}
-    return [known[code] for code in codes]
+def _numbers(codes: Numbers, bits: int) -> Numbers:
+    known = codes != 0
+    told = values_of(np.where(known, codes - 1, 0), bits)
+    return np.where(known, roomy(told, extremes(told)[1] + 1) + 1, 0)
 
 
-def _means(rolled: Rolled, name: str) -> Iterable[tuple[int, int]]:
-    """The hours in which something was seen, with the mean of each."""
-    column = rolled.columns.get(name)
-    if column is None:
-        return []
-    if column.type == "gauge":
-        means = [
-            (t + w // 2) // w if w else 0 for t, w in zip(column.total, column.weight, strict=True)
-        ]
-        if len(set(means)) > 1:
-            means = [_rounded(mean, _BITS["gauge"]) for mean in means]
+def _means(all_rolled: Sequence[Rolled], name: str, bits: int, first_hour: int) -> Numbers:
+    """One more than the mean in each hour of each object, 0 where nothing was seen. What moved is
+    rounded to its leading bits.
+    """
+    shape = (HOURS, len(all_rolled))
+    columns = [rolled.columns.get(name) for rolled in all_rolled]
+    found = [(place, column) for place, column in enumerate(columns) if column is not None]
+    if not found:
+        return np.zeros(shape, np.int64)
+    kept = np.int64 if all(column.total.dtype == np.int64 for _, column in found) else object
+    total, weight = np.zeros(shape, kept), np.zeros(shape, np.int64)
+    for place, column in found:
+        hours = numbers(all_rolled[place].starts) - first_hour
+        total[hours, place], weight[hours, place] = column.total, column.weight
+    type_, seen = found[0][1].type, weight != 0
+    if type_ == "gauge":
+        total = roomy(total, size_of(total) + size_of(weight)) + weight // 2
+        means = np.where(seen, total // np.where(seen, weight, 1), 0)
+        least = np.where(seen, means, extremes(means)[1]).min(axis=0)
+        means = np.where(least == means.max(axis=0), means, _rounded(means, bits))
     else:
-        rates = implied(column.type, column.weight, column.total)
-        means = [_rounded(rate, _BITS[column.type]) for rate in rates]
-    return [
-        (start, mean)
-        for start, mean, weight in zip(rolled.starts, means, column.weight, strict=True)
-        if weight
-    ]
+        means = _rounded(implied(type_, weight, total), bits)
+    return numbers(np.where(seen, roomy(means, 2 * size_of(means) + 1) + 1, 0))
 
 
-def _rounded(value: int, bits: int) -> int:
-    surplus = value.bit_length() - bits
-    if surplus <= 0:
-        return value
-    return (value + (1 << (surplus - 1))) >> surplus << surplus
+def _rounded(values: Numbers, bits: int) -> Numbers:
+    surplus = np.maximum(bit_lengths(values) - bits, 0)
+    halves = np.where(surplus > 0, 1 << np.maximum(surplus - 1, 0), 0)
+    return numbers(roomy(values, 2 * size_of(values)) + halves >> surplus << surplus)
 
 
 def decode(kind: KindName, blob: bytes, hour: int) -> dict[int, Measured]:
@@ -173,7 +167,8 @@ def _entities(keyframe: _Keyframe, numbers: int) -> list[int]:
     count = keyframe.entities.count
     if count > _MOST_OBJECTS or count * numbers > _MOST_NUMBERS:
         raise ValueError("it has too many numbers")
-    return unpack(keyframe.entities)
+    entity_ids: list[int] = unpack(keyframe.entities).tolist()
+    return entity_ids
 
 
 def _check(values: _Values, entity_ids: Sequence[int]) -> None:

@@ -20,10 +20,12 @@ from app.inventory import KindName
 from app.metrics import Metric
 from app.store import schema, tiers
 from app.store.archive import good_scans
+from app.store.buckets import Rolled, bounded
 from app.store.engine import Store
 from app.store.gaps import chunked_to_ms, gaps_of, interval_of, looks_between
-from app.store.raw import Object, facts_between, longest_between, samples_between
-from app.store.rollup import Column, Rolled, bounded, merge, roll
+from app.store.raw import Object, facts_between, samples_between
+from app.store.rollup import merge, roll
+from app.store.sampled import longest_between
 from app.store.tiers import HOURS, Tier
 from app.store.values import Line, line
 
@@ -333,18 +335,7 @@ def _within(rolled: Rolled, first: int, end: int) -> Rolled:
     high = bisect_left(rolled.starts, end)
     if low == 0 and high == len(rolled.starts):
         return rolled
-    part = slice(low, high)
-    columns = {
-        name: Column(
-            column.type,
-            column.weight[part],
-            column.total[part],
-            None if column.low is None else column.low[part],
-            None if column.high is None else column.high[part],
-        )
-        for name, column in rolled.columns.items()
-    }
-    return Rolled(rolled.starts[part], columns)
+    return rolled.part(slice(low, high))
 
 
 def _one_row(

@@ -4,7 +4,7 @@ Owns the widths of the buckets, the ids of the chunks and how many days stand in
 is compacted twice is written the same twice.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from itertools import pairwise
@@ -16,9 +16,11 @@ from app.clock import DAY_MS, MINUTE_MS
 from app.inventory import KindName
 from app.metrics import METRICS, Metric
 from app.store import schema
-from app.store.codec import Packed, decode, encode
-from app.store.raw import Object, Since, cpus_of
-from app.store.rollup import Rolled, Samples, Shared, merge, roll, told
+from app.store.buckets import Rolled, told
+from app.store.codec import decode, encode, encode_each
+from app.store.raw import Object, Together, cpus_of
+from app.store.rollup import Samples, merge, readings, roll
+from app.store.sampled import Since
 from app.store.values import Divisors, daily
 
 
@@ -65,34 +67,49 @@ class Compacted(Struct):
     hours: Rolled
 
 
-def compact(
-    wanted: Object,
-    day: int,
-    samples: Samples,
-    facts: Sequence[Since],
-    shared: Shared | None = None,
-    packed: Packed | None = None,
-) -> Compacted | None:
-    """Put a day of an object together; None when nothing of it was measured. `shared` and
-    `packed` are for all objects whose samples were read together.
+def compact(wanted: Object, day: int, samples: Samples, facts: Sequence[Since]) -> Compacted | None:
+    """Put a day of an object together; None when nothing of it was measured."""
+    series = {
+        name: (type_, readings(values).wide()) for name, (type_, values) in samples.series.items()
+    }
+    alone = Samples(samples.times_ms, samples.elapsed_ms, series, samples.skip)
+    together = Together([wanted.entity_id], alone)
+    work = compacting(wanted.kind, day, together, {wanted.entity_id: facts})
+    while True:
+        try:
+            next(work)
+        except StopIteration as ended:
+            return next(iter(ended.value.values()), None)
+
+
+def compacting(
+    kind: KindName, day: int, together: Together, facts: Mapping[int, Sequence[Since]]
+) -> Generator[None, None, dict[int, Compacted]]:
+    """Put a day of several objects together, in pieces; by id, nothing where nothing was
+    measured.
     """
+    samples, entity_ids = together.samples, together.entity_ids
     if len(samples.times_ms) <= samples.skip:
-        return None
-    shared = shared or Shared()
-    kept = tiers_of(wanted.kind)
-    rolled = [roll(samples, kept[0].width_ms, shared)]
+        return {}
+    kept = tiers_of(kind)
+    rolled = [roll(samples, kept[0].width_ms)]
     finest = coarsest = told(rolled[0])
     for finer, tier in pairwise(kept):
-        coarsest = merge([coarsest], tier.width_ms // finer.width_ms, shared)
+        coarsest = merge([coarsest], tier.width_ms // finer.width_ms)
         rolled.append(coarsest)
-    return Compacted(
-        {
-            chunk_id(wanted.entity_id, tier, day): encode(one, _DIFFERENCES, packed)
-            for tier, one in zip(kept, rolled, strict=True)
-        },
-        daily_row(wanted, day, finest, coarsest, kept[0].width_ms, divisors(facts)),
-        rolled[-1],
-    )
+    yield
+    chunks: list[dict[int, bytes]] = [{} for _ in entity_ids]
+    for tier, one in zip(kept, rolled, strict=True):
+        blobs = encode_each(one, len(entity_ids), _DIFFERENCES)
+        for mine, entity_id, blob in zip(chunks, entity_ids, blobs, strict=True):
+            mine[chunk_id(entity_id, tier, day)] = blob
+        yield
+    cpus = [divisors(facts[entity_id]) for entity_id in entity_ids]
+    rows = _daily_rows(kind, entity_ids, day, finest, coarsest, kept[0].width_ms, cpus)
+    return {
+        entity_id: Compacted(chunks[place], rows[place], rolled[-1].of(place))
+        for place, entity_id in enumerate(entity_ids)
+    }
 
 
 def write(connection: sa.Connection, kind: KindName, found: Sequence[Compacted]) -> None:
@@ -209,13 +226,31 @@ def daily_row(
     """The row of an object's day, of which `finest` and `coarsest` are the buckets, the former
     `width_ms` wide; None when nothing was seen.
     """
-    row: dict[str, float | int | str] = {"day": day_text(day), "entity": wanted.entity_id}
-    for metric, columns in _daily_metrics(wanted.kind):
-        told = daily(metric, finest, coarsest, width_ms, cpus)
-        if told is not None:
-            figures = (told.least, told.average, told.greatest, told.p95, told.last)
-            row.update(zip(columns, figures, strict=True))
-    return row if len(row) > 2 else None
+    entity_ids = [wanted.entity_id]
+    finest, coarsest = finest.wide(), coarsest.wide()
+    return _daily_rows(wanted.kind, entity_ids, day, finest, coarsest, width_ms, [cpus])[0]
+
+
+def _daily_rows(
+    kind: KindName,
+    entity_ids: Sequence[int],
+    day: int,
+    finest: Rolled,
+    coarsest: Rolled,
+    width_ms: int,
+    cpus: Sequence[Divisors],
+) -> list[dict[str, float | int | str] | None]:
+    """The same of several objects."""
+    text = day_text(day)
+    rows: list[dict[str, float | int | str]] = [
+        {"day": text, "entity": entity_id} for entity_id in entity_ids
+    ]
+    for metric, columns in _daily_metrics(kind):
+        for row, one in zip(rows, daily(metric, finest, coarsest, width_ms, cpus), strict=True):
+            if one is not None:
+                figures = (one.least, one.average, one.greatest, one.p95, one.last)
+                row.update(zip(columns, figures, strict=True))
+    return [row if len(row) > 2 else None for row in rows]
 
 
 @cache

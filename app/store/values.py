@@ -4,17 +4,18 @@ Pure. What was not seen is None.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from itertools import starmap
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from app.metrics import Metric
-from app.store.rollup import RATE_PER_S, Column, Rolled, implied
+from app.store.buckets import RATE_PER_S, Column, Rolled, said
+from app.store.numbers import Numbers, divided, roomy, size_of
 
 _P = 0.95
-_GUESSED = 16
-N = TypeVar("N", int, float)
 
 
 class Line(Struct):
@@ -55,46 +56,101 @@ def line(metric: Metric, rolled: Rolled, width_ms: int, cpus: Divisors) -> Line:
         return Line(nothing, list(nothing), list(nothing))
     per_mean, per_bound = _units(metric, column)
     low, high = column.bounds()
-    average = [
-        None if not w else t / w * per_mean
-        for t, w in zip(column.total, column.weight, strict=True)
-    ]
-    least = [None if not w else v * per_bound for v, w in zip(low, column.weight, strict=True)]
-    greatest = [None if not w else v * per_bound for v, w in zip(high, column.weight, strict=True)]
-    found = Line(average, least, greatest)
+    seen = column.weight != 0
+    found = Line(
+        _shown(divided(column.total, np.where(seen, column.weight, 1)) * per_mean, seen),
+        _shown(low * per_bound, seen),
+        _shown(high * per_bound, seen),
+    )
     return _divided(found, rolled.starts, width_ms, cpus) if metric.per == "cpu" else found
 
 
+def _shown(values: Numbers, seen: NDArray[np.bool_]) -> list[float | None]:
+    if not seen.all():
+        values = values.astype(object)
+        values[~seen] = None
+    return values.tolist()  # type: ignore[no-any-return]  # of floats and None
+
+
 def daily(
-    metric: Metric, finest: Rolled, coarsest: Rolled, width_ms: int, cpus: Divisors
-) -> Daily | None:
-    """The day of which `finest` and `coarsest` are the buckets, the former `width_ms` wide; None
-    when nothing of it was seen.
+    metric: Metric, finest: Rolled, coarsest: Rolled, width_ms: int, cpus: Sequence[Divisors]
+) -> list[Daily | None]:
+    """The day of each of the objects of which `finest` and `coarsest` are the buckets, the former
+    `width_ms` wide; None of which nothing was seen. `cpus` is of each object.
     """
     column, coarse = finest.columns.get(metric.series), coarsest.columns.get(metric.series)
-    if column is None or coarse is None or not any(coarse.weight):
+    if column is None or coarse is None:
+        return [None] * len(cpus)
+    if column.weight.all() and coarse.weight.all():
+        figures: list[_Figures | None] = [*_figures(column, coarse)]
+    else:
+        figures = [_figures_seen(column.of(n), coarse.of(n)) for n in range(len(cpus))]
+    return [
+        one if one is None else _daily(metric, one, finest, n, width_ms, cpus[n])
+        for n, one in enumerate(figures)
+    ]
+
+
+class _Figures(Struct, gc=False):
+    """What a series was over a day, in whole numbers as it is kept."""
+
+    least: int
+    greatest: int
+    p95: int
+    total: int
+    weight: int
+    last_total: int
+    last_weight: int
+
+
+def _figures(column: Column, coarse: Column) -> Iterator[_Figures]:
+    """Of each object, by the finest and the coarsest buckets; in all of them something was seen."""
+    low, high = coarse.bounds()
+    size = len(coarse.total)
+    place = min(len(column.total) - 1, int(_P * len(column.total)))
+    means = column.bounds()[0] if column.low is column.high else said(column)
+    if means.dtype == object:
+        p95 = np.sort(means, axis=0)[place]
+    else:
+        p95 = np.partition(means, place, axis=0)[place]
+    total, weight = coarse.total, coarse.weights()
+    columns = (
+        low.min(axis=0), high.max(axis=0), p95,
+        roomy(total, size_of(total) * size).sum(axis=0),
+        roomy(weight, size_of(weight) * size).sum(axis=0),
+        column.total[-1], column.weights()[-1],
+    )  # fmt: skip
+    return starmap(_Figures, zip(*(one.tolist() for one in columns), strict=True))
+
+
+def _figures_seen(column: Column, coarse: Column) -> _Figures | None:
+    """Of one object, by those of its buckets in which something was seen."""
+    fine_seen, seen = column.weight != 0, coarse.weight != 0
+    if not (fine_seen.any() and seen.any()):
         return None
-    if metric.per == "cpu" and len(set(cpus.counts)) != 1:
-        return _daily_of_line(line(metric, finest, width_ms, cpus), column.weight)
+    return next(_figures(column.part(fine_seen).wide(), coarse.part(seen).wide()))
+
+
+def _daily(
+    metric: Metric, told: _Figures, finest: Rolled, place: int, width_ms: int, cpus: Divisors
+) -> Daily | None:
+    column = finest.columns[metric.series]
     per_mean, per_bound = _units(metric, column)
     if metric.per == "cpu":
+        if len(set(cpus.counts)) != 1:
+            mine = Rolled(finest.starts, {metric.series: column.of(place)})
+            weights = mine.columns[metric.series].weight.tolist()
+            return _daily_of_line(line(metric, mine, width_ms, cpus), weights)
         if not cpus.counts[0]:
             return None
         per_mean, per_bound = per_mean / cpus.counts[0], per_bound / cpus.counts[0]
-    low, high = coarse.bounds()
-    weight, total = column.weight, column.total
-    last = next(position for position in reversed(range(len(weight))) if weight[position])
-    mean = sum(coarse.total) / sum(coarse.weight) * per_mean
-    newest = total[last] / weight[last] * per_mean
+    mean = told.total / told.weight * per_mean
+    newest = told.last_total / told.last_weight * per_mean
     if metric.unit in ("bytes", "bytes/s"):
         # Whole numbers take half the room.
         mean, newest = float(round(mean)), float(round(newest))
     return Daily(
-        min(v for v, w in zip(low, coarse.weight, strict=True) if w) * per_bound,
-        mean,
-        max(v for v, w in zip(high, coarse.weight, strict=True) if w) * per_bound,
-        _percentile_of(_means(column)) * per_bound,
-        newest,
+        told.least * per_bound, mean, told.greatest * per_bound, told.p95 * per_bound, newest
     )
 
 
@@ -107,41 +163,14 @@ def _daily_of_line(told: Line, weights: Sequence[int]) -> Daily | None:
     if not weighted:
         return None
     whole = sum(weight for _, weight in weighted)
+    ordered = sorted(value for value, _ in weighted)
     return Daily(
         min(value for value in told.least if value is not None),
         sum(value * weight for value, weight in weighted) / whole,
         max(value for value in told.greatest if value is not None),
-        _percentile(sorted(value for value, _ in weighted)),
+        ordered[min(len(ordered) - 1, int(_P * len(ordered)))],
         weighted[-1][0],
     )
-
-
-def _means(column: Column) -> list[int]:
-    """The means of the buckets in which something was seen, in the unit of their bounds."""
-    if column.low is None or column.low is column.high:
-        means, _ = column.bounds()
-    elif column.type == "gauge":
-        means = [t // w if w else 0 for t, w in zip(column.total, column.weight, strict=True)]
-    else:
-        means = implied(column.type, column.weight, column.total)
-    if 0 in column.weight:
-        return [mean for mean, weight in zip(means, column.weight, strict=True) if weight]
-    return means
-
-
-def _percentile_of(values: Sequence[int]) -> int:
-    """The same of values in any order. Of many only those near it and above are put in order: what
-    these are is guessed by a few.
-    """
-    rank = len(values) - min(len(values) - 1, int(_P * len(values)))
-    few = sorted(values[::_GUESSED])
-    guess = few[-min(len(few), 2 * rank // _GUESSED + 2)]
-    near = [value for value in values if value >= guess]
-    return sorted(near if len(near) >= rank else values)[-rank]
-
-
-def _percentile(ordered: Sequence[N]) -> N:
-    return ordered[min(len(ordered) - 1, int(_P * len(ordered)))]
 
 
 def _units(metric: Metric, column: Column) -> tuple[float, float]:

@@ -23,9 +23,10 @@ from app.metrics import METRIC_BY_NAME, Series, SeriesType, series_of
 from app.store import schema, tiers
 from app.store.engine import Store
 from app.store.hosts import add_host
-from app.store.raw import Object, Since
+from app.store.raw import Object
 from app.store.record import Recorder
 from app.store.rollup import Samples
+from app.store.sampled import Since
 from app.store.series import find_object, series
 from app.store.tiers import Tier
 from app.store.values import Divisors, Line, line
@@ -199,12 +200,12 @@ def _check_lossless(store: Store, objects: Sequence[Object], measured: Measured)
                 tiers.read(connection, wanted.entity_id, tiers.MINUTES, _DAY * DAY_MS, end_ms)
             )
         for name, column in columns.items():
-            total = [value for part in parts for value in part.columns[name].total]
+            total = [value for part in parts for value in part.columns[name].total.tolist()]
             if kinds[name].type == "gauge":
                 assert total == column[1:].tolist(), name
             else:
                 assert list(accumulate(total, initial=column[0])) == column.tolist(), name
-        weight = [ms for part in parts for ms in part.columns["cpu_time_ns"].weight]
+        weight = [ms for part in parts for ms in part.columns["cpu_time_ns"].weight.tolist()]
         assert list(accumulate(weight, initial=measured.times_ms[0])) == measured.times_ms.tolist()
 
 

@@ -18,9 +18,10 @@ from app.metrics import METRIC_BY_NAME, series_of
 from app.store import schema, tiers
 from app.store.engine import Store
 from app.store.hosts import add_host
-from app.store.raw import Object, Since
+from app.store.raw import Object
 from app.store.record import Recorder
 from app.store.rollup import Samples
+from app.store.sampled import Since
 from app.store.series import find_object, series
 from app.store.sparks import HALF_HOUR_MS, sparks
 from app.store.together import stack

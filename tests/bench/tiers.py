@@ -18,6 +18,7 @@ from app.connection import Connection
 from app.inventory import KIND_BY_NAME, Domain, DomainSample, HostSample, Scan
 from app.metrics import series_of
 from app.store import archive, history, schema, tiers
+from app.store.buckets import Rolled
 from app.store.codec import encode
 from app.store.compaction import Compactor
 from app.store.engine import Store
@@ -25,7 +26,7 @@ from app.store.holdings import _row_bytes
 from app.store.hosts import add_host
 from app.store.record import Recorder
 from app.store.retention import Lengths, Retention
-from app.store.rollup import Rolled, Samples, merge, roll
+from app.store.rollup import Samples, merge, roll
 
 DOMAINS = 1000
 _TICK_MS = 60_000
