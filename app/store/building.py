@@ -34,7 +34,7 @@ class Parsed(Struct):
     samples: ReadBefore = field(default_factory=dict)
 
 
-class _Revision(Struct, frozen=True):
+class _Revision(Struct, gc=False):
     id: int
     entity_id: int
     host_id: int
@@ -166,23 +166,19 @@ class Builder:
         ends = (look.until_ms for look in looks.values())
         asked = {"at_ms": self._at_ms, "ended_ms": min(ends, default=self._at_ms)}
         query = _revisions_query(live=self._moment_ms is None)
-        rows = self._connection.execute(query, asked).all()
+        # Past SQLAlchemy's rows: there are many, and nothing in them needs translating.
+        rows: Any = self._connection.execute(query, asked).cursor
         return [
-            _Revision(*row)
-            for *row, to_ms in rows
-            if (look := looks.get(row[2])) is not None and look.holds(row[5], to_ms)
+            _Revision(*row[:-1])
+            for row in rows
+            if (look := looks.get(row[2])) is not None and look.holds(row[5], row[6])
         ]
 
     def _read_facts(self, revisions: Iterable[_Revision]) -> None:
-        facts = self._parsed.facts
-        unknown: list[_Revision] = []
-        for row in revisions:
-            fact = self._known.facts.get(row.id)
-            if fact is None:
-                unknown.append(row)
-            else:
-                facts[row.id] = fact
-        facts.update(facts_by_id(self._connection, {row.id: row.kind for row in unknown}))
+        facts, known = self._parsed.facts, self._known.facts
+        facts.update((row.id, known[row.id]) for row in revisions if row.id in known)
+        unknown = {row.id: row.kind for row in revisions if row.id not in known}
+        facts.update(facts_by_id(self._connection, unknown))
 
     def _seen(
         self, row: _Revision, record: HostRecord, status: HostStatus, measured: Measurements

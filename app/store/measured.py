@@ -20,7 +20,7 @@ Samples = dict[int, Any]
 ReadBefore = dict[tuple[str, int, frozenset[int]], Samples]
 
 
-class Taken(Struct, frozen=True):
+class Taken(Struct, frozen=True, gc=False):
     """What an object measured, as in Seen."""
 
     sample: Any = None
@@ -126,9 +126,8 @@ class Measurements:
         struct = KIND_BY_NAME[kind].sample
         if fresh and struct is not None:
             # Past SQLAlchemy's rows: there are many, and nothing in them needs translating.
-            cursor = self._connection.execute(_samples_query(kind), {"times": fresh}).cursor
-            assert cursor is not None
-            for row in cursor.fetchall():
+            rows: Any = self._connection.execute(_samples_query(kind), {"times": fresh}).cursor
+            for row in rows:
                 found[row[0]][row[1]] = struct(*row[2:])
         self.read |= {keys[at_ms]: samples for at_ms, samples in found.items()}
         return found
