@@ -49,3 +49,9 @@ def test_a_proof_that_did_nothing_has_failed(injected: int, checks: int, attempt
 
     with pytest.raises(BrokenPromise, match="nothing"):
         proving.run(Proof("idle", "none", idle), "ci")
+
+
+def test_a_proof_ends_when_its_time_is_over_and_tries_once_at_least() -> None:
+    assert list(Tally("long", minutes=0).rounds(1, 2, 3)) == [0]
+    assert list(Tally("long", minutes=60).rounds(1, 2, 3)) == [0, 1, 2]
+    assert list(Tally("ci").rounds(1, 2, 3)) == [0, 1]

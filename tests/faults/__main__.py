@@ -1,4 +1,5 @@
-"""Runs the proofs: `python -m tests.faults [--long] [--lanes N] [--plant NAME] [PROOF...]`.
+"""Runs the proofs: `python -m tests.faults [--long [--minutes N]] [--lanes N] [--plant NAME]
+[PROOF...]`.
 
 One line each: attempts, checks made, faults really injected, length. Proofs run side by side, each
 in a process of its own. The exit status is 1 when a promise was broken or could not be tried (or,
@@ -6,6 +7,7 @@ with --plant, when what was planted was not found), 2 for unknown names.
 """
 
 import argparse
+import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -30,14 +32,17 @@ def main(arguments: list[str]) -> int:
     if len(names) > 1:
         return _side_by_side(names, asked)
     proof = known[names[0]]
-    kept = _planted(proof, asked.plant) if asked.plant else _proved(proof, asked.long)
+    kept = _planted(proof, asked.plant) if asked.plant else _proved(proof, asked)
     return 0 if kept else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--long", action="store_true", help="the long column, as in make soak")
-    parser.add_argument("--lanes", type=int, default=2, help="so many side by side (default: 2)")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="end each after so many (default: never)"
+    )
+    parser.add_argument("--lanes", type=int, default=3, help="so many side by side (default: 3)")
     parser.add_argument(
         "--plant", metavar="NAME", help="plant this fault (or all) in npvirt: it must be found"
     )
@@ -46,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _side_by_side(names: list[str], asked: argparse.Namespace) -> int:
-    options = [*(["--long"] if asked.long else []), *(["--plant", asked.plant] * bool(asked.plant))]
+    options = [*(["--long"] * asked.long), "--minutes", str(asked.minutes)]
+    options += ["--plant", asked.plant] * bool(asked.plant)
 
     def one(name: str) -> int:
         command = [sys.executable, "-m", "tests.faults", *options, name]
@@ -58,13 +64,13 @@ def _side_by_side(names: list[str], asked: argparse.Namespace) -> int:
         return max(lanes.map(one, names))
 
 
-def _proved(proof: Proof, long: bool) -> bool:
+def _proved(proof: Proof, asked: argparse.Namespace) -> bool:
     lacking = proof.lacking()
     if lacking is not None:
         print(f"{proof.name}: NOT PROVED: {lacking}", flush=True)
         return False
     try:
-        tally = run(proof, "long" if long else "ci")
+        tally = run(proof, "long" if asked.long else "ci", minutes=asked.minutes)
     except BrokenPromise as broken:
         print(f"{proof.name}: BROKEN ({proof.promise}): {broken}", flush=True)
         return False

@@ -232,7 +232,7 @@ def _live_through(tally: Tally, zone: str, at_ms: int, before_s: float) -> bool:
 
 def _prove(tally: Tally) -> None:
     with _planted(tally.plant):
-        for _ in range(tally.of(1, 1, 20)):
+        for _ in tally.rounds(1, 1, 20):
             _rates(tally)
             _steps(tally)
             if tally.length != "brief":

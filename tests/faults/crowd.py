@@ -134,7 +134,7 @@ def _prove(tally: Tally) -> None:
         crowd = Crowd(panel, server.port)
         since_ms, since_s, queued_s = now_ms(), time.monotonic(), server.queued_s()
         try:
-            busy = _healths_s(server, float(tally.of(10, 30, 1200)))
+            busy = _healths_s(server, min(float(tally.of(10, 30, 1200)), tally.left_s()))
             queued_s = max(0.0, server.queued_s() - queued_s)
         finally:
             crowd.leave()

@@ -244,7 +244,7 @@ def _prove(tally: Tally) -> None:
 def _rounds(tally: Tally, root: Path, faults: list[str]) -> None:
     root.mkdir()
     with faulty_panel(root / "var", "64m") as faulty:
-        for _ in range(tally.of(1, 3, 50)):
+        for _ in tally.rounds(1, 3, 50):
             for fault in faults:
                 try:
                     _try(tally, faulty, fault)

@@ -228,7 +228,7 @@ def _prove(tally: Tally) -> None:
         fleet = Fleet(tally, stack, root, hosts)
         before: Held | None = None
         fleet.stay_well(_HEALTHY_TICKS)
-        for turn in range(tally.of(2, len(_SICK), 440)):
+        for turn in tally.rounds(2, len(_SICK), 440):
             # In a brief trial as many as can be, each time.
             wanted = hosts if tally.length == "brief" else _SICK[turn % len(_SICK)]
             count = min(wanted, hosts // 2)

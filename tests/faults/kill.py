@@ -258,7 +258,7 @@ def _rounds(tally: Tally, server: Server, load: Load) -> None:
     served: list[tuple[float, float]] = []
     known = 0
     begun_ms = since_ms = now_ms()
-    for number in range(tally.of(4, 50, 2_000)):
+    for number in tally.rounds(4, 50, 2_000):
         server.start()
         tally.attempts += 1
         if number % 10 >= 10 - _IN_THE_START:

@@ -140,7 +140,7 @@ _FAULTS = {"stopped": _stopped, "killed": _killed, "restarted": _restarted}
 
 
 def _rounds(tally: Tally, host: Host, fault: str, server: Server, lock: Any) -> None:
-    for _ in range(tally.of(1, 5, 200)):
+    for _ in tally.rounds(1, 5, 200):
         since_s, queued_s = time.monotonic(), server.queued_s()
         _FAULTS[fault](host.daemon, partial(host.check_unknown, since_s))
         back_ms = now_ms()

@@ -3,9 +3,10 @@
 A proof that injected nothing, or checked nothing, has failed.
 """
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,9 +22,10 @@ class BrokenPromise(AssertionError):
 class Tally:
     """What one run of a proof did."""
 
-    def __init__(self, length: Length, plant: str = "") -> None:
+    def __init__(self, length: Length, plant: str = "", minutes: float = math.inf) -> None:
         self.length = length
         self.plant = plant
+        self._minutes = minutes
         self.attempts = 0
         self.checks = 0
         self.injected: Counter[str] = Counter()
@@ -33,6 +35,17 @@ class Tally:
     def of(self, brief: int, ci: int, long: int) -> int:
         """The number that goes with the length of this run."""
         return {"brief": brief, "ci": ci, "long": long}[self.length]
+
+    def rounds(self, brief: int, ci: int, long: int) -> Iterator[int]:
+        """Numbers from 0 on: as many as go with the length of this run, or as its time allows."""
+        for number in range(self.of(brief, ci, long)):
+            if number and self.left_s() <= 0:
+                return
+            yield number
+
+    def left_s(self) -> float:
+        """How many of the minutes that this run may take are left, in seconds."""
+        return self._begun_s + 60 * self._minutes - time.monotonic()
 
     def check(self, kept: object, sentence: str) -> None:
         """Count a check; raises BrokenPromise with the sentence where the promise was not kept."""
@@ -72,9 +85,11 @@ class Proof:
     lacking: Callable[[], str | None] = lambda: None
 
 
-def run(proof: Proof, length: Length, plant: str = "") -> Tally:
-    """Run a proof; raises BrokenPromise when the promise was broken, or nothing was proved."""
-    tally = Tally(length, plant)
+def run(proof: Proof, length: Length, plant: str = "", minutes: float = math.inf) -> Tally:
+    """Run a proof, for so many minutes at most; raises BrokenPromise when the promise was broken,
+    or nothing was proved.
+    """
+    tally = Tally(length, plant, minutes)
     proof.prove(tally)
     if not tally.injected.total():
         raise BrokenPromise("no fault was injected, so nothing is proved")

@@ -1,7 +1,7 @@
 """The process of the soak: a made-up fleet straight into a store, tick after tick, as fast as it
 goes, with compaction and retention by the clock of the made-up time. Prints what it holds.
 
-`python -m tests.faults.soaking DIRECTORY TICKS [PLANT]`
+`python -m tests.faults.soaking DIRECTORY TICKS SECONDS [PLANT]`; after SECONDS it ends earlier.
 """
 
 import random
@@ -160,19 +160,22 @@ def _in_a_minute(_ok: bool) -> int:
     return made.at_ms + MINUTE_MS
 
 
-def main(directory: Path, ticks: int, plant: str) -> None:
+def main(directory: Path, ticks: int, seconds: float, plant: str) -> None:
     """Run it, and print a line now and then: tick, and what is held."""
     with clock.injected(made):
         soak = Soak(directory, plant)
         if plant == "log":
             soak.hold_the_log()
-        before = soak.scans()
+        before, end_s = soak.scans(), time.monotonic() + seconds
         for number in range(1, ticks + 1):
             soak.tick(number)
-            if number % TELL_EVERY == 0 or number == ticks:
+            is_last = number == ticks or time.monotonic() > end_s
+            if number % TELL_EVERY == 0 or is_last:
                 print(json.encode(soak.told()).decode(), flush=True)
+            if is_last:
+                break
         print(soak.scans() - before, soak.store.check() or "sound", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "")
+    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), "".join(sys.argv[4:]))
