@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from app.collect.control import ControlServer, ask
@@ -31,6 +32,34 @@ def test_only_one_process_holds_the_lock_and_its_death_frees_it(tmp_path: Path) 
         assert mine.held
         mine.release()
         assert not mine.held
+
+
+def test_what_was_given_back_is_not_taken_again_by_a_tick_that_was_under_way(
+    tmp_path: Path,
+) -> None:
+    """Planted: a release that forgets that it was; and a tick beside it wrote into what had become
+    another file's descriptor.
+    """
+    mine, errors = Leadership(tmp_path), list[BaseException]()
+    assert mine.acquire()
+
+    def tick() -> None:
+        try:
+            for _ in range(2_000):
+                mine.acquire()
+                mine.tick()
+        except TypeError as error:
+            errors.append(error)
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    mine.release()
+    ticking.join()
+    assert errors == []
+    assert not mine.held
+    other = Leadership(tmp_path)
+    assert other.acquire()
+    other.release()
 
 
 def test_a_request_is_answered_over_the_socket_however_deep_the_directory(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import socket
+import threading
 from pathlib import Path
 
 import msgspec
@@ -42,11 +43,15 @@ class Holder(Struct, frozen=True):
 
 
 class Leadership:
-    """The collector's lock of one data directory; not thread-safe, used by one thread."""
+    """The collector's lock of one data directory. Threads may share it: a tick may be under way
+    when the lock is given back.
+    """
 
     def __init__(self, data: Path) -> None:
         self._path = data / "collector.lock"
+        self._lock = threading.Lock()
         self._descriptor: int | None = None
+        self._is_over = False
         self._since_ms = 0
 
     @property
@@ -55,24 +60,29 @@ class Leadership:
         return self._descriptor is not None
 
     def acquire(self) -> bool:
-        """Take the lock if it is free; True when this process holds it afterwards. Raises OSError
-        when the file cannot be opened.
+        """Take the lock if it is free; True when this process holds it afterwards. Once it was
+        given back it is not taken again. Raises OSError when the file cannot be opened.
         """
-        if self._descriptor is not None:
+        with self._lock:
+            if self._descriptor is not None or self._is_over:
+                return not self._is_over
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            self._descriptor = descriptor
+            self._since_ms = clock.now_ms()
+            self._tell()
             return True
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        self._since_ms = clock.now_ms()
-        self.tick()
-        return True
 
     def tick(self) -> None:
         """Have the file say that its holder ticked just now; that it cannot does no harm."""
+        with self._lock:
+            self._tell()
+
+    def _tell(self) -> None:
         if self._descriptor is None:
             return
         now_ms, now_s = clock.both()
@@ -91,10 +101,12 @@ class Leadership:
             return None
 
     def release(self) -> None:
-        """Give the lock back, if held."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Give the lock back for good, if held."""
+        with self._lock:
+            self._is_over = True
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
 
 def _boot() -> str:
