@@ -50,7 +50,6 @@ class Faulty:
 
     def __init__(self, running: Panel, data: Path) -> None:
         self.panel = running
-        self.said = ""
         self.worker = worker_of(running.process.pid)
         self.data = seen_by(running.process.pid, data)
         self.file = self.data / "npvirt.sqlite"

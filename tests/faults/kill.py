@@ -36,6 +36,7 @@ from tests.panel import an_admins_token
 
 SERVING_S = 2.0
 _LONGEST_S = 1.2
+_PATIENCE_S = 30.0
 # So many of ten are killed while they start.
 _IN_THE_START = 2
 _DAEMON = "wire"
@@ -73,6 +74,12 @@ class Load:
         with self._lock:
             taken, self.told = self.told, Told([], set(), {})
             return taken
+
+    def until_told(self, count: int) -> None:
+        """Wait until so many scans were acknowledged since they were taken the last time."""
+        end_s = time.monotonic() + _PATIENCE_S
+        while len(self.told.scans) + len(self.told.times) < count and time.monotonic() < end_s:
+            time.sleep(0.01)
 
     def stop(self) -> None:
         """End the threads."""
@@ -276,6 +283,8 @@ def _rounds(tally: Tally, server: Server, load: Load) -> None:
         known += len(told.times) + len(told.scans) + len(told.outcomes)
         _check(tally, server, told, since_ms)
         since_ms = now_ms() - 60_000
+        # Else nothing may be at stake on a busy machine.
+        load.until_told(2)
         time.sleep(luck.uniform(0.0, _LONGEST_S))
         tally.injected["kill -9 under load"] += 1
         server.kill()

@@ -44,7 +44,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         own = {name: text for name, text in os.environ.items() if not name.startswith("NPVIRT_")}
         self.environ = {
-            **own, "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{self.port}", **settings,
+            **own, "PYTHONFAULTHANDLER": "1",
+            "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{self.port}", **settings,
         }  # fmt: skip
         self.scales = Scales(data.with_name(f"{data.name}-scales"))
         if weighed:
@@ -139,8 +140,10 @@ class Server:
         return Panel(self.url, self._process, self.environ, token)
 
     def last_words(self) -> str:
-        """The end of what it said."""
-        return self.said.read_text(errors="replace")[-1500:]
+        """The end of what it said, and where in Python it was if it died of a signal."""
+        said = self.said.read_text(errors="replace")
+        died = said.find("Fatal Python error")
+        return said[-1500:] if died < 0 else said[died : died + 20_000]
 
     def _tree(self) -> Iterator[int]:
         assert self._process is not None
