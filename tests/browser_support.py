@@ -78,9 +78,11 @@ class _Silent(WSGIRequestHandler):
 
 
 @contextmanager
-def served(app: Flask) -> Iterator[str]:
-    """`app` behind an address of this machine, in threads, until the block ends."""
-    server = _Server("127.0.0.1", 0, app, _Silent)
+def served(app: Flask, port: int = 0) -> Iterator[str]:
+    """`app` behind an address of this machine, in threads, until the block ends. Port 0 is any
+    that is free.
+    """
+    server = _Server("127.0.0.1", port, app, _Silent)
     thread = threading.Thread(target=server.serve_forever, name="served", daemon=True)
     thread.start()
     try:

@@ -35,7 +35,6 @@ _OPEN = frozenset(
 _EVERYWHERE = frozenset(("/store",))
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
-     "/capacity",
      "/changes", "/compare", "/domains", "/events", "/go", "/health", "/help", "/help/api",
      "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/domains/<uuid>/devices/<key>",
@@ -61,7 +60,13 @@ _ADMIN_EVERYWHERE = frozenset(
      "/users/<name>/enable", "/sessions/<int:session_id>/end", "/tokens", "/tokens/<name>/revoke")
 )  # fmt: skip
 _ADMIN_ROUTES = frozenset(
-    ("/embed-tokens", "/embed-tokens/<int:token_id>", "/embed-tokens/<int:token_id>/revoke")
+    (
+        "/embed-tokens",
+        "/embed-tokens/<int:token_id>",
+        "/embed-tokens/<int:token_id>/revoke",
+        "/embed-tokens/new",
+        "/embed-tokens/preview",
+    )
 )
 # What an address needs to be told to answer.
 _TOLD = {

@@ -39,6 +39,7 @@ from app.web import (
     openapi_page,
     overview,
     series_page,
+    share,
     signin,
     storage,
     store_page,
@@ -83,7 +84,8 @@ def register(app: Flask) -> None:
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
         actions, acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
-        store_page, health_page, metrics_page, events, embed, embed_tokens, api, openapi_page,
+        store_page, health_page, metrics_page, events, embed, embed_tokens, share,
+        api, openapi_page,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)

@@ -1,15 +1,11 @@
-"""Tokens of embeds as those who may make them see them: a form, and the same as JSON.
+"""Tokens of embeds as JSON, for those who may make them.
 
 Their text is in the answer that made them and nowhere else. What a token lets see is checked in
-app/web/embed; the page that lists them is in app/web/share.py.
+app/web/embed; people make and list them in app/web/share.py.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import msgspec
-from flask import Blueprint, Response, flash, redirect, request
+from flask import Blueprint, Response, request
 
 from app.access import EMBED_MAKER
 from app.clock import rfc3339
@@ -18,18 +14,13 @@ from app.moments import parse_moment
 from app.services import services
 from app.store.embed_tokens import EmbedToken, list_embed_tokens
 from app.web.api.items import time_or_none
-from app.web.embed.drawing import base_address
-from app.web.embed.making import expiry_ms, make_token, revoke_token
+from app.web.embed.making import make_token, revoke_token
 from app.web.identity import principal
 from app.web.operations import operation
-from app.web.page import form_page
 from app.web.permission import needs
 from app.web.shapes import embeds as shapes
 
 blueprint = Blueprint("embed_tokens", __name__)
-
-_DAYS = re.compile(r"[1-9][0-9]{0,2}")
-_FILTER = "filter-"
 
 
 class EmbedWanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,34 +70,6 @@ def deleted(token_id: int) -> Response:
     return Response(status=204)
 
 
-@blueprint.post("/embed-tokens")
-@needs(EMBED_MAKER)
-def made() -> Response:
-    """Make a token by a form and show its text, once."""
-    form = request.form
-    days = form.get("days", "")
-    if not _DAYS.fullmatch(days):
-        raise InvalidField("days", "Say after how many days the token ends.")
-    view, filters, origins = form.get("view", ""), form_filters(form.lists()), _lines("origins")
-    text, token = make_token(
-        principal(), view, filters, origins, expiry_ms(int(days)), form.get("note", "").strip(),
-        frame=form.get("frame") == "yes",
-    )  # fmt: skip
-    return form_page(
-        "embeds/made.html", "", "A token of an embed", secret=text, token=token,
-        base=base_address(), view=view, filters=token.filters, origins=token.origins,
-    )  # fmt: skip
-
-
-@blueprint.post("/embed-tokens/<int:token_id>/revoke")
-@needs(EMBED_MAKER)
-def revoked(token_id: int) -> Response:
-    """Have a token work no more."""
-    token = revoke_token(principal(), token_id)
-    flash(f"The embed of {token.view} is over.")
-    return redirect("/embeds", 303)  # type: ignore[return-value]  # werkzeug's own Response class
-
-
 def token_item(token: EmbedToken) -> shapes.EmbedToken:
     """A token as JSON says it; never its text."""
     return {
@@ -123,18 +86,6 @@ def token_item(token: EmbedToken) -> shapes.EmbedToken:
         "revoked_at": time_or_none(token.revoked_at_ms),
         "used_at": time_or_none(token.used_at_ms),
     }
-
-
-def form_filters(fields: Any) -> Mapping[str, Sequence[str]]:
-    """The filters in the fields `filter-<name>` of a form."""
-    return {
-        name.removeprefix(_FILTER): values for name, values in fields if name.startswith(_FILTER)
-    }
-
-
-def _lines(name: str) -> list[str]:
-    """What stands in a field, one on each line."""
-    return [line for text in request.form.getlist(name) for line in text.split() if line]
 
 
 def _json(body: object, status: int = 200) -> Response:

@@ -10,8 +10,8 @@
   const BASE = new URL('.', document.currentScript.src);
   const SECONDS = 10, LEAST_S = 2, MOST_S = 300, PATIENCE_MS = 15_000;
   // What narrows a view; names and values go to npvirt as they are.
-  const FILTERS = ['at', 'lang', 'host', 'pool', 'state', 'flag', 'q', 'sort', 'per_page', 'page', 'domain', 'network', 'kind',
-    'what', 'key', 'id', 'device', 'chart', 'metric', 'range'];
+  const FILTERS = ['at', 'lang', 'host', 'pool', 'state', 'flag', 'q', 'sort', 'per_page', 'page', 'domain',
+    'network', 'kind', 'what', 'key', 'id', 'chart', 'metric', 'range'];
   const OPTIONS = { credentials: 'omit', mode: 'cors' };
 
   // The look, fetched once for all views of the page. Constructed, so that a page whose content
@@ -125,7 +125,11 @@
       address.searchParams.set('t', this.getAttribute('token') ?? '');
       address.searchParams.set('as', 'element');
       for (const name of FILTERS) {
-        if (this.getAttribute(name)) address.searchParams.set(name, this.getAttribute(name));
+        const given = this.getAttribute(name)?.trim();
+        // Several values are separated by spaces, which only what is searched for may hold.
+        for (const value of (name === 'q' ? [given] : given?.split(/\s+/) ?? [])) {
+          if (value) address.searchParams.append(name, value);
+        }
       }
       return address;
     }
@@ -145,7 +149,7 @@
         if (asking !== this.#asking) return;
         this.#root.adoptedStyleSheets = [sheet];
         status = answer.status;
-        if (status >= 500 || status === 429) throw status;
+        if (status >= 500) throw status;
         this.#show(text, answer.headers.get('ETag'));
         this.#failures = answer.ok ? 0 : this.#failures + 1;
         this.#answeredAt = new Date();
@@ -171,7 +175,10 @@
       const now = new DOMParser().parseFromString(text, 'text/html').querySelector('.npv');
       if (!now) throw new TypeError('This is no view of npvirt’s.');
       if (this.#content?.isConnected) patch(this.#content, now);
-      else this.#box.replaceChildren(now);
+      else {
+        this.#box.replaceChildren(now);
+        this.querySelector(':scope > .npv')?.remove();
+      }
       this.#content = this.#box.firstElementChild;
       this.#tag = tag;
     }

@@ -9,6 +9,6 @@ from flask import Blueprint
 blueprint = Blueprint("api", __name__)
 
 # Registers the routes, which need the blueprint.
-from app.web.api import capacity, health, lists, objects, series, together  # noqa: E402  # as said above
+from app.web.api import health, lists, objects, series, together  # noqa: E402  # as said above
 
-__all__ = ("blueprint", "capacity", "health", "lists", "objects", "series", "together")
+__all__ = ("blueprint", "health", "lists", "objects", "series", "together")

@@ -3,10 +3,13 @@
 A page that many look at costs one drawing: see kept.py. Asks libvirt nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import cast
 from urllib.parse import urlencode
 
 from flask import Flask, current_app, render_template, request
+from markupsafe import Markup
+from werkzeug.datastructures import MultiDict
 
 from app import clock
 from app.services import services
@@ -19,12 +22,15 @@ from app.web.embed.files import asset_address
 from app.web.embed.kept import Drawings
 from app.web.embed.parameters import Look, read_filters, read_look
 from app.web.embed.sending import Drawn, pack
-from app.web.embed.views import View
-from app.web.moment import moment
+from app.web.embed.views import VIEWS, View
+from app.web.identity import principal
+from app.web.moment import Moment, moment
 from app.web.page import pages
 from app.web.scope import seen_fleet
 
 _KEY = "npvirt-embeds-drawn"
+# The parameters of all views, and what every view takes.
+_TOLD = ("at", "lang", *sorted({name for view in VIEWS.values() for name in view.lockable}))
 
 
 def attach_drawings(app: Flask) -> None:
@@ -48,51 +54,73 @@ def drawn(view: View, found: Held) -> Drawn:
     base = base_address()
     key = (
         token.id, found.host_ids, view.name, tuple(filters.items(multi=True)), at.at_ms, look, base,
-        _source() if look.wrapper == "frame" else "",
     )  # fmt: skip
 
     def make() -> Drawn:
-        look_as(token.id, scope(found, token.filters.get("host")))
+        look_as(token.id, scope(found.host_ids, token.filters.get("host")))
         drawing = Drawing(seen_fleet(at.at_ms), at, filters, pages().zone, "viewer")
         return pack(_wrapped(view, drawing, look, base).encode())
 
     return cast(Drawings, current_app.extensions[_KEY]).get(key, services().store.version(), make)
 
 
-def scope(found: Held, slugs: tuple[str, ...] | None) -> frozenset[int] | None:
+def preview(view: View, filters: Mapping[str, Sequence[str]], at: Moment, theme: str) -> str:
+    """The view as a token of the one who asks would show it. Raises InvalidField, NotFound."""
+    look_as(0, scope(principal().host_ids, filters.get("host")))
+    arguments: MultiDict[str, str] = MultiDict(
+        (name, value) for name, values in filters.items() for value in values
+    )
+    drawing = Drawing(seen_fleet(at.at_ms), at, arguments, pages().zone, "viewer")
+    return fragment_of(view, drawing, theme, base_address())
+
+
+def scope(host_ids: frozenset[int] | None, slugs: Sequence[str] | None) -> frozenset[int] | None:
     """The hosts that a token shows: those that it names, as far as its maker may see them."""
     if not slugs:
-        return found.host_ids
+        return host_ids
     store = services().store
     named = frozenset[int]().union(*(host_ids_named(store, slug) for slug in slugs))
-    return named if found.host_ids is None else named & found.host_ids
+    return named if host_ids is None else named & host_ids
 
 
 def _wrapped(view: View, drawing: Drawing, look: Look, base: str) -> str:
     fragment = fragment_of(view, drawing, look.theme, base)
-    sheet = base + asset_address("npvirt.css")
-    if look.wrapper == "element":
-        return f"{render_template('embed/sheet.html', sheet=sheet)}{fragment}"
-    if look.wrapper == "fragment":
-        return fragment
-    return framed(view.title, fragment, look, base, live=drawing.live)
+    return (
+        framed(view.title, fragment, look, live=drawing.live)
+        if look.wrapper == "frame"
+        else fragment
+    )
 
 
-def framed(title: str, fragment: str, look: Look, base: str, *, live: bool) -> str:
-    """`fragment` as a document of its own, which asks for itself anew; without script, too."""
+def framed(title: str, fragment: str, look: Look, *, live: bool) -> str:
+    """`fragment` as a document of its own: with script the element shows it and asks anew, as on
+    any page; without, the document does. All that it loads is from where it is.
+    """
     wanted = [*look.colours, *([("font", look.font)] if look.font else [])]
     return render_template(
         "embed/frame.html",
         title=title,
-        fragment=fragment,
+        # Made by a template.
+        fragment=Markup(fragment),  # noqa: S704 (see above)
+        attributes=_attributes(look),
         theme=look.theme,
-        sheet=base + asset_address("npvirt.css"),
-        script=base + asset_address("frame.js"),
-        colours=f"{base}/embed/theme.css?{urlencode(wanted)}" if wanted else "",
+        file=asset_address,
+        colours=f"/embed/theme.css?{urlencode(wanted)}" if wanted else "",
         # The past stays as it is.
         refresh_s=look.refresh_s if live else 0,
-        source=_source(),
     )
+
+
+def _attributes(look: Look) -> list[tuple[str, str]]:
+    """What the element in a frame is told, so that it asks for what this request asks for."""
+    told = [
+        ("view", str((request.view_args or {}).get("view", ""))),
+        ("token", request.args.get("t", "")),
+        ("refresh", str(look.refresh_s)),
+        ("theme", look.theme),
+        *((name, " ".join(request.args.getlist(name))) for name in _TOLD),
+    ]
+    return [(name, value) for name, value in told if value]
 
 
 def fragment_of(view: View, drawing: Drawing, theme: str, base: str) -> str:
@@ -127,9 +155,3 @@ def _silent(drawing: Drawing) -> list[tuple[str, str]]:
         for view in fleet.hosts
         if not view.status.known and view.record.enabled and view.status.last_try_at_ms is not None
     ]
-
-
-def _source() -> str:
-    """The address of the fragment that this frame shows, for its script."""
-    pairs = [(k, v) for k, v in request.args.items(multi=True) if k != "as"]
-    return f"{request.path}?{urlencode([*pairs, ('as', 'fragment')])}"

@@ -51,7 +51,7 @@ def read_look(given: MultiDict[str, str]) -> Look:
         raise InvalidField("lang", "lang is a language such as en.")
     return Look(
         _choice(given, "as", WRAPPERS),
-        _choice(given, "theme", THEMES),
+        _choice(given, "theme", THEMES) if "theme" in given else "",
         _refresh(_one(given, "refresh")),
         _choice(given, "font", tuple(FONTS)) if "font" in given else "",
         tuple((name, _colour(name, value)) for name in COLOURS if (value := _one(given, name))),

@@ -3,8 +3,7 @@
 from flask import Response, render_template, request
 
 from app.errors import InvalidField
-from app.web.embed.drawing import base_address, framed
-from app.web.embed.files import asset_address
+from app.web.embed.drawing import framed
 from app.web.embed.parameters import USUAL_REFRESH_S, Look, read_look
 
 _REFRESH_S = 60
@@ -18,14 +17,11 @@ def box(status: int, sentence: str) -> Response:
         look = read_look(request.args)
     except InvalidField:
         wrapper = request.args.get("as", "fragment")
-        look = Look(wrapper if wrapper == "frame" else "fragment", "auto", USUAL_REFRESH_S, "", ())
+        look = Look(wrapper if wrapper == "frame" else "fragment", "", USUAL_REFRESH_S, "", ())
     html = render_template("embed/error.html", status=status, sentence=sentence, theme=look.theme)
-    base = base_address()
     if look.wrapper == "frame":
         look = Look("frame", look.theme, max(_REFRESH_S, look.refresh_s), look.font, look.colours)
-        html = framed("npvirt", html, look, base, live=True)
-    elif look.wrapper == "element":
-        html = render_template("embed/sheet.html", sheet=base + asset_address("npvirt.css")) + html
+        html = framed("npvirt", html, look, live=True)
     response = Response(html, status, mimetype="text/html")
     response.headers["Cache-Control"] = "no-store"
     if status == 401:
