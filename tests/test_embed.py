@@ -229,24 +229,21 @@ def test_a_token_is_for_its_view_alone(web: Web, tokens: dict[str, str]) -> None
 
 
 def test_a_token_opens_nothing_but_embeds(web: Web, tokens: dict[str, str]) -> None:
-    asked = 0
+    asked, token = 0, tokens["domains"]
     for rule in web.app.url_map.iter_rules():
         if rule.arguments or rule.rule.startswith(("/embed/", "/static/")):
             continue
-        for token in (tokens["domains"], tokens["overview"]):
-            for headers in ({"Authorization": f"Bearer {token}"}, {"X-Npvirt-Token": token}):
-                for method in set(rule.methods or ()) & {"GET", "POST", "DELETE"}:
-                    address = f"{rule.rule}?t={token}"
-                    answer = web.client.open(address, method=method, headers=headers)
-                    is_open = rule.rule in ("/login", "/login/oidc", "/login/oidc/callback",
-                                            "/healthz", "/readyz")  # fmt: skip
-                    refused = answer.status_code in (401, 403) or (
-                        answer.status_code == 303
-                        and answer.headers["Location"].startswith("/login")
-                    )
-                    assert refused or is_open, (method, rule.rule, answer.status_code)
-                    asked += 1
-    assert asked > 100
+        for method in set(rule.methods or ()) & {"GET", "POST", "DELETE"}:
+            headers = {"Authorization": f"Bearer {token}", "X-Npvirt-Token": token}
+            answer = web.client.open(f"{rule.rule}?t={token}", method=method, headers=headers)
+            is_open = rule.rule in ("/login", "/login/oidc", "/login/oidc/callback",
+                                    "/healthz", "/readyz")  # fmt: skip
+            refused = answer.status_code in (401, 403) or (
+                answer.status_code == 303 and answer.headers["Location"].startswith("/login")
+            )
+            assert refused or is_open, (method, rule.rule, answer.status_code)
+            asked += 1
+    assert asked > 50
 
 
 def test_what_is_locked_can_be_narrowed_and_not_left(web: Web) -> None:
@@ -584,9 +581,8 @@ def test_what_is_not_there_is_said_in_a_box(web: Web) -> None:
 # --- whatever is sent ------------------------------------------------------------------------
 
 _JUNK: tuple[Any, ...] = (
-    "", " ", "0", "-1", "9" * 400, "NaN", "null", "kvm-01", "KVM-01", "../..", "%00", "\x00",
-    "<script>", HOSTILE, "name", "-name", "running", "x" * 5000, "1e9", "[]", "’", "\ud7ff",
-    domain_uuid(0, 0).upper(), "host", "fleet", "cpu", "http://[", "🦊",
+    "", "-1", "9" * 400, "NaN", "kvm-01", "../..", "\x00", HOSTILE, "-name", "running", "x" * 5000,
+    "\ud7ff", domain_uuid(0, 0).upper(), "cpu", "🦊",
 )  # fmt: skip
 
 
@@ -594,9 +590,7 @@ _JUNK: tuple[Any, ...] = (
 def test_nothing_that_is_sent_is_an_error_of_npvirts(
     web: Web, tokens: dict[str, str], view: str
 ) -> None:
-    names = ("as", "theme", "refresh", "lang", "font", "at", "bg", "t", "host", "state", "flag",
-             "q", "domain", "pool", "network", "sort", "page", "per_page", "kind", "what", "key",
-             "id", "chart", "metric", "range", "device", "from", "x")  # fmt: skip
+    names = ("as", "at", "t", "bg", "from", *VIEWS[view].lockable)
     statuses = set()
     for name in names:
         for place, junk in enumerate(_JUNK):
@@ -613,7 +607,7 @@ def test_nothing_that_is_sent_is_an_error_of_npvirts(
 def test_no_locked_filter_is_an_error_of_npvirts_either(web: Web, view: str) -> None:
     """What was fine when a token was made may be gone when it is used."""
     for name in VIEWS[view].lockable:
-        for junk in ("nothing", "<b>", "kvm-77", domain_uuid(9, 9), "-1"):
+        for junk in ("nothing", "-1"):
             filters = {**LOCKED[view], name: [junk]}
             answer = ask(web, view, a_token(web.store, view, filters)[0])
             assert answer.status_code in (200, 404, 422), (name, junk)
