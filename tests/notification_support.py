@@ -176,6 +176,8 @@ class Notified:
     recorder: Recorder
     notifier: Notifier
     at_ms: int
+    # Whether its domain was last made to be off.
+    is_off: bool = False
 
     def scan(self, **fields: Any) -> None:
         """Record a look a minute after the last one; without fields as a look that failed."""

@@ -32,15 +32,20 @@ _OPEN = frozenset(
      "/static/<path:filename>", "/embed/<name>", "/embed/theme.css", "/embed/v1/<view>")
 )  # fmt: skip
 # What tells of the whole fleet: of all hosts or of nothing.
-_EVERYWHERE = frozenset(("/store",))
+_EVERYWHERE = frozenset(
+    ("/store", "/notifications/messages", "/notifications/rules",
+     "/notifications/rules/<int:rule_id>")
+)  # fmt: skip
+# What viewers read and admins change, at the same address.
+_CHANGED_BY_ADMINS = frozenset(("/notifications/rules", "/notifications/rules/<int:rule_id>"))
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
      "/changes", "/compare", "/domains", "/events", "/go", "/health", "/help", "/help/api",
      "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/domains/<uuid>/devices/<key>",
      "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
-     "/interfaces", "/jobs", "/logout", "/metrics", "/networks", "/openapi.json", "/overview",
-     "/pools", "/ribbon",
+     "/interfaces", "/jobs", "/logout", "/metrics", "/networks", "/notifications",
+     "/notifications/messages", "/openapi.json", "/overview", "/pools", "/ribbon",
      "/series",
      "/store", "/trouble",
      "/series/stack", "/volumes")
@@ -57,7 +62,13 @@ _ADMIN_EVERYWHERE = frozenset(
     ("/hosts/add", "/hosts/uri", "/hosts/<slug>/edit", "/hosts/<slug>/enable",
      "/hosts/<slug>/disable", "/hosts/<slug>/read-only", "/hosts/<slug>/remove", "/users",
      "/users/<name>/role", "/users/<name>/password", "/users/<name>/disable",
-     "/users/<name>/enable", "/sessions/<int:session_id>/end", "/tokens", "/tokens/<name>/revoke")
+     "/users/<name>/enable", "/sessions/<int:session_id>/end", "/tokens", "/tokens/<name>/revoke",
+     "/notifications/rules/add", "/notifications/rules/<int:rule_id>/edit",
+     "/notifications/rules/<int:rule_id>/remove", "/notifications/targets",
+     "/notifications/targets/add", "/notifications/targets/<int:target_id>",
+     "/notifications/targets/<int:target_id>/edit",
+     "/notifications/targets/<int:target_id>/remove",
+     "/notifications/targets/<int:target_id>/test")
 )  # fmt: skip
 _ADMIN_ROUTES = frozenset(
     (
@@ -81,7 +92,7 @@ _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _KEYS = {
     "uuid": "00000001-0000-4000-8000-000000000001", "key": "00000001-0000-4000-8000-000000000001",
     "name": "nothing", "action": "suspend", "secret": "nothing", "filename": "nothing.css",
-    "job_id": "1", "session_id": "999", "change_id": "1",
+    "job_id": "1", "session_id": "999", "rule_id": "999", "target_id": "999", "change_id": "1",
     "view": "domains", "token_id": "999",
 }  # fmt: skip
 
@@ -128,6 +139,8 @@ def _needed(rule: Rule) -> int:
         return 2 if "DELETE" in (rule.methods or ()) else 1
     if plain in _OPEN:
         return 0
+    if plain in _CHANGED_BY_ADMINS:
+        return 1 if "GET" in (rule.methods or ()) else 3
     action = _action(rule)
     if action is not None and (plain not in _VIEWER or "POST" in (rule.methods or ())):
         return 2 if action.audit_name in _OPERATOR else 3

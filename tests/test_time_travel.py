@@ -169,7 +169,16 @@ def test_the_past_offers_no_action_and_its_links_stay(fleet_web: Web, address: s
     buttons = re.findall(r'<a role="button"[^>]*>', main)
     assert all('aria-disabled="true"' in one and "href" not in one for one in buttons)
     frame = re.sub(r'<section class="ribbon".*?</section>', "", page, flags=re.S)
-    own = ("/account", "/users", "/tokens", "/store", "/health", "/help", "/static/")
+    own = (
+        "/account",
+        "/users",
+        "/tokens",
+        "/store",
+        "/health",
+        "/help",
+        "/notifications",
+        "/static/",
+    )
     links = [link for link in re.findall(r'<a [^>]*href="(/[^"]*)"', frame)
              if not link.startswith(own)]  # fmt: skip
     assert len(links) > 5

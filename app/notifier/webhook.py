@@ -39,7 +39,7 @@ def post(secret: WebhookSecret, uid: str, at_s: int, body: bytes) -> Outcome:
             "Connection": "close",
             **signature(secret.key_bytes, uid, at_s, body),
         }
-        guard = Guard(_connected(parts))
+        guard = Guard(_connected(parts), DEADLINE_S)
     except NotSent as error:
         return Outcome("failed", str(error))
     except ValueError:

@@ -13,6 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.clock import MINUTE_MS
 from app.notification.texts import subject_of
 from app.notification.values import Event, Message, Target
 from app.store import schema
@@ -21,6 +22,8 @@ from app.store.notification_events import event_of
 
 # So many events stand in one message at most.
 EVENTS_MOST = 200
+# No try is put off for longer.
+RETRY_MOST_MS = 20 * MINUTE_MS
 
 _message, _delivery = schema.notification_message, schema.notification_delivery
 
@@ -48,7 +51,7 @@ def targets_due(store: Store, now_ms: int) -> list[int]:
     """The targets for which something is to be sent now."""
     target = schema.notification_target
     waiting = sa.select(_message.c.target_id).where(
-        _message.c.state == "waiting", _message.c.next_ms <= now_ms
+        _message.c.state == "waiting", sa.not_(_waits(now_ms))
     )
     busy = sa.select(_message.c.target_id).where(
         _message.c.state.in_(("waiting", "sending")), _message.c.kind != "test"
@@ -77,7 +80,7 @@ def take(store: Store, target_id: int, now_ms: int) -> Taken | None:
             return None
         # In their order, one at a time.
         first = connection.execute(
-            sa.select(_message)
+            sa.select(_message, _waits(now_ms).label("waits"))
             .where(
                 _message.c.target_id == target_id, _message.c.state.in_(("waiting", "sending")),
                 _message.c.kind != "test",
@@ -89,7 +92,7 @@ def take(store: Store, target_id: int, now_ms: int) -> Taken | None:
             message_id = _gathered(connection, target_id, named.name, now_ms)
             if message_id is None:
                 return None
-        elif first.state == "sending" or first.next_ms > now_ms:
+        elif first.state == "sending" or first.waits:
             return None
         else:
             message_id = first.id
@@ -100,6 +103,13 @@ def take(store: Store, target_id: int, now_ms: int) -> Taken | None:
         )
         row = connection.execute(sa.select(_message).where(_message.c.id == message_id)).one()
         return Taken(message_of(row), _events(connection, message_id))
+
+
+def _waits(now_ms: int) -> sa.ColumnElement[bool]:
+    """Whether it is not time yet for a message's next try. A clock that was set back must not put
+    it off for long.
+    """
+    return _message.c.next_ms.between(now_ms + 1, now_ms + RETRY_MOST_MS)
 
 
 def _gathered(connection: sa.Connection, target_id: int, target: str, now_ms: int) -> int | None:
@@ -224,8 +234,9 @@ def keep_back(connection: sa.Connection, target_id: int) -> None:
     waits = (_delivery.c.target_id == target_id, _delivery.c.state == "waiting")
     connection.execute(sa.update(_delivery).where(*waits).values(state="kept-back"))
     message = (_message.c.target_id == target_id, _message.c.state == "waiting")
-    values = {"state": "failed", "sentence": "Given up: the target was disabled or removed."}
-    connection.execute(sa.update(_message).where(*message).values(values, next_ms=None))
+    sentence = "Given up: the target was disabled or removed."
+    over = {"state": "failed", "sentence": sentence, "next_ms": None}
+    connection.execute(sa.update(_message).where(*message).values(over))
 
 
 def messages(

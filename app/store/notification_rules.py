@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from app import clock
-from app.errors import Conflict, InvalidField, NotFound
+from app.errors import Conflict, InvalidField, NotFound, StoreError
 from app.notification.values import QuietHours, Rule, RuleKind, Severity
 from app.store import schema
 from app.store.engine import Store
@@ -134,6 +134,14 @@ def _needed(connection: sa.Connection, rule_id: int) -> Any:
 
 
 def _rule(row: Any) -> Rule:
+    try:
+        return _read(row)
+    except msgspec.MsgspecError:
+        sentence = f"The store is damaged: the notification rule {row.id} cannot be read."
+        raise StoreError(sentence, problem="damaged") from None
+
+
+def _read(row: Any) -> Rule:
     quiet = None if row.quiet is None else msgspec.json.decode(row.quiet, type=QuietHours)
     return Rule(
         id=row.id, name=row.name, kind=row.kind, severity=row.severity, threshold=row.threshold,

@@ -35,6 +35,9 @@ from app.web import (
     hosts,
     metrics_page,
     networks,
+    notification_rules_page,
+    notification_targets_page,
+    notifications_page,
     oidc,
     openapi_page,
     overview,
@@ -84,8 +87,8 @@ def register(app: Flask) -> None:
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
         actions, acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
-        store_page, health_page, metrics_page, events, embed, embed_tokens, share,
-        api, openapi_page,
+        store_page, health_page, metrics_page, notifications_page, notification_rules_page,
+        notification_targets_page, events, embed, embed_tokens, share, api, openapi_page,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)
