@@ -30,6 +30,8 @@ from app.connection import Connection
 from app.store.audit import Wanted, records
 from app.store.history import fleet
 from app.store.hosts import add_host, list_hosts
+from app.store.notification_rules import RuleDraft, add_rule
+from app.store.notification_targets import WebhookSecret, add_target, new_key
 from app.web.openapi import document
 from tests.read_support import RUNNING, domain_xml, pool_xml, uuid_of, write_node
 from tests.signing import bearer
@@ -57,6 +59,10 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     add_host(made.store, "demo", demo)
     add_host(made.store, "dead", Connection(transport="tcp", host="127.0.0.1", port=1))
     scan_once(made.settings, made.store, list_hosts(made.store))
+    nowhere = WebhookSecret("http://127.0.0.1:1/", new_key())
+    address = "http://127.0.0.1:1"
+    add_target(made.store, made.settings.data, "t", "webhook", address, "ada", secret=nowhere)
+    add_rule(made.store, RuleDraft("r", "domain-crashed", target_ids=(1,)), "ada")
     with pytest.MonkeyPatch.context() as patch:
         # A collector's threads draw from the `random` that Hypothesis minds, so none runs here:
         # what is asked of it is taken note of, and what is there stays as it was seen.
@@ -72,7 +78,10 @@ def _there(web: Web, path: str) -> dict[str, Any]:
     key = _UUIDS.get(folder, uuid_of("web"))
     if folder == "volumes":
         key = str(fleet(web.store, None).volumes[0].entity_id)
-    return {"host": "demo", "uuid": key, "key": key, "name": "first", "job_id": 1}
+    return {
+        "host": "demo", "uuid": key, "key": key, "name": "first", "job_id": 1, "rule_id": 1,
+        "target_id": 1,
+    }  # fmt: skip
 
 
 def _operations(web: Web) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from app.notification.growth import growth
 from app.notifier.notifier import Notifier
 from app.store import schema
 from app.store.hosts import remove_host
-from app.store.notification_events import events, open_alerts
+from app.store.notification_log import events, open_alerts
 from app.store.notification_rules import RuleDraft, edit_rule, get_rule, remove_rule
 from tests.clocks import SteeredClock, steered
 from tests.notification_support import GIB, POOL, Notified, Receiver, notified, receiver

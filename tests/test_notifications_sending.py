@@ -28,7 +28,7 @@ from app.notification.texts import Context, mail
 from app.notification.values import Message, QuietHours
 from app.notifier import sending, webhook
 from app.notifier.sending import GIVE_UP_MS, retry_ms
-from app.store.notification_events import deliveries, events
+from app.store.notification_log import deliveries, events
 from app.store.notification_messages import messages, take
 from app.store.notification_rules import list_rules
 from app.store.notification_targets import (

@@ -28,16 +28,9 @@ from app.store.demonstration import is_demonstration
 from app.store.engine import Store
 from app.store.history import fleet
 from app.store.moves import MOVED, MOVED_AWAY
-from app.store.notification_events import (
-    Alert,
-    Told,
-    events_of_alerts,
-    forget_before,
-    open_alerts,
-    record,
-    told_since,
-)
+from app.store.notification_events import Told, forget_before, record, told_since
 from app.store.notification_facts import partial_since, pool_days
+from app.store.notification_log import Alert, events_of_alerts, open_alerts
 from app.store.notification_rules import list_rules
 from app.store.views import Fleet
 

@@ -5,7 +5,7 @@ of changes are written in one transaction, so that nothing is told twice or not 
 the process ends.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from app.clock import MINUTE_MS
 from app.notification.quiet import is_quiet, quiet_until
 from app.notification.texts import plain
-from app.notification.values import DeliveryState, Event, EventWhat, MessageState, Rule
+from app.notification.values import Event, EventWhat, Rule
 from app.store import schema
 from app.store.engine import Store
 
@@ -39,42 +39,6 @@ class Told(Struct, frozen=True):
     text: str = ""
     since_ms: int | None = None
     change_id: int | None = None
-
-
-class Alert(Struct, frozen=True):
-    """A condition that is so, or was until `ended_ms`."""
-
-    id: int
-    rule_id: int
-    host_id: int
-    kind: str
-    key: str
-    name: str
-    began_ms: int
-    ended_ms: int | None
-
-
-class Delivery(Struct, frozen=True):
-    """What became of an event for one target. `due_ms`: not sent before. `target` is None for one
-    that was removed before anything was sent; `message_state` is of the message that has it.
-    """
-
-    event_id: int
-    target_id: int
-    target: str | None
-    state: DeliveryState
-    due_ms: int
-    message_id: int | None
-    message_state: MessageState | None
-    sentence: str | None
-
-
-def open_alerts(store: Store, host_ids: frozenset[int] | None = None) -> list[Alert]:
-    """What is so right now, the oldest first."""
-    query = sa.select(_alert).where(_alert.c.ended_ms.is_(None), *_in_scope(_alert, host_ids))
-    with store.reading() as connection:
-        rows = connection.execute(query.order_by(_alert.c.began_ms, _alert.c.id)).all()
-    return [_alert_of(row) for row in rows]
 
 
 def record(
@@ -114,49 +78,6 @@ def told_since(store: Store, rule_id: int, host_id: int | None, key: str, since_
     )  # fmt: skip
     with store.reading() as connection:
         return connection.scalar(sa.select(_event.c.id).where(*mine).limit(1)) is not None
-
-
-def events(
-    store: Store, host_ids: frozenset[int] | None, *, limit: int, offset: int = 0
-) -> tuple[list[Event], int]:
-    """What was told of some hosts, or of all and npvirt itself, newest first; how many."""
-    scope = tuple(_in_scope(_event, host_ids))
-    query = sa.select(_event).where(*scope).order_by(_event.c.id.desc())
-    with store.reading() as connection:
-        total = connection.scalar(sa.select(sa.func.count()).select_from(_event).where(*scope))
-        rows = connection.execute(query.limit(limit).offset(offset)).all()
-    return [event_of(row) for row in rows], int(total or 0)
-
-
-def events_of_alerts(store: Store, alert_ids: Collection[int]) -> dict[int, Event]:
-    """With which event each alert began."""
-    query = sa.select(_event).where(_event.c.alert_id.in_(alert_ids), _event.c.what == "began")
-    with store.reading() as connection:
-        return {row.alert_id: event_of(row) for row in connection.execute(query)}
-
-
-def deliveries(store: Store, event_ids: Collection[int]) -> dict[int, list[Delivery]]:
-    """What became of some events, by event."""
-    message, target = schema.notification_message, schema.notification_target
-    query = (
-        sa.select(
-            _delivery, message.c.state.label("message_state"), message.c.sentence,
-            sa.func.coalesce(message.c.target, target.c.name).label("target"),
-        )
-        .outerjoin(message, message.c.id == _delivery.c.message_id)
-        .outerjoin(target, target.c.id == _delivery.c.target_id)
-        .where(_delivery.c.event_id.in_(event_ids))
-        .order_by(_delivery.c.event_id, _delivery.c.target_id)
-    )  # fmt: skip
-    found: dict[int, list[Delivery]] = {}
-    with store.reading() as connection:
-        for row in connection.execute(query):
-            one = Delivery(
-                row.event_id, row.target_id, row.target, row.state, row.due_ms, row.message_id,
-                row.message_state, row.sentence,
-            )  # fmt: skip
-            found.setdefault(row.event_id, []).append(one)
-    return found
 
 
 def forget_before(store: Store, before_ms: int) -> int:
@@ -299,14 +220,3 @@ def _unchanged(connection: sa.Connection, rules: Mapping[int, Rule]) -> Collecti
 def _enabled_targets(connection: sa.Connection) -> Collection[int]:
     table = schema.notification_target
     return {*connection.scalars(sa.select(table.c.id).where(table.c.enabled == 1))}
-
-
-def _in_scope(table: sa.Table, host_ids: frozenset[int] | None) -> Iterable[sa.ColumnElement[bool]]:
-    if host_ids is not None:
-        yield table.c.host_id.in_(host_ids)
-
-
-def _alert_of(row: Any) -> Alert:
-    return Alert(
-        row.id, row.rule_id, row.host_id, row.kind, row.key, row.name, row.began_ms, row.ended_ms
-    )

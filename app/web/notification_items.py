@@ -5,7 +5,7 @@ from typing import Any
 from app.clock import rfc3339
 from app.notification.texts import event_item
 from app.notification.values import SORTS, Event, Message, QuietHours, Rule, Target
-from app.store.notification_events import Alert, Delivery
+from app.store.notification_log import Alert, Delivery
 from app.web.api.items import Item, time_or_none
 
 EVENT_COLUMNS = (

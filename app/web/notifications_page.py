@@ -15,13 +15,7 @@ from app.errors import InvalidField
 from app.notification.texts import address_of
 from app.notification.values import MESSAGE_STATES, Event, Message
 from app.services import services
-from app.store.notification_events import (
-    Delivery,
-    deliveries,
-    events,
-    events_of_alerts,
-    open_alerts,
-)
+from app.store.notification_log import Delivery, deliveries, events, events_of_alerts, open_alerts
 from app.store.notification_messages import messages
 from app.web.api.answers import check_parameters
 from app.web.api.items import Item
