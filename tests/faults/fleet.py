@@ -36,7 +36,7 @@ class Held(NamedTuple):
     threads: int
     files: int
     held_bytes: int
-    resident_bytes: int
+    python_blocks: int
 
 
 class Fleet:
@@ -169,7 +169,9 @@ class Fleet:
         )
 
     def check_back_to(self, before: Held) -> None:
-        """What npvirt holds is what it held, within five per cent."""
+        """What npvirt holds is what it held, within five per cent. Of its size, which tells what
+        the allocator keeps as well, a note is made.
+        """
         for _ in range(_SETTLE_TICKS):
             now = self.held()
             back = all(_is_within(*pair) for pair in zip(before, now, strict=True))
@@ -178,15 +180,16 @@ class Fleet:
             time.sleep(INTERVAL_S)
         self.tally.note(
             f"threads {before.threads} to {now.threads}, files {before.files} to {now.files}, "
-            f"memory {before.held_bytes / 1e6:.1f} to {now.held_bytes / 1e6:.1f} MB, in a process "
-            f"of {before.resident_bytes / 1e6:.1f} to {now.resident_bytes / 1e6:.1f} MB"
+            f"memory {before.held_bytes / 1e6:.1f} to {now.held_bytes / 1e6:.1f} MB and "
+            f"{before.python_blocks} to {now.python_blocks} small objects, in a process of "
+            f"{self.server.use().memory_bytes / 1e6:.0f} MB"
         )
         self.tally.check(back, f"held afterwards: {now}, before: {before}")
 
     def held(self) -> Held:
         """What npvirt holds now."""
         use, weight = self.server.use(), self.server.scales.weigh()
-        return Held(use.threads, use.files, weight.held_bytes, weight.resident_bytes)
+        return Held(use.threads, use.files, weight.held_bytes, weight.python_blocks)
 
     def _wait_until_green(self) -> None:
         end_s = time.monotonic() + 120

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.clock import now_ms
-from tests.faults.weighing import ENVIRON, Scales
+from tests.faults.weighing import Scales
 from tests.lab.host import die_with_parent
 from tests.panel import Panel
 
@@ -50,7 +50,7 @@ class Server:
         self.scales = Scales(data.with_name(f"{data.name}-scales"))
         if weighed:
             plant = plant or "none"
-            self.environ |= {**ENVIRON, "SCALES": str(data.with_name(f"{data.name}-scales"))}
+            self.environ["SCALES"] = str(data.with_name(f"{data.name}-scales"))
         program = ["-m", "tests.faults.planted", plant] if plant else ["-m", "app.cli"]
         self._command = [sys.executable, *program, "serve"]
         self.said = data.with_name(f"{data.name}-said")
@@ -142,8 +142,8 @@ class Server:
     def last_words(self) -> str:
         """The end of what it said, and where in Python it was if it died of a signal."""
         said = self.said.read_text(errors="replace")
-        died = said.find("Fatal Python error")
-        return said[-1500:] if died < 0 else said[died : died + 20_000]
+        died = said.find("Current thread 0x")
+        return said[-1500:] if died < 0 else said[died : died + 1500]
 
     def _tree(self) -> Iterator[int]:
         assert self._process is not None

@@ -1,14 +1,16 @@
 """How much memory a process holds: what is allocated, told by the allocator, and what that keeps.
 
 The size of a process tells little of that: the allocator keeps what was given back, in pieces, and
-more of it after each of the first peaks. Where Python takes its memory from glibc, too (ENVIRON),
-that knows every byte that is held, by Python, SQLite and libvirt alike.
+more of it after each of the first peaks. glibc knows every byte that C code and large objects hold,
+Python the number of its small objects. Where Python takes those from glibc, too (ENVIRON), that
+knows every byte.
 """
 
 import _sqlite3
 import ctypes
 import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,12 +24,14 @@ _POLL_S = 0.1
 
 
 class Weight(Struct, frozen=True):
-    """Bytes that are allocated, those of them that SQLite has (its caches of pages, most of all),
-    and the size of the process once all else was given back.
+    """Bytes that are allocated from glibc, those of them that SQLite has (its caches of pages, most
+    of all), pieces of memory that Python manages itself (none with ENVIRON), and the size of the
+    process once all else was given back.
     """
 
     held_bytes: int
     sqlite_bytes: int
+    python_blocks: int
     resident_bytes: int
 
 
@@ -59,6 +63,7 @@ def weigh() -> Weight:
     return Weight(
         found.uordblks + found.hblkhd,
         _sqlite.sqlite3_memory_used(),
+        sys.getallocatedblocks(),
         pages * os.sysconf("SC_PAGE_SIZE"),
     )
 
