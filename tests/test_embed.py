@@ -16,7 +16,7 @@ from app.clock import rfc3339
 from app.store.embed_tokens import list_embed_tokens, revoke_embed_token
 from app.store.history import fleet
 from app.store.users import set_disabled
-from app.web.embed import kept
+from app.web.embed import asking, kept
 from app.web.embed.parameters import COLOURS, FONTS
 from app.web.embed.views import VIEWS
 from tests.clocks import steered
@@ -183,6 +183,31 @@ def test_the_past_is_drawn_as_it_was_and_says_so(web: Web, tokens: dict[str, str
     before = ask(web, "domains", tokens["domains"], at="1980-01-01T00:00Z")
     assert before.status_code == 200
     assert "No VM is there." in before.text
+
+
+def test_past_moments_are_drawn_for_a_token_as_fast_as_people_look_at_them(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_PAST_MOMENTS", 3)
+    limited = make_web(web.settings.data, NPVIRT_TIMEZONE="UTC")
+    text, _ = a_token(web.store, "hosts")
+    answers = [
+        ask(limited, "hosts", text, at=f"2020-01-01T00:0{minute}Z") for minute in (1, 2, 3, 1, 4)
+    ]
+    # The one that was drawn before is there.
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 429]
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert _sentence(answers[-1]).startswith("So many past moments")
+    assert ask(limited, "hosts", text).status_code == 200
+    limited.store.close()
+
+
+def test_a_frame_asks_with_the_token_that_it_was_asked_with(web: Web) -> None:
+    text, _ = a_token(web.store, "hosts")
+    by_header = {"Authorization": f"Bearer {text}"}
+    for query in ("as=frame", "as=frame&t=npe_another"):
+        assert web.client.get(f"/embed/v1/hosts?{query}", headers=by_header).status_code == 200
+    assert f'token="{text}"' in ask(web, "hosts", text, None, as_="frame").text
 
 
 def test_changes_do_not_say_who_made_them(web: Web) -> None:
@@ -617,7 +642,6 @@ def test_a_store_that_cannot_be_read_is_said_in_the_box(
     web: Web, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from app.errors import StoreError
-    from app.web.embed import asking
 
     def broken(*_: Any) -> Any:
         raise StoreError("The store cannot be read.", problem="io")

@@ -21,6 +21,7 @@ from app.errors import InvalidField
 from app.services import on_stop, services, services_of
 from app.store.embed_tokens import Held, held, known_origins, note_uses
 from app.store.engine import Store
+from app.web.embed.budget import Budget
 from app.web.embed.views import View
 from app.web.identity import peer
 from app.web.slowdown import Slowdown
@@ -30,6 +31,8 @@ _HOLD_MS = 4_000
 _NOTE_EVERY_MS = 60_000
 _KEPT = 1_024
 _TOKEN_MAX = 200
+# Past moments that are drawn for a token in a minute: each has the fleet be put together anew.
+_PAST_MOMENTS = 60
 
 _UNKNOWN = "npvirt does not know this token."
 _ENDED = {"revoked": "This embed was revoked.", "expired": "The time of this embed is over."}
@@ -46,6 +49,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self.slowdown = Slowdown()
+        self.past_moments = Budget(_PAST_MOMENTS)
         self._lock = threading.Lock()
         self._looked: dict[str, _Looked] = {}
         self._origins: tuple[int, frozenset[str]] | None = None
@@ -151,6 +155,17 @@ def admitted(view: View, own_origin: str) -> Held:
 def look_as(token_id: int, host_ids: frozenset[int] | None) -> None:
     """Have this request see what a viewer of these hosts sees."""
     g.npvirt_principal = Principal("embed", str(token_id), "viewer", host_ids)
+
+
+def spend_past_moment(token_id: int) -> None:
+    """Let one more past moment be drawn for a token; raises TooManyRequests."""
+    wait_s = _memory().past_moments.spend(token_id, clock.monotonic_s())
+    if wait_s > 0:
+        seconds = math.ceil(wait_s)
+        raise TooManyRequests(
+            f"So many past moments cannot be drawn at once. Ask again in {seconds} s.",
+            retry_after=seconds,
+        )
 
 
 def note_use(found: Held) -> Callable[[], None] | None:

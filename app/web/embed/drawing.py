@@ -16,7 +16,7 @@ from app.services import services
 from app.store.embed_tokens import Held
 from app.store.hosts import host_ids_named
 from app.web.drawing import Drawing
-from app.web.embed.asking import look_as
+from app.web.embed.asking import look_as, spend_past_moment
 from app.web.embed.builders import BUILDERS
 from app.web.embed.files import asset_address
 from app.web.embed.kept import Drawings
@@ -54,9 +54,13 @@ def drawn(view: View, found: Held) -> Drawn:
     base = base_address()
     key = (
         token.id, found.host_ids, view.name, tuple(filters.items(multi=True)), at.at_ms, look, base,
+        # A frame holds the token that it asks with itself.
+        request.args.get("t", "") if look.wrapper == "frame" else "",
     )  # fmt: skip
 
     def make() -> Drawn:
+        if at.past:
+            spend_past_moment(token.id)
         look_as(token.id, scope(found.host_ids, token.filters.get("host")))
         drawing = Drawing(seen_fleet(at.at_ms), at, filters, pages().zone, "viewer")
         return pack(_wrapped(view, drawing, look, base).encode())
