@@ -15,14 +15,27 @@ from msgspec.structs import fields
 from prometheus_client import parser as plain_parser
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from app.clock import now_ms
 from app.connection import Connection
 from app.errors import VirtError
-from app.inventory import DomainSample, HostSample
-from app.store.hosts import add_host, set_enabled
+from app.inventory import (
+    Device,
+    DeviceSample,
+    Disk,
+    Domain,
+    DomainSample,
+    Host,
+    HostSample,
+    Nic,
+    Scan,
+    Share,
+)
+from app.store.hosts import add_host, list_hosts, set_enabled
+from app.store.record import Recorder
 from app.virt.session import Session
 from app.web.fleet_metrics import FLEET_METRICS
 from app.web.openmetrics import sample_name, unit_of
-from tests.fleet_support import domain_uuid, make_domain, scan_again, scan_whole_host
+from tests.fleet_support import KNOWN_MS, domain_uuid, make_domain, scan_again, scan_whole_host
 from tests.signing import bearer
 from tests.web_support import HOSTILE, Web, make_web
 
@@ -135,7 +148,9 @@ def test_counters_are_told_as_libvirt_counts_them(empty_web: Web) -> None:
         ("interface_stats_transmit_drops", "net_tx_drops"),
         ("interface_stats_receive_errors", "net_rx_errors"),
     ):
-        told = of(samples, f"libvirt_domain_{name}_total", **names)
+        # Which of its two disks counted what is not known; it has one NIC.
+        device = {} if name.startswith("block") else {"device": make_domain(9, 0).nics[0].mac}
+        told = of(samples, f"libvirt_domain_{name}_total", **names, **device)
         assert told == 10**9 + place[column], name
     told = of(samples, "libvirt_domain_info_cpu_time_seconds_total", **names)
     assert told == pytest.approx(1 + place["cpu_time_ns"] / 1e9)
@@ -195,6 +210,77 @@ def test_states_are_told_as_words_with_their_reason_and_as_libvirts_number(still
     assert ("paused", "io-error") in found
     assert told_of(samples, "libvirt_pool_info_state", state="inaccessible")
     assert told_of(samples, "libvirt_network_info_state", state="active")
+
+
+# --- disks and NICs ---------------------------------------------------------------------------
+
+UUID = "00000000-0000-4000-8000-000000000001"
+MAC, OTHER_MAC = "52:54:00:00:00:01", "52:54:00:00:00:02"
+
+
+Devices = Mapping[str, tuple[Share, int | None]]
+
+
+def told_of_devices(web: Web, devices: Devices, run: int = 3) -> dict[str, float]:
+    """What the disks (of which a domain tells that they read 100 bytes) and the NICs (that got 7)
+    are told to have counted, after one more scan; `devices` with their shares and own counts.
+    """
+    known = next((one for one in list_hosts(web.store) if one.slug == "kvm-01"), None)
+    record = known or add_host(web.store, "kvm-01", Connection())
+    disks = tuple(Disk(name[5:]) for name in devices if name.startswith("disk:"))
+    nics = tuple(Nic(name[4:], "network") for name in devices if name.startswith("nic:"))
+    Recorder(web.store, record, KNOWN_MS).record(
+        Scan(
+            now_ms(), 1, ok=True, host=Host(uri="qemu:///system"),
+            domains={UUID: Domain(UUID, "web", "running", id=3, disks=disks, nics=nics)},
+            domain_samples={UUID: DomainSample(disk_read_bytes=100, net_rx_bytes=7)},
+            devices={
+                f"{UUID}/{name}": Device(UUID, name, share, run)
+                for name, (share, _) in devices.items()
+            },
+            device_samples={
+                f"{UUID}/{name}": DeviceSample(disk_read_bytes=count, net_rx_bytes=count)
+                for name, (_, count) in devices.items()
+                if count is not None
+            },
+        )
+    )  # fmt: skip
+    sorts = {
+        "libvirt_domain_block_stats_read_bytes_total": "disk",
+        "libvirt_domain_interface_stats_receive_bytes_total": "nic",
+    }
+    return {
+        f"{sorts[name]} {dict(labels).get('device', '')}".strip(): value
+        for (name, labels), value in read(scrape(web)).items()
+        if name in sorts
+    }
+
+
+def test_each_disk_and_nic_is_told_by_its_own_name(empty_web: Web) -> None:
+    alone: Devices = {"disk:vda": ("whole", None), f"nic:{MAC}": ("whole", None)}
+    assert told_of_devices(empty_web, alone) == {"disk vda": 100, f"nic {MAC}": 7}
+    # Another was put in and did nothing so far, which is known.
+    idle: Devices = {**alone, "disk:vdb": ("nothing", None)}
+    assert told_of_devices(empty_web, idle) == {"disk vda": 100, "disk vdb": 0, f"nic {MAC}": 7}
+    # Both work, so each has a count of its own; and the one that is left goes on with its own.
+    own: Devices = {
+        "disk:vda": ("own", 61), "disk:vdb": ("own", 39), f"nic:{MAC}": ("own", 5),
+        f"nic:{OTHER_MAC}": ("own", 2),
+    }  # fmt: skip
+    assert told_of_devices(empty_web, own) == {
+        "disk vda": 61, "disk vdb": 39, f"nic {MAC}": 5, f"nic {OTHER_MAC}": 2,
+    }  # fmt: skip
+    # One was too busy to tell.
+    assert told_of_devices(empty_web, {**own, "disk:vdb": ("own", None)})["disk vda"] == 61
+
+
+def test_what_nobody_knows_whose_it_is_is_the_domains(empty_web: Web) -> None:
+    own: Devices = {
+        "disk:vda": ("own", 61), "disk:vdb": ("own", 39), f"nic:{MAC}": ("own", 5),
+        f"nic:{OTHER_MAC}": ("own", 2),
+    }  # fmt: skip
+    # They were told of when the domain ran another time.
+    assert told_of_devices(empty_web, own, run=2) == {"disk": 100, "nic": 7}
 
 
 # --- what is not ----------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def test_the_panel_is_scraped_with_its_token_and_without_an_error(watched: Watch
 def test_prometheus_knows_what_each_metric_is(watched: Watched) -> None:
     metadata = watched.prometheus.data("metadata", limit="1000")
     told = metadata["libvirt_domain_block_stats_read_bytes"][0]
-    assert told == {"type": "counter", "unit": "bytes", "help": "Bytes read from its disks."}
+    assert told == {"type": "counter", "unit": "bytes", "help": "Bytes read from a disk."}
     assert metadata["libvirt_up"][0]["type"] == "gauge"
 
 

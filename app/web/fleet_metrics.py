@@ -6,6 +6,7 @@ and so begins anew when a domain is started.
 """
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
@@ -13,14 +14,17 @@ from msgspec import Struct
 from app.inventory import DOMAIN_STATES, KindName
 from app.metrics import domain_memory_used_bytes, host_memory_used_bytes, series_of
 from app.store.views import HostView, Seen
+from app.web.device_parts import DeviceSort
 from app.web.openmetrics import Type
 
 Labels = Mapping[str, str | None]
 
 
 class FleetMetric(Struct, frozen=True):
-    """One number of every object of a kind, out of its `Seen` (UP alone: its HostView). `source`
-    says what it is in libvirt's words; `more` are labels beyond those that name the object.
+    """One number of every object of a kind, out of its `Seen` (UP alone: its HostView), or out of
+    its sample where it is `measured`, divided by `per`. `source` says what it is in libvirt's
+    words; `more` are labels beyond those that name the object. What each disk or NIC counts has the
+    `sort` of these.
     """
 
     kind: KindName
@@ -30,20 +34,25 @@ class FleetMetric(Struct, frozen=True):
     source: str
     value: Callable[[Any], float | None]
     more: Callable[[Any], Labels] | None = None
+    measured: bool = False
+    per: float | None = None
+    sort: DeviceSort | None = None
+
+
+# What counts a series, by the first word of its name.
+_SORTS: Mapping[str, DeviceSort] = {"disk": "disk", "net": "nic"}
 
 
 def _measured(
-    kind: KindName, name: str, series: str, help_: str, source: str, scale: float | None = None
+    kind: KindName, name: str, series: str, help_: str, source: str, per: float | None = None
 ) -> FleetMetric:
-    """What is measured at every scan: a column of the kind's sample, times `scale`."""
+    """What is measured at every scan: a column of the kind's sample, divided by `per`."""
     declared = next(one for one in series_of(kind) if one.name == series)
     type_: Type = "gauge" if declared.type == "gauge" else "counter"
-
-    def value(seen: Seen[Any, Any]) -> float | None:
-        told: int | None = None if seen.sample is None else getattr(seen.sample, series)
-        return told if told is None or scale is None else told * scale
-
-    return FleetMetric(kind, name, type_, help_, source, value)
+    sort = _SORTS.get(series.partition("_")[0]) if kind == "domain" else None
+    return FleetMetric(
+        kind, name, type_, help_, source, attrgetter(series), measured=True, per=per, sort=sort
+    )
 
 
 def _fact(kind: KindName, name: str, field: str, help_: str, source: str) -> FleetMetric:
@@ -83,7 +92,8 @@ def _up(view: HostView) -> bool | None:
 
 
 _STATE_NUMBERS = {word: number for number, word in enumerate(DOMAIN_STATES)}
-_S = 1e-9
+# Nanoseconds of a second.
+_S = 1e9
 
 UP = FleetMetric(
     "host", "libvirt_up", "gauge",
@@ -136,7 +146,7 @@ HOST = (
     FleetMetric(
         "host", "libvirt_host_memory_used_bytes", "gauge",
         "Memory that is neither free nor only a cache.", "total - free - buffers - cached",
-        lambda seen: host_memory_used_bytes(seen.sample),
+        host_memory_used_bytes, measured=True,
     ),
     _measured(
         "host", "libvirt_host_domains_running", "running_domains", "Domains that run.", "counted",
@@ -207,24 +217,24 @@ DOMAIN = (
         "domain", "libvirt_domain_memory_stats_used_bytes", "gauge",
         "Memory that the guest uses, as its balloon tells, else as QEMU holds.",
         "balloon.current - balloon.usable, else balloon.unused; else balloon.rss",
-        lambda seen: domain_memory_used_bytes(seen.sample),
+        domain_memory_used_bytes, measured=True,
     ),
     *(
         _measured(
             "domain", f"libvirt_domain_block_stats_{name}", f"disk_{series}", help_,
-            f"block.<n>.{source}, summed",
+            f"block.<n>.{source}",
         )
         for name, series, help_, source in (
-            ("read_bytes", "read_bytes", "Bytes read from its disks.", "rd.bytes"),
-            ("read_requests", "read_requests", "Reads from its disks.", "rd.reqs"),
-            ("write_bytes", "write_bytes", "Bytes written to its disks.", "wr.bytes"),
-            ("write_requests", "write_requests", "Writes to its disks.", "wr.reqs"),
+            ("read_bytes", "read_bytes", "Bytes read from a disk.", "rd.bytes"),
+            ("read_requests", "read_requests", "Reads from a disk.", "rd.reqs"),
+            ("write_bytes", "write_bytes", "Bytes written to a disk.", "wr.bytes"),
+            ("write_requests", "write_requests", "Writes to a disk.", "wr.reqs"),
         )
     ),
     *(
         _measured(
             "domain", f"libvirt_domain_interface_stats_{way}_{what}", f"net_{short}_{series}",
-            f"{words} {way_words}.", f"net.<n>.{short}.{source}, summed",
+            f"{words} {way_words} by a NIC.", f"net.<n>.{short}.{source}",
         )
         for way, short, way_words in (
             ("receive", "rx", "received"), ("transmit", "tx", "sent"),

@@ -7,6 +7,8 @@ changes.
 
 from flask import Blueprint, Response, request
 
+from app.services import services
+from app.store.device_counts import device_counts
 from app.store.views import Fleet
 from app.web.api.answers import check_parameters
 from app.web.fleet_families import fleet_families
@@ -39,7 +41,8 @@ def metrics() -> Response:
 
 def _fleet_text(fleet: Fleet, *, plain: bool) -> bytes:
     def make() -> Rendered:
-        return Rendered(exposition(fleet_families(fleet), plain=plain).encode(), "")
+        families = fleet_families(fleet, device_counts(services().store, fleet))
+        return Rendered(exposition(families, plain=plain).encode(), "")
 
     return _kept.get((plain, principal().host_ids), fleet, make).body
 
