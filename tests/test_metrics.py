@@ -6,6 +6,7 @@ that is kept over a scan, nanoseconds for seconds.
 
 import json
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -379,12 +380,33 @@ def test_the_format_is_the_one_that_is_asked_for(
     assert answer.content_length == len(answer.data)
 
 
-def test_both_formats_tell_the_same(still: Web) -> None:
-    def lines(text: str) -> set[str]:
-        return {line for line in text.splitlines() if line.startswith("libvirt_")}
+def test_whoever_takes_gzip_gets_the_same_packed(still: Web) -> None:
+    for accept in ("text/plain", "application/openmetrics-text"):
+        plain = still.client.get("/metrics", headers={"Accept": accept})
+        assert "Content-Encoding" not in plain.headers
+        for _ in range(2):
+            packed = still.client.get(
+                "/metrics", headers={"Accept": accept, "Accept-Encoding": "gzip"}
+            )
+            assert packed.headers["Content-Encoding"] == "gzip"
+            assert "Accept-Encoding" in packed.headers["Vary"]
+            assert packed.content_length == len(packed.data) < len(plain.data) / 4
+            # In one member, since not every reader looks for a second.
+            reader = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            text = reader.decompress(packed.data).decode()
+            assert reader.eof
+            assert not reader.unused_data
+            assert told_lines(text) == told_lines(plain.text)
+            assert text.splitlines()[-1] == plain.text.splitlines()[-1]
 
-    told = lines(scrape(still))
-    assert told == lines(scrape(still, {"Accept": "text/plain"}))
+
+def told_lines(text: str) -> set[str]:
+    return {line for line in text.splitlines() if line.startswith("libvirt_")}
+
+
+def test_both_formats_tell_the_same(still: Web) -> None:
+    told = told_lines(scrape(still))
+    assert told == told_lines(scrape(still, {"Accept": "text/plain"}))
     assert len(told) > 500
 
 

@@ -6,7 +6,7 @@ column: of a thousand domains there are thirty thousand.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from msgspec import Struct, field
@@ -19,6 +19,8 @@ from app.web.fleet_metrics import DOMAIN, HOST, NETWORK, POOL, UP, FleetMetric, 
 from app.web.openmetrics import Family, labels_text, with_labels
 
 _GROUPS = (HOST, DOMAIN, POOL, NETWORK)
+# Of so many objects the labels that name them are remembered from scrape to scrape.
+_NAMED = 8192
 
 
 class _Column(Struct):
@@ -61,7 +63,7 @@ def fleet_families(fleet: Fleet, counts: DeviceCounts) -> Iterator[Family]:
         seen, measured = _Column(), _Column()
         for one in objects[kind]:
             if one.known:
-                text = labels_text(_names(kind, one))
+                text = _names(kind, one.host, "" if kind == "host" else one.fact.name, one.key)
                 seen.add(text, one)
                 if one.sample is not None:
                     measured.add(text, one.sample)
@@ -100,8 +102,9 @@ def _of_devices(domains: _Column, counts: DeviceCounts) -> dict[DeviceSort, _Col
     return found
 
 
-def _names(kind: KindName, seen: Seen[Any, Any]) -> Labels:
+@lru_cache(_NAMED)
+def _names(kind: KindName, host: str, name: str, uuid: str) -> str:
     """The labels that name an object."""
-    if kind == "host":
-        return {"host": seen.host}
-    return {"host": seen.host, kind: seen.fact.name, "uuid": seen.key}
+    return labels_text(
+        {"host": host} if kind == "host" else {"host": host, kind: name, "uuid": uuid}
+    )

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 _ENTRIES = 48
 _BYTES = 12_000_000
@@ -29,6 +30,9 @@ class Rendered:
         return len(self.body) + sum(map(len, self.pieces))
 
 
+R = TypeVar("R", bound=Rendered)
+
+
 class Kept:
     """Renderings by key, each with the object that it was made from."""
 
@@ -39,15 +43,16 @@ class Kept:
         self._kept: OrderedDict[Hashable, tuple[object, Rendered]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: Hashable, basis: object, make: Callable[[], Rendered]) -> Rendered:
+    def get(self, key: Hashable, basis: object, make: Callable[[], R]) -> R:
         """What `make` returned for `key` from the very object `basis`; made now if it is not
-        there. Two threads may both make it; that costs time, not truth.
+        there. Two threads may both make it; that costs time, not truth. For one key it is always of
+        the same type.
         """
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and kept[0] is basis:
                 self._kept.move_to_end(key)
-                return kept[1]
+                return cast(R, kept[1])
         made = make()
         with self._lock:
             self._forget(key)

@@ -11,10 +11,11 @@ from app.services import services
 from app.store.device_counts import device_counts
 from app.store.views import Fleet
 from app.web.api.answers import check_parameters
+from app.web.begun import Begun, begun
 from app.web.fleet_families import fleet_families
 from app.web.health_report import health_report
 from app.web.identity import principal
-from app.web.kept import Kept, Rendered
+from app.web.kept import Kept
 from app.web.openmetrics import CONTENT_TYPE, END, PLAIN_CONTENT_TYPE, exposition
 from app.web.own_metrics import own_families
 from app.web.permission import needs
@@ -33,18 +34,24 @@ def metrics() -> Response:
     check_parameters(())
     plain = _wants_plain()
     own = exposition(own_families(health_report()), plain=plain) + ("" if plain else END)
-    texts = (_fleet_text(seen_fleet(None), plain=plain), own.encode())
-    response = Response(texts, content_type=PLAIN_CONTENT_TYPE if plain else CONTENT_TYPE)
-    response.vary.add("Accept")
+    packs = request.accept_encodings["gzip"] > 0
+    fleet_text = _fleet_text(seen_fleet(None), plain=plain, packs=packs)
+    body = fleet_text.ended(own.encode())
+    response = Response(body, content_type=PLAIN_CONTENT_TYPE if plain else CONTENT_TYPE)
+    if packs:
+        response.content_encoding = "gzip"
+    response.vary.update(("Accept", "Accept-Encoding"))
     return response
 
 
-def _fleet_text(fleet: Fleet, *, plain: bool) -> bytes:
-    def make() -> Rendered:
-        families = fleet_families(fleet, device_counts(services().store, fleet))
-        return Rendered(exposition(families, plain=plain).encode(), "")
+def _fleet_text(fleet: Fleet, *, plain: bool, packs: bool) -> Begun:
+    """The fleet's part, which comes first."""
 
-    return _kept.get((plain, principal().host_ids), fleet, make).body
+    def make() -> Begun:
+        families = fleet_families(fleet, device_counts(services().store, fleet))
+        return begun(exposition(families, plain=plain).encode(), packs=packs)
+
+    return _kept.get((plain, packs, principal().host_ids), fleet, make)
 
 
 def _wants_plain() -> bool:

@@ -1,5 +1,5 @@
 """What a scrape of /metrics costs with 50 hosts and 1,000 domains, each with a disk, a CD-ROM that
-nobody reads, and a NIC.
+nobody reads, and a NIC; asked for as Prometheus asks, which takes gzip.
 
 Processor time of the whole request in this process, without a server: after a scan of one host (so
 that the fleet is read and written anew), after that with the fleet read before, and unchanged.
@@ -44,8 +44,10 @@ def _figures(web: Web) -> Iterator[str]:
     for scan in scans:
         scan(600)
     headers = bearer(web.store, "viewer")
-    size = len(_scrape(web, headers))
-    samples = sum(not line.startswith(b"#") for line in _scrape(web, headers).splitlines())
+    text = _scrape(web, headers)
+    samples = sum(not line.startswith(b"#") for line in text.splitlines())
+    headers = {**headers, "Accept-Encoding": "gzip"}
+    packed = len(_scrape(web, headers))
     changed, drawn, unchanged = [], [], []
     for number in range(ROUNDS):
         scans[number](700 + number)
@@ -54,7 +56,10 @@ def _figures(web: Web) -> Iterator[str]:
         fleet(web.store, None)
         drawn.append(_took_ms(partial(_scrape, web, headers)))
         unchanged.append(_took_ms(partial(_scrape, web, headers)))
-    yield f"{HOSTS} hosts, {HOSTS * DOMAINS:,} domains: {samples:,} samples, {size / 1e6:.2f} MB"
+    yield (
+        f"{HOSTS} hosts, {HOSTS * DOMAINS:,} domains: {samples:,} samples, "
+        f"{len(text) / 1e6:.2f} MB, packed {packed / 1e6:.2f}"
+    )
     for name, times in (
         ("after a scan", changed),
         ("with the fleet read before (at most 50)", drawn),
