@@ -7,6 +7,7 @@ import gzip
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -654,3 +655,15 @@ def test_a_store_that_cannot_be_read_is_said_in_the_box(
         answer = ask(web, "domains", tokens["domains"], as_=wrapper)
         assert answer.status_code == 503
         assert "npv-error" in answer.text
+
+
+def test_the_reference_names_every_view_with_its_parameters() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "embed.md").read_text(encoding="utf-8")
+    rows = {
+        cells[1].strip(" `"): [re.findall("`([^`]+)`", cell) for cell in cells[3:5]]
+        for line in text.partition("### Views")[2].partition("### Parameters")[0].splitlines()
+        if line.startswith("| `") and (cells := line.split("|"))
+    }
+    assert rows == {view.name: [list(view.lockable), list(view.open)] for view in VIEWS.values()}
+    for word in (*COLOURS, *FONTS):
+        assert f"`{word}`" in text, word
