@@ -49,8 +49,9 @@ def run() -> Iterator[str]:
             base = f"http://127.0.0.1:{port}"
             secret = _fill(web.store, site.origin())
             site.pages["/"] = (
-                f'<!doctype html><title>x</title><script src="{base}/embed/npvirt.js" defer>'
-                f'</script><npvirt-view view="domains" token="{secret}"></npvirt-view>'
+                f'<!doctype html><title>x</title><script src="{base}/embed/npvirt.js" crossorigin '
+                f"defer></script>"
+                f'<npvirt-view view="domains" token="{secret}"></npvirt-view>'
             )
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(

@@ -1,5 +1,5 @@
 /* npvirt's views on other people's pages:
-     <script src="…/embed/npvirt.js" defer></script>
+     <script src="…/embed/npvirt.js" crossorigin defer></script>
      <npvirt-view view="domains" token="npe_…" refresh="10"></npvirt-view>
    It asks the npvirt that this script came from, without cookies; leaves no global behind but the
    element's name; and may not touch the page around it, except the height of npvirt's own frames. */
