@@ -10,6 +10,7 @@ from app.clock import DAY_MS, HOUR_MS, utc
 from app.notification.growth import growth
 from app.notifier.notifier import Notifier
 from app.store import schema
+from app.store.changing import Row, insert_changes
 from app.store.hosts import remove_host
 from app.store.notification_log import events, open_alerts
 from app.store.notification_rules import RuleDraft, edit_rule, get_rule, remove_rule
@@ -251,6 +252,19 @@ def test_what_happened_before_a_rule_was_there_or_on_is_not_told(
     assert hook.requests == []
     minutes_pass(place, clock, 1, state="shutoff")
     assert len(hook.events()) == 1
+
+
+def test_older_changes_that_are_written_down_only_now_are_not_told(
+    place: Notified, clock: SteeredClock, hook: Receiver
+) -> None:
+    """As those of before the list of changes was kept, which are told bit by bit."""
+    place.rule("change", place.webhook(hook.url))
+    then_ms = START_MS - DAY_MS
+    older = Row(then_ms, None, place.host.id, None, "domain", "x", "old", "stopped")
+    with place.store.writing() as writing:
+        insert_changes(writing, [older])
+    minutes_pass(place, clock, 1, state="shutoff")
+    assert [event["name"] for event in hook.events()] == ["web"]
 
 
 def test_patterns_of_names_limit_a_rule(

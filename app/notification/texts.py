@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from app.clock import rfc3339, utc
-from app.notification.values import SORTS, Event, Message
+from app.notification.values import Event, Message, sort_of
 
 _LINE_MAX = 300
 _SUBJECT_MAX = 180
@@ -160,7 +160,7 @@ def _mark(event: Event) -> str:
 
 def rule_says(kind: str, threshold: int | None) -> str:
     """A kind of rule with its threshold, in a few words."""
-    sort = next((sort for name, sort in SORTS.items() if name == kind), None)
+    sort = sort_of(kind)
     if sort is None:
         return kind
     units = {"minutes": "for {} min", "percent": "{} %", "days": "within {} days"}

@@ -49,6 +49,11 @@ SORTS: Mapping[RuleKind, Sort] = {
 }
 
 
+def sort_of(kind: str) -> Sort | None:
+    """The sort of a kind of rule; None where there is no such kind."""
+    return next((sort for name, sort in SORTS.items() if name == kind), None)
+
+
 class QuietHours(Struct, frozen=True):
     """From a minute of the day on and before another, on the clocks of a zone; over midnight
     where the first is the later one.

@@ -24,7 +24,7 @@ from app.notification.checks import (
     check_url,
     check_whats,
 )
-from app.notification.values import SORTS, TargetKind
+from app.notification.values import SORTS, TargetKind, sort_of
 from app.store.notification_rules import RuleDraft
 from app.web.change_words import WHATS
 
@@ -90,7 +90,7 @@ def read_json(body: bytes, type_: type[B]) -> B:
 def read_rule_form(form: "MultiDict[str, str]") -> RuleBody:
     """A rule from a form; the field of a threshold is `threshold` whatever its unit."""
     kind = form.get("kind", "")
-    sort = next((sort for name, sort in SORTS.items() if name == kind), None)
+    sort = sort_of(kind)
     quiet = [form.get(name, "").strip() for name in QUIET]
     threshold: dict[str, Any] = {}
     if sort is not None and sort.field and form.get("threshold", ""):

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, flash, redirect, request
 
 from app.errors import Conflict, InvalidField
 from app.notification.texts import rule_says
-from app.notification.values import SEVERITIES, SORTS, Rule
+from app.notification.values import SEVERITIES, SORTS, Rule, sort_of
 from app.services import services
 from app.store.moves import MOVED_AWAY
 from app.store.notification_rules import (
@@ -65,7 +65,7 @@ def add() -> Response:
     """An empty form."""
     check_parameters(("kind",))
     kind = request.args.get("kind", "host-unknown")
-    sort = next((sort for name, sort in SORTS.items() if name == kind), None)
+    sort = sort_of(kind)
     if sort is None:
         raise InvalidField("kind", f"The kind is one of {', '.join(SORTS)}.")
     zone = services().settings.timezone
@@ -204,7 +204,7 @@ def _form(
     status: int = 200,
 ) -> Response:
     kind = given.get("kind", "")
-    sort = next((sort for name, sort in SORTS.items() if name == kind), SORTS["change"])
+    sort = sort_of(kind) or SORTS["change"]
     empty = dict.fromkeys(
         ("name", "kind", "severity", "threshold", "hosts", "objects", "pause_minutes", "note",
          "enabled", "quiet_from", "quiet_to", "quiet_zone", "quiet_then"), "",
