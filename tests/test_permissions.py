@@ -46,8 +46,8 @@ _VIEWER = frozenset(
      "/hosts/<slug>/pools/<uuid>", "/hosts/<slug>/networks/<uuid>",
      "/interfaces", "/jobs", "/logout", "/metrics", "/networks", "/notifications",
      "/notifications/messages", "/openapi.json", "/overview", "/pools", "/ribbon",
-     "/series",
-     "/store", "/trouble",
+     "/attention", "/hosts/<slug>/domains/<key>/snapshots", "/hosts/<slug>/volumes/<key>",
+     "/series", "/store", "/trouble",
      "/series/stack", "/volumes")
 )  # fmt: skip
 _OPERATOR_ROUTES = frozenset(
@@ -68,7 +68,8 @@ _ADMIN_EVERYWHERE = frozenset(
      "/notifications/targets/add", "/notifications/targets/<int:target_id>",
      "/notifications/targets/<int:target_id>/edit",
      "/notifications/targets/<int:target_id>/remove",
-     "/notifications/targets/<int:target_id>/test")
+     "/notifications/targets/<int:target_id>/test",
+     "/users/<name>", "/sessions", "/sessions/<int:session_id>", "/tokens/<name>")
 )  # fmt: skip
 _ADMIN_ROUTES = frozenset(
     (

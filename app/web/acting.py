@@ -27,6 +27,7 @@ from app.web.auditing import audit
 from app.web.finding import find_domain, find_network, find_pool
 from app.web.format import plural
 from app.web.identity import may, peer, principal
+from app.web.json_body import read_json
 from app.web.operations import operation
 from app.web.page import render_part
 from app.web.permission import needs
@@ -147,10 +148,7 @@ def do_bulk(action: str) -> Response:
 def do_bulk_json(action: str) -> Response:
     """Do something to many VMs at once. Each has an outcome of its own."""
     chosen = _bulk_action(action)
-    try:
-        body = msgspec.json.decode(request.get_data(), type=shapes.WantedMany)
-    except msgspec.DecodeError as error:
-        raise InvalidField("body", f"The body is not as it should be: {error}.") from None
+    body = read_json(shapes.WantedMany)
     picked = [(one.host, one.uuid, one.expect_state) for one in body.items]
     found = _each(chosen, picked, body.request_id, body.confirm)
     items = [

@@ -7,6 +7,7 @@ from app.inventory import Pool, PoolSample
 from app.store.history import Fleet, HostView, Seen
 from app.web.figures import percent, warning
 from app.web.host_rows import condition, domain_counts
+from app.web.shapes.fleet import Matter
 from app.web.when import When, Zone
 
 _MOST = 12
@@ -40,11 +41,23 @@ class Attention:
 _ORDER = ("crashed", "unknown", "pool", "full", "paused", "filling", "partial")
 
 
-def attention(fleet: Fleet, zone: Zone) -> Attention:
-    """Everything in the fleet that somebody should look at."""
+def attention(fleet: Fleet, zone: Zone, most: int | None = _MOST) -> Attention:
+    """What in the fleet somebody should look at: the `most` urgent matters, or all."""
     found = [*_hosts(fleet, zone), *_domains(fleet, zone), *_pools(fleet, zone)]
     found.sort(key=lambda item: (_ORDER.index(item.kind), item.subject, item.address))
-    return Attention(tuple(found[:_MOST]), len(found))
+    return Attention(tuple(found[:most]), len(found))
+
+
+def matter(item: Item) -> Matter:
+    """A matter as JSON says it."""
+    return {
+        "kind": item.kind,
+        "grade": item.grade,
+        "subject": item.subject,
+        "text": f"{item.verb}. {item.text}",
+        "url": item.address,
+        "since": item.since.iso if item.since else None,
+    }
 
 
 def _hosts(fleet: Fleet, zone: Zone) -> Iterator[Item]:

@@ -5,17 +5,17 @@ app/web/embed; people make and list them in app/web/share.py.
 """
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from app.access import EMBED_MAKER
 from app.clock import rfc3339
-from app.errors import InvalidField
 from app.moments import parse_moment
 from app.services import services
 from app.store.embed_tokens import EmbedToken, list_embed_tokens
 from app.web.api.items import time_or_none
 from app.web.embed.making import make_token, revoke_token
 from app.web.identity import principal
+from app.web.json_body import json_answer, read_json
 from app.web.operations import operation
 from app.web.permission import needs
 from app.web.shapes import embeds as shapes
@@ -41,7 +41,7 @@ def listed() -> Response:
     """The tokens of embeds that the one who asks may end, newest first."""
     tokens = list_embed_tokens(services().store, principal())
     items = [token_item(token) for token in tokens]
-    return _json({"items": items, "total": len(items)})
+    return json_answer({"items": items, "total": len(items)})
 
 
 @blueprint.post("/api/v1/embed-tokens")
@@ -49,16 +49,13 @@ def listed() -> Response:
 @operation("embeds", shapes.EmbedTokenMade, body=EmbedWanted, status=201)
 def created() -> Response:
     """Make a token of an embed. Its text is in this answer alone."""
-    try:
-        wanted = msgspec.json.decode(request.get_data(), type=EmbedWanted)
-    except msgspec.DecodeError as error:
-        raise InvalidField("body", f"The body is no such JSON: {error}.") from None
+    wanted = read_json(EmbedWanted)
     expires_ms = parse_moment("expires_at", str(wanted.expires_at))
     text, token = make_token(
         principal(), wanted.view, wanted.filters, wanted.origins, expires_ms, wanted.note,
         frame=wanted.frame,
     )  # fmt: skip
-    return _json({"item": token_item(token), "token": text}, 201)
+    return json_answer({"item": token_item(token), "token": text}, 201)
 
 
 @blueprint.delete("/api/v1/embed-tokens/<int:token_id>")
@@ -86,7 +83,3 @@ def token_item(token: EmbedToken) -> shapes.EmbedToken:
         "revoked_at": time_or_none(token.revoked_at_ms),
         "used_at": time_or_none(token.used_at_ms),
     }
-
-
-def _json(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, mimetype="application/json")

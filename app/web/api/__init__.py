@@ -9,6 +9,8 @@ from flask import Blueprint
 blueprint = Blueprint("api", __name__)
 
 # Registers the routes, which need the blueprint.
-from app.web.api import health, lists, objects, series, together  # noqa: E402  # as said above
+from app.web.api import accounts, health, lists, matters, objects, series, together  # noqa: E402  # as said above
 
-__all__ = ("blueprint", "health", "lists", "objects", "series", "together")
+__all__ = (
+    "accounts", "blueprint", "health", "lists", "matters", "objects", "series", "together",
+)  # fmt: skip

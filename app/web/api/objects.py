@@ -16,7 +16,7 @@ from app.store.hosts import get_host
 from app.web.api import blueprint
 from app.web.api.answers import answer_object, check_parameters
 from app.web.api.items import Item, Items, host_details
-from app.web.attention import attention
+from app.web.attention import attention, matter
 from app.web.errors import problem
 from app.web.figures import host_cpu_share
 from app.web.finding import find_domain, find_network, find_pool
@@ -137,17 +137,7 @@ def _overview(fleet: Fleet) -> Item:
         },
         **_host_totals(fleet),
         "pools": _pool_totals(fleet),
-        "attention": [
-            {
-                "kind": item.kind,
-                "grade": item.grade,
-                "subject": item.subject,
-                "text": f"{item.verb}. {item.text}",
-                "url": item.address,
-                "since": item.since.iso if item.since else None,
-            }
-            for item in matters.items
-        ],
+        "attention": [matter(item) for item in matters.items],
         "attention_total": matters.total,
     }
 

@@ -444,6 +444,18 @@ class Matter(Shape):
     since: Time | None
 
 
+class HostMatter(Matter):
+    """Something that somebody should look at, and on which host."""
+
+    host: str
+
+
+class MatterPage(Page):
+    """What needs attention, the worst first; `counts` by kind."""
+
+    items: list[HostMatter]
+
+
 class HostTotals(Shape):
     """How many hosts there are, and how they stand."""
 

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from app.web.change_words import KINDS, WHATS
 from app.web.comparing import WHATS as FATES
-from app.web.shapes.common import Page, Shape, Time
+from app.web.shapes.common import Page, Scans, Shape, Time
 
 Seconds = Annotated[float, Meta(description="Epoch seconds.")]
 Column = list[float | None]
@@ -38,6 +38,20 @@ class ChangePage(Page):
     """Changes, newest first; `counts` by `what`, whatever `what` was asked for."""
 
     items: list[Change]
+
+
+class Xml(Shape):
+    """A definition, as it was used and as it was saved."""
+
+    live_xml: str | None
+    inactive_xml: str | None
+
+
+class ChangeAlone(Change, Scans):
+    """A change with the definition before and after it; null where none came with it."""
+
+    xml_before: Xml | None
+    xml_after: Xml | None
 
 
 # --- compare -------------------------------------------------------------------------------------
