@@ -69,7 +69,9 @@ _ADMIN_EVERYWHERE = frozenset(
      "/notifications/targets/<int:target_id>/edit",
      "/notifications/targets/<int:target_id>/remove",
      "/notifications/targets/<int:target_id>/test",
-     "/users/<name>", "/sessions", "/sessions/<int:session_id>", "/tokens/<name>")
+     "/hosts/<slug>/connection", "/hosts/<slug>/test", "/hosts/<slug>/trust",
+     "/connection-tests", "/credentials", "/users/<name>", "/sessions",
+     "/sessions/<int:session_id>", "/tokens/<name>")
 )  # fmt: skip
 _ADMIN_ROUTES = frozenset(
     (
@@ -80,6 +82,11 @@ _ADMIN_ROUTES = frozenset(
         "/embed-tokens/preview",
     )
 )
+# What only some methods of an address of the API need.
+_ADMIN_METHODS = frozenset(
+    (("/api/v1/hosts", "POST"), ("/api/v1/hosts/<slug>", "PATCH"),
+     ("/api/v1/hosts/<slug>", "DELETE"))
+)  # fmt: skip
 # What an address needs to be told to answer.
 _TOLD = {
     "/api/v1/series": "?host=kvm-02&kind=host&metric=cpu",
@@ -136,6 +143,8 @@ def _action(rule: Rule) -> Action | None:
 def _needed(rule: Rule) -> int:
     """The rank that the contract asks for; 0: nobody in particular."""
     plain = _plain(rule)
+    if _is_for_admins_everywhere(rule):
+        return 3
     if rule.rule == "/api/v1/jobs/<int:job_id>":
         return 2 if "DELETE" in (rule.methods or ()) else 1
     if plain in _OPEN:
@@ -150,6 +159,13 @@ def _needed(rule: Rule) -> int:
         if plain in names:
             return rank
     raise AssertionError(f"Say here who may use {rule.rule}.")
+
+
+def _is_for_admins_everywhere(rule: Rule) -> bool:
+    methods = rule.methods or ()
+    return _plain(rule) in _ADMIN_EVERYWHERE or any(
+        (rule.rule, method) in _ADMIN_METHODS for method in methods
+    )
 
 
 def _rules(web: Web) -> Iterator[Rule]:
@@ -202,7 +218,7 @@ def test_every_cell_of_role_route_and_method(web: Web, calls: _Calls, who: str) 
             needed = _needed(rule)
             may = _RANK[who] >= needed
             in_scope = who != "limited" or "slug" not in rule.arguments
-            everywhere = _plain(rule) in _ADMIN_EVERYWHERE | _EVERYWHERE
+            everywhere = _plain(rule) in _EVERYWHERE or _is_for_admins_everywhere(rule)
             # What would change something is asked for a host that is not there.
             slug = "nowhere" if may and method in _UNSAFE and who != "limited" else "kvm-01"
             answer = _ask(web, method, _address(first, slug), headers)

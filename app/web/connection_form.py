@@ -150,3 +150,14 @@ def choices(credentials: Sequence[Credential]) -> dict[str, list[str]]:
         name: [found.name for found in credentials if found.kind == kind]
         for name, kind in _KIND_OF.items()
     }
+
+
+def with_known(form: Form, credentials: Sequence[Credential]) -> Form:
+    """The form, without a connection where it names a credential that there is not."""
+    for name, names in choices(credentials).items():
+        named = getattr(form.connection, name) if form.connection else None
+        if named is not None and named not in names:
+            form.errors[name] = "There is no such credential (any more); choose another."
+    if form.errors:
+        form.connection = None
+    return form

@@ -10,13 +10,14 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask_wtf.csrf import generate_csrf
 
 from app.collect.connecting import Diagnosis, display_uri
-from app.connection import TRANSPORTS, Connection, told
+from app.connection import TRANSPORTS, Connection
 from app.errors import Conflict, InvalidField, VirtError
 from app.services import services
 from app.store.credentials import list_credentials
-from app.store.hosts import add_host, edit_host, get_host, rename_host
+from app.store.hosts import get_host
+from app.web import host_changes
 from app.web.auditing import audit
-from app.web.connection_form import Form, choices, empty_form, form_of, read_form
+from app.web.connection_form import Form, choices, empty_form, form_of, read_form, with_known
 from app.web.connection_result import ConnectionResult, result_of
 from app.web.moment import LIVE
 from app.web.page import framed
@@ -86,14 +87,7 @@ def uri() -> Response:
 
 def _read(base: Connection | None) -> Form:
     form = read_form(request.form, services().settings.socket_dirs, base)
-    known = choices(list_credentials(services().store))
-    for field, names in known.items():
-        named = getattr(form.connection, field) if form.connection else None
-        if named is not None and named not in names:
-            form.errors[field] = "There is no such credential (any more); choose another."
-    if form.errors:
-        form.connection = None
-    return form
+    return with_known(form, list_credentials(services().store))
 
 
 def _handle(sheet: Sheet, base: Connection | None) -> Response:
@@ -138,22 +132,18 @@ def _test(sheet: Sheet, connection: Connection, *, trust: bool) -> Response:
 
 def _save(sheet: Sheet, connection: Connection) -> Response:
     name = sheet.form.name
-    store = services().store
     try:
         if not sheet.slug:
-            add_host(store, name, connection)
-            audit("host-add", "host", name, host=name, parameters=told(connection))
+            host_changes.add(name, connection)
         else:
-            _rename(sheet.slug, name)
-            edit_host(store, name, connection)
-            audit("host-edit", "host", name, host=name, parameters=told(connection))
+            host_changes.rename(sheet.slug, name)
+            host_changes.edit(name, connection)
     except InvalidField as error:
         sheet.form.errors[error.field] = error.sentence
         return _show(sheet, 422)
     except Conflict as error:
         sheet.form.errors["name"] = str(error)
         return _show(sheet, 422)
-    services().collector.wake()
     flash(f"{name} is {'saved' if sheet.slug else 'added'}; its scan begins now.")
     return _go(f"/hosts/{name}")
 
@@ -162,24 +152,14 @@ def _rename_only(slug: str, connection: Connection) -> Response:
     name = request.form.get("name", "").strip()
     sheet = Sheet(slug, form_of(name, connection), embedded=True)
     try:
-        slug = _rename(slug, sheet.form.values["name"])
+        slug = host_changes.rename(slug, sheet.form.values["name"]).slug
     except InvalidField as error:
         sheet.form.errors["name"] = error.sentence
         return _show(sheet, 422)
     except Conflict as error:
         sheet.form.errors["name"] = str(error)
         return _show(sheet, 422)
-    services().collector.wake()
     return _go(f"/hosts/{slug}")
-
-
-def _rename(slug: str, name: str) -> str:
-    """Give the host another name, if it is another; the name that it has then."""
-    if name == slug:
-        return slug
-    record = rename_host(services().store, slug, name)
-    audit("host-rename", "host", record.slug, host=record.slug, parameters={"was": slug})
-    return record.slug
 
 
 def _show(sheet: Sheet, status: int = 200) -> Response:

@@ -3,13 +3,11 @@ remove. What is asked of libvirt is only asked: the collector does it, and no ha
 """
 
 from flask import Blueprint, Response, flash, redirect, render_template, request
-from msgspec.structs import replace
 
-from app.connection import told
 from app.errors import InvalidField
 from app.services import services
-from app.store.hosts import HostRecord, edit_host, get_host, remove_host, set_enabled
-from app.web.auditing import audit
+from app.store.hosts import get_host
+from app.web import host_changes
 from app.web.charts import PARAMETERS
 from app.web.comparing import objects
 from app.web.host_page import build_host, find_host
@@ -80,10 +78,7 @@ def scan(slug: str) -> Response:
 @needs("admin", everywhere=True)
 def enable(slug: str) -> Response:
     """Scan this host again."""
-    record = _checked(slug)
-    set_enabled(services().store, record.slug, True)
-    audit("host-enable", "host", slug, host=slug)
-    services().collector.wake()
+    host_changes.enable(slug, True)
     return _done(slug, f"{slug} is enabled; its first scan begins now.", "scan-asked")
 
 
@@ -91,10 +86,7 @@ def enable(slug: str) -> Response:
 @needs("admin", everywhere=True)
 def disable(slug: str) -> Response:
     """Stop scanning this host; what was seen stays."""
-    record = _checked(slug)
-    set_enabled(services().store, record.slug, False)
-    audit("host-disable", "host", slug, host=slug)
-    services().collector.wake()
+    host_changes.enable(slug, False)
     return _done(slug, f"{slug} is disabled. Its history stays.", "scan-asked")
 
 
@@ -105,11 +97,7 @@ def read_only(slug: str) -> Response:
     wanted = request.form.get("read_only", "")
     if wanted not in ("yes", "no"):
         raise InvalidField("read_only", "Read only is yes or no.")
-    record = _checked(slug)
-    connection = replace(record.connection, read_only=wanted == "yes")
-    edit_host(services().store, record.slug, connection)
-    audit("host-edit", "host", slug, host=slug, parameters=told(connection))
-    services().collector.wake()
+    host_changes.let_act(slug, wanted == "yes")
     text = "npvirt only looks at" if wanted == "yes" else "npvirt may look at and act on"
     return _done(slug, f"{text} {slug}.", "scan-asked")
 
@@ -118,16 +106,9 @@ def read_only(slug: str) -> Response:
 @needs("admin", everywhere=True)
 def remove(slug: str) -> Response:
     """Take this host out of npvirt; nothing happens on the host, and the history stays."""
-    record = _checked(slug)
-    remove_host(services().store, record.slug)
-    audit("host-remove", "host", slug, host=slug)
-    services().collector.wake()
+    host_changes.remove(slug)
     flash(f"{slug} is no longer watched. Nothing was changed on the host; its history stays.")
     return _go("/hosts")
-
-
-def _checked(slug: str) -> HostRecord:
-    return get_host(services().store, slug)
 
 
 def _done(slug: str, text: str, event: str = "", *, ok: bool = True) -> Response:

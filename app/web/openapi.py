@@ -55,6 +55,7 @@ _SAYS: Mapping[int, str] = {
     409: "Not possible as things stand: another state, another action under way, the past.",
     413: "The body is too large.",
     422: "A parameter or field is not valid; `invalid` names it. Nothing was done.",
+    502: "The host did not do what it was asked.",
     503: "The store cannot be read or written at the moment, or nobody collects.",
 }  # fmt: skip
 _INFO = """The same answers as the pages. Times are RFC 3339 UTC; units are in the names; \
