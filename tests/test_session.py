@@ -461,3 +461,32 @@ def test_calls_over_one_connection_do_not_meet_where_libvirt_would_crash(
         finally:
             session.close()
         assert max(seen) == most
+
+
+def test_a_session_is_not_closed_over_a_call_that_is_on_its_way_out(
+    socket_host: LabHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fleet's proof on a very busy machine saw npvirt die of it: the way was cut, the call that
+    hung had not left libvirt yet, and what closes the connection met it there.
+    """
+    monkeypatch.setattr("app.virt.session._CALLS_MEET_SAFELY", False)
+    session = opened(over_socket(socket_host))
+    connection = session.connection
+    began, leave = threading.Event(), threading.Event()
+
+    def call() -> None:
+        began.set()
+        leave.wait(60)
+
+    calling = threading.Thread(target=session.call, args=(call,))
+    closing = threading.Thread(target=session.close)
+    calling.start()
+    assert began.wait(60)
+    closing.start()
+    closing.join(0.5)
+    assert closing.is_alive()
+    assert connection._o is not None
+    leave.set()
+    calling.join()
+    closing.join()
+    assert connection._o is None

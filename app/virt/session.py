@@ -156,11 +156,14 @@ class Session:
         if self._relay is not None:
             # First, because libvirt's close would wait for an answer.
             self._relay.close()
-        if self.subscription is not None:
-            self.subscription.close()
-        # It complains that the way to the host is gone, as is meant.
-        with contextlib.suppress(libvirt.libvirtError):
-            connection.close()
+        # A call that ends by this may still be on its way out of libvirt, where a thread waits long
+        # for a processor: these must not meet it either.
+        with self._turn:
+            if self.subscription is not None:
+                self.subscription.close()
+            # It complains that the way to the host is gone, as is meant.
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.close()
 
     def _cut_late(self) -> None:
         self._dead = self._dead or ("no-answer", "")
