@@ -40,6 +40,7 @@ _EVERYWHERE = frozenset(
 _CHANGED_BY_ADMINS = frozenset(("/notifications/rules", "/notifications/rules/<int:rule_id>"))
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
+     "/capacity",
      "/changes", "/compare", "/domains", "/events", "/go", "/health", "/help", "/help/api",
      "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/domains/<uuid>/devices/<key>",

@@ -4,10 +4,11 @@ Values only; app/store/capacity makes them. `known` False: the host did not answ
 are the last values seen of it. Days are of UTC, since 1970; what is not known is None.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from app.capacity.daily import Daily
 
@@ -165,3 +166,14 @@ class Evidence(Struct, frozen=True):
     first_day: int | None = None
     use_from_day: int = 0
     events_from_day: int = 0
+
+    def within(self, hosts: Collection[str]) -> "Evidence":
+        """The same of some hosts alone."""
+        return replace(
+            self,
+            hosts=tuple(one for one in self.hosts if one.name in hosts),
+            pools=tuple(one for one in self.pools if one.host in hosts),
+            domains=tuple(one for one in self.domains if one.host in hosts),
+            volumes={key: one for key, one in self.volumes.items() if key[0] in hosts},
+            events=tuple(one for one in self.events if one.host in hosts),
+        )

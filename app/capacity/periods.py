@@ -68,3 +68,13 @@ def months(of: Period) -> Iterator[tuple[str, int, int]]:
         following = date(start.year + start.month // 12, start.month % 12 + 1, 1)
         yield start.isoformat()[:7], (start - _EPOCH).days, (following - _EPOCH).days
         start = following
+
+
+def day_of(field: str, text: str) -> int:
+    """The day that "2026-05-01" names, since 1970; raises InvalidField."""
+    try:
+        if len(text) != 10:
+            raise ValueError
+        return (date.fromisoformat(text) - _EPOCH).days
+    except ValueError:
+        raise InvalidField(field, "Give the day as 2026-05-01.") from None

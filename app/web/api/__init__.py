@@ -9,9 +9,19 @@ from flask import Blueprint
 blueprint = Blueprint("api", __name__)
 
 # Registers the routes, which need the blueprint.
-from app.web.api import accounts, health, lists, matters, objects, registry, series, together  # noqa: E402  # as said above
+from app.web.api import (  # noqa: E402  # as said above
+    accounts,
+    capacity,
+    health,
+    lists,
+    matters,
+    objects,
+    registry,
+    series,
+    together,
+)
 
 __all__ = (
-    "accounts", "blueprint", "health", "lists", "matters", "objects", "registry", "series",
-    "together",
+    "accounts", "blueprint", "capacity", "health", "lists", "matters", "objects", "registry",
+    "series", "together",
 )  # fmt: skip

@@ -44,9 +44,9 @@ def answer_object(build: Callable[[Fleet], Item]) -> Response:
     def make() -> bytes:
         item = build(_as_then(seen))
         shown = (str(item["host"]),) if "uuid" in item else ()
-        return msgspec.json.encode({**item, **_scans(seen, shown)})
+        return msgspec.json.encode({**item, **scans_of(seen, shown)})
 
-    return _kept(seen, "application/json", make)
+    return kept(seen, "application/json", make)
 
 
 def answer_list(kind: Kind[Any], build: Build, name: str, columns: Sequence[str]) -> Response:
@@ -68,11 +68,11 @@ def answer_list(kind: Kind[Any], build: Build, name: str, columns: Sequence[str]
             "total": page.total,
             "page": query.page,
             "counts": page.counts,
-            **_scans(seen, query.hosts),
+            **scans_of(seen, query.hosts),
         }
         return msgspec.json.encode(answer)
 
-    return _kept(seen, "application/json", make)
+    return kept(seen, "application/json", make)
 
 
 class Made(NamedTuple):
@@ -110,7 +110,7 @@ def answer_made(
         def as_csv() -> bytes:
             return to_csv(make(seen, everything=everything).items, columns).encode()
 
-        response = _kept(seen, "text/csv", as_csv)
+        response = kept(seen, "text/csv", as_csv)
         response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
         return response
 
@@ -121,11 +121,11 @@ def answer_made(
             "total": made.total,
             "page": made.page,
             "counts": made.counts,
-            **_scans(seen, made.hosts),
+            **scans_of(seen, made.hosts),
         }
         return msgspec.json.encode(answer)
 
-    return _kept(seen, "application/json", as_json)
+    return kept(seen, "application/json", as_json)
 
 
 def _as_csv(seen: Fleet, query: Query, build: Build, name: str, columns: Sequence[str]) -> Response:
@@ -135,7 +135,7 @@ def _as_csv(seen: Fleet, query: Query, build: Build, name: str, columns: Sequenc
     def make() -> bytes:
         return objects_to_csv(build(_as_then(seen), query).items, columns).encode()
 
-    response = _kept(seen, "text/csv", make)
+    response = kept(seen, "text/csv", make)
     response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
     return response
 
@@ -171,7 +171,7 @@ def _as_then(seen: Fleet) -> Fleet:
     return replace(seen, hosts=tuple(views))
 
 
-def _scans(seen: Fleet, hosts: Collection[str]) -> Item:
+def scans_of(seen: Fleet, hosts: Collection[str]) -> Item:
     """`as_of`, and per host (all, if none is named) when it was last looked at, whether it
     answered, and what is missing.
     """
@@ -187,7 +187,8 @@ def _scans(seen: Fleet, hosts: Collection[str]) -> Item:
     return {"as_of": time_or_none(seen.as_of_ms), "scans": scans}
 
 
-def _kept(seen: Fleet, mimetype: str, make: Callable[[], bytes]) -> Response:
+def kept(seen: Fleet, mimetype: str, make: Callable[[], bytes]) -> Response:
+    """The answer to this request, made once as long as the fleet stays the same."""
     arguments = sorted(request.args.items(multi=True))
     key = ("api", mimetype, request.path, urlencode(arguments), reader())
 

@@ -1,0 +1,123 @@
+"""What a capacity review is asked for, and all that it tells, for the page and the API alike.
+
+Asks the store for the evidence of a moment and lets app/capacity judge it. A reader of some hosts
+is told of these alone; whether somebody uses a volume is judged over all hosts, because storage
+may be shared.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from app.capacity.backtest import LastMonth, last_month
+from app.capacity.evidence import Evidence
+from app.capacity.growth import By, Growth, growth, over
+from app.capacity.losses import Loss, losses
+from app.capacity.outlook import Outlook, outlooks
+from app.capacity.overcommit import Overcommit, overcommit
+from app.capacity.owners import checked
+from app.capacity.periods import Period, day_of, period
+from app.capacity.placement import Placement, Wish, place, wish
+from app.capacity.reclaim import Finding, Freed, freed, reclaimable
+from app.capacity.rightsizing import larger_than_needed
+from app.errors import InvalidField
+from app.services import services
+from app.store.capacity import evidence
+from app.store.dismissals import Dismissal, dismissals
+from app.web.moment import Moment
+from app.web.scope import seen_fleet
+
+PARAMETERS = frozenset(
+    ("from", "to", "by", "owner", "vcpus", "memory_bytes", "disk_bytes", "count")
+)
+BYS: tuple[By, ...] = ("fleet", "host", "pool", "owner")
+# The first word of a title, where nobody says what names the owner.
+OWNER = "{owner} "
+_DAYS = 90
+_OLDEST_DAYS = 800
+_DIGITS = 19
+
+
+class Asked(Struct, frozen=True):
+    """What is asked for: the moment, the days, how growth is grouped, and what is to be placed."""
+
+    at: Moment
+    from_day: int | None
+    to_day: int | None
+    by: By
+    owner: str
+    wish: Wish | None
+
+
+class Told(Struct, frozen=True):
+    """Everything that a review tells; `findings` with what was said of those put aside."""
+
+    evidence: Evidence
+    period: Period
+    outlook: list[Outlook]
+    overcommit: list[Overcommit]
+    findings: list[tuple[Finding, Dismissal | None]]
+    freed: Freed
+    growth: list[Growth]
+    whole: list[Growth]
+    losses: list[Loss]
+    placement: Placement | None
+    last_month: list[LastMonth]
+
+
+def asked(arguments: Mapping[str, str], at: Moment) -> Asked:
+    """What the query asks for; raises InvalidField."""
+    by = arguments.get("by", "fleet")
+    if by not in BYS:
+        raise InvalidField("by", f"Growth is told by one of {', '.join(BYS)}.")
+    days = [day_of(name, arguments[name]) if arguments.get(name) else None
+            for name in ("from", "to")]  # fmt: skip
+    wanted = None
+    if arguments.get("vcpus") or arguments.get("memory_bytes"):
+        wanted = wish(
+            _number(arguments, "vcpus", 1), _number(arguments, "memory_bytes", 1 << 30),
+            _number(arguments, "disk_bytes", 0), _number(arguments, "count", 1),
+        )  # fmt: skip
+    return Asked(at, days[0], days[1], by, checked(arguments.get("owner") or OWNER), wanted)
+
+
+def _number(arguments: Mapping[str, str], name: str, default: int) -> int:
+    text = arguments.get(name) or str(default)
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
+        raise InvalidField(name, "Give a whole number.")
+    return int(text)
+
+
+def review(wanted: Asked) -> Told:
+    """All of it. Raises InvalidField for days of which nothing can be told, StoreError."""
+    store, at_ms = services().store, wanted.at.at_ms
+    whole = evidence(store, at_ms, days=_OLDEST_DAYS)
+    hosts = {view.slug for view in seen_fleet(at_ms).hosts}
+    seen = whole.within(hosts)
+    of = _period(wanted, seen)
+    found = [*reclaimable(whole), *larger_than_needed(seen)]
+    aside = dismissals(store, at_ms)
+    findings = [
+        (one, aside.get((one.host, one.kind, one.key, one.facts_digest)))
+        for one in found
+        if one.host in hosts
+    ]
+    outlook = outlooks(seen)
+    return Told(
+        seen, of, outlook, overcommit(seen, of.from_day), findings,
+        freed(one for one, dismissal in findings if dismissal is None),
+        growth(seen, of, wanted.by, wanted.owner), over(seen, of, wanted.by, wanted.owner),
+        losses(seen), None if wanted.wish is None else place(seen, wanted.wish, outlook),
+        last_month(seen),
+    )  # fmt: skip
+
+
+def _period(wanted: Asked, seen: Evidence) -> Period:
+    last = seen.day if wanted.to_day is None else wanted.to_day
+    first = wanted.from_day
+    if first is None:
+        first = min(last, seen.day) - _DAYS + 1
+        if seen.first_day is not None:
+            first = min(last, max(first, seen.first_day))
+    known = None if seen.first_day is None else max(seen.first_day, seen.day - _OLDEST_DAYS)
+    return period(first, last + 1, today=seen.day, first_day=known)

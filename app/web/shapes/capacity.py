@@ -1,0 +1,237 @@
+"""The shapes of the capacity review."""
+
+from typing import Annotated, TypedDict
+
+from msgspec import Meta
+
+from app.capacity.placement import Reason as PlaceReason
+from app.capacity.placement import Verdict as PlaceVerdict
+from app.capacity.reclaim import FindingKind
+from app.web.shapes.common import Scans, Shape, Share, Time
+
+Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
+_PeriodFrom = TypedDict("_PeriodFrom", {"from": Day})
+
+
+class Period(_PeriodFrom):
+    """The days that are told of, the last one included; `cut` where more was asked for."""
+
+    to: Day
+    cut: list[str]
+
+
+class Band(Shape):
+    """What is likely at the end of a day, and within what it stays with 50 % and 80 %."""
+
+    day: Day
+    likely: float
+    low_50: float
+    high_50: float
+    low_80: float
+    high_80: float
+
+
+class Step(Shape):
+    """A change that is no part of the trend."""
+
+    day: Day
+    size: float
+
+
+class Forecast(Shape):
+    """How it goes on; `days_seen` is from how many days."""
+
+    days_seen: int
+    per_day: float
+    weekly: bool
+    steps: list[Step]
+    bands: list[Band]
+
+
+class Quality(Shape):
+    """How good the forecast of a month ago was: which shares of the days came within the bands,
+    and the mean errors, as shares of the capacity, of it and of two simple guesses.
+    """
+
+    days: int
+    within_50: Share
+    within_80: Share
+    error: float
+    error_last_value: float
+    error_line: float
+
+
+class Outlook(Shape):
+    """A storage (one or several pools), a host's memory or CPUs (p95 of a day), or, without a
+    host, all storages. Bytes, of CPUs shares. Without a forecast `refusal` says why.
+    """
+
+    what: Annotated[str, Meta(extra_json_schema={"enum": ["storage", "memory", "cpu"]})]
+    host: str | None
+    pool: str | None
+    names: list[str]
+    known: bool
+    value: float | None
+    limit: float | None
+    full_at: Time | None
+    full_early_at: Time | None
+    full_late_at: Time | None
+    forecast: Forecast | None
+    refusal: str | None
+    last_month: Quality | None
+
+
+class Overcommit(Shape):
+    """What a host promised to its domains beside what it has, and what was used in the period."""
+
+    host: str
+    known: bool
+    seen_at: Time | None
+    verdict: Annotated[
+        str, Meta(extra_json_schema={"enum": ["fine", "overcommitted", "not-judged"]})
+    ]
+    reasons: list[str]
+    cpus: int | None
+    memory_bytes: int | None
+    running_vcpus: int | None
+    defined_vcpus: int | None
+    running_memory_bytes: int | None
+    defined_memory_bytes: int | None
+    vcpus_per_cpu: float | None
+    defined_vcpus_per_cpu: float | None
+    memory_ratio: float | None
+    defined_memory_ratio: float | None
+    storage_capacity_bytes: int | None
+    storage_promised_bytes: int | None
+    storage_ratio: float | None
+    cpu_p95: float | None
+    cpu_peak: float | None
+    memory_used_p95_bytes: float | None
+    memory_used_peak_bytes: float | None
+
+
+class Dismissed(Shape):
+    """Who put a finding aside, when and why."""
+
+    at: Time
+    who: str
+    note: str
+
+
+class Finding(Shape):
+    """Something that could be taken back, and what that would free."""
+
+    kind: FindingKind
+    host: str
+    key: str
+    subject: str
+    known: bool
+    seen_at: Time
+    since: Time | None
+    frees_vcpus: int | None
+    frees_memory_bytes: int | None
+    frees_disk_bytes: int | None
+    vcpus: int | None
+    memory_bytes: int | None
+    peak_vcpus: float | None
+    peak_memory_bytes: float | None
+    enough_vcpus: int | None
+    enough_memory_bytes: int | None
+    facts_digest: str
+    dismissed: Dismissed | None
+
+
+class Freed(Shape):
+    """What all findings that nobody put aside would free; some do not tell their disks."""
+
+    count: int
+    vcpus: int
+    memory_bytes: int
+    disk_bytes: int
+    unknown_disks: int
+
+
+class Growth(Shape):
+    """What a group grew by in a month ("2026-05"; "" the whole period)."""
+
+    period: str
+    group: str
+    partial: bool
+    created: int
+    deleted: int
+    resized: int
+    moved_here: int
+    moved_away: int
+    vcpus: int
+    memory_bytes: int
+    volumes_created: int
+    volumes_deleted: int
+    promised_bytes: int
+    unknown: int
+    allocated_bytes: float | None
+
+
+class Loss(Shape):
+    """What would break if a host were lost: which of its running domains find no place."""
+
+    host: str
+    known: bool
+    domains: int
+    vcpus: int
+    memory_bytes: int
+    without_place: list[str]
+    breaks: str
+    local: list[str]
+
+
+class Fit(Shape):
+    """One host and pool for the wished domain, and what would be left after one of them."""
+
+    host: str
+    pool: str
+    pool_uuid: str
+    verdict: PlaceVerdict
+    reasons: list[PlaceReason]
+    room: int
+    limited_by: str
+    vcpus_per_cpu: float | None
+    memory_ratio: float | None
+    memory_left_bytes: int | None
+    disk_left_bytes: int | None
+    pool_share_before: float | None
+    pool_share_after: float | None
+    full_before_at: Time | None
+    full_after_at: Time | None
+    placed: int
+
+
+class Wish(Shape):
+    """What each new domain is to have."""
+
+    vcpus: int
+    memory_bytes: int
+    disk_bytes: int
+    count: int
+
+
+class Placement(Shape):
+    """Every host and pool, the best first; `placed` of the wished count found a place."""
+
+    wish: Wish
+    fits: list[Fit]
+    placed: int
+
+
+class Review(Scans):
+    """The capacity review as of a moment."""
+
+    at: Time
+    history_from: Day | None
+    period: Period
+    outlook: list[Outlook]
+    overcommit: list[Overcommit]
+    reclaim: list[Finding]
+    freed: Freed
+    growth: list[Growth]
+    losses: list[Loss]
+    placement: Placement | None

@@ -1,0 +1,165 @@
+"""The capacity review over HTTP: JSON and CSV of every table, of now and of a past moment, to
+readers of some hosts, and what is refused.
+"""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from app.clock import DAY_MS, now_ms, rfc3339
+from app.demo.plan import Plan
+from app.demo.planted import FILLING, IDLE, ORPHANS
+from app.store.dismissals import Dismissal, dismiss
+from app.store.hosts import get_host
+from app.web.api.capacity import TABLES
+from tests.demo_support import demo_web
+from tests.web_support import Web
+
+GIB = 1 << 30
+CAPACITY = "/api/v1/capacity"
+pytestmark = pytest.mark.xdist_group("capacity")
+
+
+@pytest.fixture(scope="module")
+def panel(
+    demo_data: tuple[Path, Plan], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Web, Plan]]:
+    """The web over a copy of the small fleet; twenty-four days of it."""
+    data, plan = demo_data
+    made = demo_web(shutil.copytree(data, tmp_path_factory.mktemp("capacity") / "var"), plan)
+    yield made, plan
+    made.store.close()
+
+
+def _get(web: Web, query: str = "") -> dict[str, Any]:
+    answer = web.client.get(f"{CAPACITY}?{query}")
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.get_json()
+    return told
+
+
+def test_the_review_tells_what_is_full_when_and_what_can_be_taken_back(
+    panel: tuple[Web, Plan],
+) -> None:
+    web, plan = panel
+    told = _get(web, "days=3")
+    (pool,) = [one for one in told["outlook"] if one["names"] == ["kvm-02/fast-nvme"]]
+    assert pool["limit"] == FILLING.capacity_bytes
+    assert pool["forecast"]["per_day"] == pytest.approx(FILLING.bytes_per_day, rel=0.01)
+    assert len(pool["forecast"]["bands"]) == 3
+    expected_ms = plan.end_ms + FILLING.full_in_days * DAY_MS
+    assert rfc3339(int(expected_ms - DAY_MS / 4)) < pool["full_at"]
+    assert pool["full_at"] < rfc3339(int(expected_ms + DAY_MS / 4))
+    unused = {one["subject"] for one in told["reclaim"] if one["kind"] == "unused-volume"}
+    assert unused == {f"{one.pool}/{one.name}" for one in ORPHANS}
+    assert told["freed"]["count"] == len(told["reclaim"])
+    assert told["period"]["cut"] == []
+    assert {one["host"] for one in told["overcommit"]} == {"kvm-01", "kvm-02", "kvm-03"}
+    assert told["placement"] is None
+
+
+def test_it_is_told_where_a_domain_fits(panel: tuple[Web, Plan]) -> None:
+    told = _get(panel[0], f"vcpus=2&memory_bytes={4 * GIB}&disk_bytes={20 * GIB}&count=3")
+    placement = told["placement"]
+    assert placement["wish"]["count"] == 3
+    assert {fit["host"] for fit in placement["fits"]} == {"kvm-01", "kvm-02", "kvm-03"}
+    assert placement["placed"] == sum(fit["placed"] for fit in placement["fits"])
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_is_csv_too(panel: tuple[Web, Plan], table: str) -> None:
+    answer = panel[0].client.get(
+        f"{CAPACITY}?format=csv&table={table}&vcpus=1&memory_bytes={GIB}&by=host"
+    )
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/csv"
+    assert f"npvirt-capacity-{table}.csv" in answer.headers["Content-Disposition"]
+    lines = list(csv.DictReader(io.StringIO(answer.text)))
+    assert lines
+    assert all(None not in line.values() and None not in line for line in lines)
+
+
+def test_of_a_past_moment_it_is_the_same_whenever_it_is_asked_for(
+    panel: tuple[Web, Plan],
+) -> None:
+    web, plan = panel
+    address = f"{CAPACITY}?at={rfc3339(plan.end_ms - 3 * DAY_MS)}"
+    before = web.client.get(address).data
+    scanner = web.collector._scanner(get_host(web.store, "kvm-01"), 60_000)
+    scanner.scan(everything=False, again=(), next_at_ms=lambda ok: None)
+    assert web.client.get(address).data == before
+    then = _get(web, f"at={rfc3339(plan.end_ms - 100 * DAY_MS)}")
+    assert (then["outlook"][0]["refusal"], then["history_from"]) == ("no-history", None)
+    assert then["overcommit"] == then["reclaim"] == []
+
+
+def test_a_finding_that_was_put_aside_says_so_and_frees_nothing(panel: tuple[Web, Plan]) -> None:
+    web, _ = panel
+    before = _get(web)
+    one = next(item for item in before["reclaim"] if item["kind"] == "unused-volume")
+    record = get_host(web.store, one["host"])
+    aside = Dismissal(
+        one["host"], one["kind"], one["key"], one["facts_digest"], "For the auditors.", "ada",
+        now_ms(),
+    )  # fmt: skip
+    dismiss(web.store, record.id, replace(aside, facts_digest="other"))
+    assert _get(web)["freed"] == before["freed"]
+    dismiss(web.store, record.id, aside)
+    after = _get(web)
+    (told,) = [item for item in after["reclaim"] if item["dismissed"] is not None]
+    assert told["key"] == one["key"]
+    assert told["dismissed"]["note"] == "For the auditors."
+    assert after["freed"]["count"] == before["freed"]["count"] - 1
+
+
+def test_a_reader_of_one_host_is_told_of_that_alone(panel: tuple[Web, Plan]) -> None:
+    web, _ = panel
+    web.sign_in("limited", "viewer", ["kvm-03"])
+    told = web.text(f"{CAPACITY}?vcpus=1&memory_bytes={GIB}&by=host")
+    web.sign_in()
+    assert "kvm-03" in told
+    assert "kvm-01" not in told
+    assert "kvm-02" not in told
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("from=2026-13-01", "from"), ("to=yesterday", "to"),
+        ("from=2020-05-02&to=2020-05-01", "to"),
+        ("from=2999-01-01&to=2999-02-01", "from"), ("from=2001-01-01&to=2001-02-01", "to"),
+        ("by=moon", "by"), ("owner=nobody", "owner"), ("vcpus=0", "vcpus"), ("vcpus=-1", "vcpus"),
+        ("vcpus=1&count=1001", "count"), ("memory_bytes=1e9", "memory_bytes"),
+        ("vcpus=1&disk_bytes=99999999999999999999", "disk_bytes"), ("days=731", "days"),
+        ("format=xml", "format"), ("table=moon&format=csv", "table"),
+        ("at=2999-01-01T00:00Z", "at"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_in_a_sentence(
+    panel: tuple[Web, Plan], query: str, name: str
+) -> None:
+    answer = panel[0].client.get(f"{CAPACITY}?{query}")
+    assert answer.status_code == 422
+    assert [one["name"] for one in answer.get_json()["invalid"]] == [name]
+    assert answer.get_json()["detail"].endswith(".")
+
+
+def test_idle_domains_are_not_told_before_they_were_seen_long_enough(
+    panel: tuple[Web, Plan],
+) -> None:
+    told = _get(panel[0])
+    assert not [one for one in told["reclaim"] if one["subject"] in IDLE]
+
+
+def test_growth_is_told_by_owner(panel: tuple[Web, Plan]) -> None:
+    told = _get(panel[0], "by=owner&owner={owner} ")
+    assert all(row["allocated_bytes"] is None for row in told["growth"])
+    assert sum(row["created"] for row in told["growth"]) == sum(
+        row["created"] for row in _get(panel[0])["growth"]
+    )
