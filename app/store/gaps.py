@@ -7,8 +7,9 @@ same before and after its day is compacted, to the width of such a bucket.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -36,14 +37,20 @@ class _Seen(NamedTuple):
 
 def interval_of(connection: sa.Connection, host_id: int, at_ms: int) -> int:
     """The time between two scans of a host, as planned at a time."""
+    asked = {"host_id": host_id, "at_ms": at_ms}
+    return int(connection.scalar(_interval_query(), asked) or MINUTE_MS)
+
+
+@cache
+def _interval_query() -> sa.Select[Any]:
+    """Put together once: that costs more than running it."""
     table = schema.scan
-    query = (
+    return (
         sa.select(table.c.interval_ms)
-        .where(table.c.host_id == host_id, table.c.at_ms <= at_ms)
+        .where(table.c.host_id == sa.bindparam("host_id"), table.c.at_ms <= sa.bindparam("at_ms"))
         .order_by(table.c.at_ms.desc())
         .limit(1)
     )
-    return int(connection.scalar(query) or MINUTE_MS)
 
 
 def chunked_to_ms(connection: sa.Connection, host_id: int) -> int:

@@ -197,8 +197,15 @@ class _Reading:
         """The width and the tier to take the buckets from; None: the samples, or the days."""
         if self._from_ms >= self._chunked_to_ms:
             return width_ms, None
-        kept = tiers.tiers_of(self._wanted.kind)
-        whole = [tier for tier in kept if self._is_whole(tier)]
+        table = schema.entity
+        query = sa.select(table.c.first_seen_ms).where(table.c.id == self._wanted.entity_id)
+        # Before it was first seen there is nothing that a tier could lack.
+        first_ms = max(self._from_ms, int(self._connection.scalar(query) or 0))
+        whole = [
+            tier
+            for tier in tiers.tiers_of(self._wanted.kind)
+            if first_ms >= tiers.horizon_ms(self._connection, tier.name)
+        ]
         for tier in reversed(whole):
             if width_ms % tier.width_ms == 0:
                 return width_ms, tier
@@ -206,13 +213,6 @@ class _Reading:
             if tier.width_ms > width_ms:
                 return nice_width_ms(tier.width_ms), tier
         return width_ms, None
-
-    def _is_whole(self, tier: Tier) -> bool:
-        """Whether a tier holds all that was seen of the object in the stretch."""
-        table = schema.entity
-        query = sa.select(table.c.first_seen_ms).where(table.c.id == self._wanted.entity_id)
-        first_ms = max(self._from_ms, int(self._connection.scalar(query) or 0))
-        return first_ms >= tiers.horizon_ms(self._connection, tier.name)
 
     def _whole(self, tier: Tier | None, width_ms: int) -> Rolled:
         """All that is known, in buckets of `width_ms`, the first and the last of them whole. What

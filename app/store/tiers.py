@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -170,9 +171,15 @@ def horizon_ms(connection: sa.Connection, tier: str) -> int:
     """From when on what is kept of a tier ("recent": the samples, or a tier's name, or "1d") is
     whole; 0: from the beginning.
     """
-    table = schema.horizon
-    found: int | None = connection.scalar(sa.select(table.c.from_ms).where(table.c.tier == tier))
+    found: int | None = connection.scalar(_horizon_query(), {"tier": tier})
     return found or 0
+
+
+@cache
+def _horizon_query() -> sa.Select[Any]:
+    """Put together once: that costs more than running it."""
+    table = schema.horizon
+    return sa.select(table.c.from_ms).where(table.c.tier == sa.bindparam("tier"))
 
 
 def move_horizon(connection: sa.Connection, tier: str, from_ms: int) -> None:

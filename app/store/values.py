@@ -181,7 +181,10 @@ def _units(metric: Metric, column: Column) -> tuple[float, float]:
 
 
 def _divided(told: Line, starts: Sequence[int], width_ms: int, cpus: Divisors) -> Line:
-    counts = [cpus.at(start * width_ms) for start in starts]
+    if len(cpus.counts) == 1:
+        counts = cpus.counts * len(starts)
+    else:
+        counts = [cpus.at(start * width_ms) for start in starts]
 
     def shared(values: Sequence[float | None]) -> list[float | None]:
         return [
