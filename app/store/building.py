@@ -83,7 +83,7 @@ class Builder:
         host_seen: dict[int, Seen[Host, HostSample]] = {}
         for row in revisions:
             seen = self._seen(row, records[row.host_id], statuses[row.host_id], measured)
-            if (row.host_id, row.kind) in listed:
+            if listed and (row.host_id, row.kind) in listed:
                 seen = replace(seen, at_ms=listed[(row.host_id, row.kind)])
             found[row.kind].append(seen)
             if row.kind == "host":

@@ -29,6 +29,17 @@ class Taken(Struct, frozen=True, gc=False):
     rates: Mapping[str, int] | None = None
 
 
+class _Pair(Struct, frozen=True):
+    """The samples of a host's last look and of the one before it, so long before; `cold`: they are
+    told by keyframes.
+    """
+
+    samples: Samples
+    previous: Samples
+    elapsed_ms: int | None = None
+    cold: bool = False
+
+
 _NOTHING = Taken()
 
 
@@ -62,23 +73,35 @@ class Measurements:
         self._samples = self._read_samples()
         self._volumes = self._read_volumes(hosts)
         self._keyframes = self._read_keyframes()
+        self._pairs: dict[tuple[str, int], _Pair] = {}
 
     def of(self, kind: KindName, host_id: int, entity_id: int, fact: Fact) -> Taken:
         """What an object measured, or nothing."""
+        pair = self._pairs.get((kind, host_id))
+        if pair is None:
+            pair = self._pairs[kind, host_id] = self._pair(kind, host_id)
+        if pair.cold:
+            return self._of_hour(kind, host_id, entity_id, fact)
+        sample, previous = pair.samples.get(entity_id), pair.previous.get(entity_id)
+        if previous is None:
+            return Taken(sample) if sample is not None else _NOTHING
+        return Taken(sample, previous, pair.elapsed_ms)
+
+    def _pair(self, kind: KindName, host_id: int) -> "_Pair":
+        """What the last two good looks at a host measured of a kind."""
         look = self._looks.get(host_id)
         if look is None or look.ok is None:
-            return _NOTHING
+            return _Pair({}, {})
         is_volume = kind == "volume"
         if host_id in (self._volumes_cold if is_volume else self._cold):
-            return self._of_hour(kind, host_id, entity_id, fact)
+            return _Pair({}, {}, cold=True)
         if is_volume:
-            return Taken(self._volumes.get(entity_id))
-        sample = self._samples.get((kind, look.ok.at_ms), {}).get(entity_id)
+            return _Pair(self._volumes, {})
+        samples = self._samples.get((kind, look.ok.at_ms), {})
         if look.before_ms is None:
-            return Taken(sample)
-        previous = self._samples.get((kind, look.before_ms), {}).get(entity_id)
-        elapsed_ms = look.ok.at_ms - look.before_ms if previous is not None else None
-        return Taken(sample, previous, elapsed_ms)
+            return _Pair(samples, {})
+        previous = self._samples.get((kind, look.before_ms), {})
+        return _Pair(samples, previous, look.ok.at_ms - look.before_ms)
 
     def _of_hour(self, kind: KindName, host_id: int, entity_id: int, fact: Fact) -> Taken:
         found = self._keyframes.get((host_id, kind), {}).get(entity_id)
