@@ -94,7 +94,7 @@ def run() -> Iterator[str]:
             f"a day of {DOMAINS} domains x {_COLUMNS} columns into chunks: {sum(slices):.2f} s "
             f"(target 3), {sum(cpu):.2f} s of them on a CPU; slices of "
             f"{1000 * statistics.median(slices):.0f} ms in the median, "
-            f"{1000 * max(slices):.0f} at most (target 100)"
+            f"{1000 * max(slices):.0f} at most (target 100), {1000 * max(cpu):.0f} on a CPU"
         )
         sizes = _Sizes(store)
         yield from _pasts(store)
