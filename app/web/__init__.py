@@ -19,6 +19,7 @@ from app.web import (
     actions,
     api,
     audit_page,
+    capacity_page,
     change_words,
     changes_page,
     compare_page,
@@ -66,6 +67,7 @@ NAVIGATION = (
     ("domains", "VMs", "vm", "/domains"),
     ("storage", "Storage", "disk", "/pools"),
     ("networks", "Networks", "net", "/networks"),
+    ("capacity", "Capacity", "capac", "/capacity"),
     ("history", "History", "past", "/changes"),
 )
 
@@ -87,6 +89,7 @@ def register(app: Flask) -> None:
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
         actions, acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
+        capacity_page,
         store_page, health_page, metrics_page, notifications_page, notification_rules_page,
         notification_targets_page, events, embed, embed_tokens, share, api, openapi_page,
     )  # fmt: skip

@@ -1,0 +1,79 @@
+"""The page of the capacity review: what it shows of a made-up fleet, of a past moment, and what it
+refuses.
+"""
+
+import shutil
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from app.clock import DAY_MS, rfc3339
+from app.demo.plan import Plan
+from app.demo.planted import ORPHANS
+from tests.demo_support import demo_web
+from tests.web_support import Web
+
+pytestmark = pytest.mark.xdist_group("capacity")
+
+
+@pytest.fixture(scope="module")
+def panel(
+    demo_data: tuple[Path, Plan], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Web, Plan]]:
+    """The web over a copy of the small fleet."""
+    data, plan = demo_data
+    made = demo_web(shutil.copytree(data, tmp_path_factory.mktemp("page") / "var"), plan)
+    yield made, plan
+    made.store.close()
+
+
+def test_the_page_says_what_is_full_when_and_what_is_unused(panel: tuple[Web, Plan]) -> None:
+    page = unescape(panel[0].text("/capacity"))
+    assert "Capacity review" in page
+    assert "fast-nvme in 6 days" in page
+    for orphan in ORPHANS:
+        assert f"{orphan.pool}/{orphan.name}" in page
+    assert 'class="b80"' in page
+    assert "80 percent range" in page
+    assert 'aria-current="page"' in page
+
+
+def test_it_says_where_vms_fit(panel: tuple[Web, Plan]) -> None:
+    page = unescape(panel[0].text("/capacity?vcpus=2&memory_gib=4&disk_gib=20&count=3"))
+    assert "of 3 find a place." in page
+    assert "Fits. After: CPU" in page
+    page = unescape(panel[0].text("/capacity?vcpus=4000&memory_gib=0.5&disk_gib="))
+    assert "Does not fit: too many vCPUs would be promised." in page
+
+
+def test_of_a_past_moment_it_shows_what_was_known_then(panel: tuple[Web, Plan]) -> None:
+    web, plan = panel
+    then = rfc3339(plan.end_ms - 4 * DAY_MS)
+    page = unescape(web.text(f"/capacity?at={then}"))
+    assert "fast-nvme in 10 days" in page
+    assert f"/hosts/kvm-01?at={then}" in page
+    before = unescape(web.text(f"/capacity?at={rfc3339(plan.end_ms - 100 * DAY_MS)}"))
+    assert "fast-nvme" not in before
+
+
+def test_every_group_of_growth_and_every_chart_is_shown(panel: tuple[Web, Plan]) -> None:
+    web, _ = panel
+    for query in ("by=host", "by=pool", "by=owner", "of=1", "of=4", "from=2001-01-01"):
+        assert web.client.get(f"/ui/capacity?{query}").status_code == 200, query
+    assert "More days were asked for" in web.text("/capacity?from=2001-01-01")
+
+
+@pytest.mark.parametrize(
+    "query", ["of=99999", "of=x", "memory_gib=much&vcpus=1", "disk_gib=nan&vcpus=1", "by=moon",
+              "memory_bytes=1", "from=1&to=2"],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(panel: tuple[Web, Plan], query: str) -> None:
+    assert panel[0].client.get(f"/capacity?{query}").status_code == 422
+
+
+def test_without_hosts_it_says_so(empty_web: Web) -> None:
+    page = empty_web.text("/capacity")
+    assert "/hosts/add" in page
+    assert "Overcommit" not in page
