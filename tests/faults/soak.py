@@ -25,8 +25,8 @@ WAL_BYTES = 64 << 20
 SQLITE_BYTES = 16 << 20
 # Until then there is more each day of what is kept for some days.
 _SETTLED = 3_000
-# What a moment may hold by chance: a list of a day that is being put together.
-_CHANCE_BYTES = 100_000
+# What a moment may hold by chance, or what is met for the first time after that.
+_CHANCE_BYTES = 300_000
 # What the allocator may keep beside it, in pieces.
 _PIECES_BYTES = 1_500_000
 
