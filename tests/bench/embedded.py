@@ -79,7 +79,7 @@ def _load(browser: Browser, site: Intranet) -> tuple[float, int]:
     page = context.new_page()
     page.add_init_script(_WATCH)
     ended: list[Request] = []
-    page.on("requestfinished", ended.append)
+    page.on("requestfinished", lambda request: ended.append(request))
     page.goto(site.origin())
     took = float(page.evaluate("firstRowMs"))
     page.wait_for_load_state("networkidle")
