@@ -7,8 +7,10 @@ addresses names things that are there. It also makes requests that the document 
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,8 +56,14 @@ _UUIDS = {"domains": uuid_of("web"), "pools": uuid_of("images")}
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """The panel that is fuzzed: what is done to it stays done."""
+    with _panel(tmp_path_factory.mktemp("fuzz")) as made:
+        yield made
+
+
+@contextmanager
+def _panel(directory: Path) -> Iterator[Web]:
     """A panel over a host of the test driver and one that refuses every connection."""
-    directory = tmp_path_factory.mktemp("fuzz")
     node = write_node(directory, domain_xml("web", state=RUNNING), pool_xml("images", ["a", "b"]))
     made = make_web(directory / "var", NPVIRT_ALLOW_TEST_FILES="1", NPVIRT_TIMEZONE="UTC")
     demo = Connection(driver="test", transport="embedded", path=str(node))
@@ -164,13 +172,14 @@ def test_what_the_description_rules_out_is_refused(web: Web) -> None:
     assert statuses[422] + statuses[404] > 15, statuses
 
 
-def test_a_download_that_cannot_begin_is_refused_and_its_outcome_is_kept(web: Web) -> None:
-    volume = fleet(web.store, None).volumes[0]
-    path = f"/api/v1/hosts/demo/volumes/{volume.entity_id}/actions/download"
-    nobody = web.app.test_client()
-    for _ in range(2):
-        answer = nobody.post(path, json={}, headers=bearer(web.store, "admin"))
-        assert answer.status_code == 409
-        assert answer.get_json()["detail"].startswith("Nothing was fetched:")
-    record, _ = records(web.store, Wanted(action="vol-download"), limit=1)
-    assert record[0].outcome == "failed"
+def test_a_download_that_cannot_begin_is_refused_and_its_outcome_is_kept(tmp_path: Path) -> None:
+    with _panel(tmp_path) as web:
+        volume = fleet(web.store, None).volumes[0]
+        path = f"/api/v1/hosts/demo/volumes/{volume.entity_id}/actions/download"
+        nobody = web.app.test_client()
+        for _ in range(2):
+            answer = nobody.post(path, json={}, headers=bearer(web.store, "admin"))
+            assert answer.status_code == 409
+            assert answer.get_json()["detail"].startswith("Nothing was fetched:")
+        record, _ = records(web.store, Wanted(action="vol-download"), limit=1)
+        assert record[0].outcome == "failed"

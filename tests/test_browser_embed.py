@@ -17,12 +17,10 @@ from app.clock import now_ms
 from app.store.embed_tokens import create_embed_token, held, revoke_embed_token
 from app.store.hosts import list_hosts
 from app.store.record import Recorder
-from tests.browser_support import chromium, served
+from tests.browser_support import served
 from tests.intranet import Intranet, Recorded, intranet
 from tests.signing import COOKIE, a_user, session_cookie
 from tests.web_support import HOSTILE, INTERVAL_MS, Web, a_scan, fill, make_web
-
-__all__ = ["chromium"]
 
 _DAY_MS = 86_400_000
 _LONG_MS = 30_000

@@ -173,6 +173,7 @@ def test_the_past_offers_no_action_and_its_links_stay(fleet_web: Web, address: s
         "/account",
         "/users",
         "/tokens",
+        "/embed-tokens",
         "/store",
         "/health",
         "/help",
