@@ -164,7 +164,7 @@ def test_a_libvirtd_that_is_killed_and_restarted_tells_again_and_deletes_nothing
 
     until(lambda: domain() == ("shutoff", True))
     real.kill("KILL")
-    # The close callback tells, long before the next scan.
+    # The relay tells, long before the next scan.
     until(lambda: domain() == ("shutoff", False), 10)
     real.start_libvirtd()
     until(lambda: domain() == ("shutoff", True), 30)

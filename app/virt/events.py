@@ -1,9 +1,8 @@
 """libvirt's events: the loop that brings them, and what a connection is asked to tell.
 
 Owns the one event loop of the process and the callbacks of each connection. Callbacks run in the
-loop's thread and make no libvirt call (in the close callback one would wipe the error of the call
-that failed): they turn an event into a value and hand it on. What is done about it is not decided
-here.
+loop's thread and make no libvirt call: they turn an event into a value and hand it on. What is
+done about it is not decided here.
 """
 
 import logging
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_REASONS: Mapping[int, str] = {
-    libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "error",
-    libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "eof",
-    libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "keepalive",
-    libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT: "client",
-}
 _DEFINED = (libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED)
 _DOMAIN_EVENTS: Mapping[int, What] = {
     libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: "agent",
@@ -122,10 +115,10 @@ class Subscription:
 
 
 def subscribe(session: "Session", tell: Tell, lost: Callable[[str], None]) -> Subscription | None:
-    """Have `tell` called with each event of the session's host, and `lost` with the reason ("eof",
-    "keepalive", "error") when libvirt finds the connection broken; both in the loop's thread, which
-    they must not hold up. What the driver does not have is left out; None where no loop runs.
-    Raises VirtError when the host is lost.
+    """Have `tell` called with each event of the session's host, in the loop's thread, and `lost`
+    with the reason when its connection breaks, in the relay's; neither thread is to be held up.
+    What the driver does not have is left out; None where no loop runs. Raises VirtError when the
+    host is lost.
     """
     if not _loop.runs:
         return None
@@ -148,21 +141,19 @@ def subscribe(session: "Session", tell: Tell, lost: Callable[[str], None]) -> Su
 def _watch_over(
     session: "Session", subscription: Subscription, lost: Callable[[str], None]
 ) -> None:
-    """Be told of the connection's end. libvirt's own keepalive is not used: a call that it wakes
-    leaves a source behind on a stack that is gone (CVE-2024-4418, in libvirt before 10.4), and a
-    later call crashes the process. app/collect/worker.py asks now and then instead.
+    """Be told of the connection's end, by npvirt's own relay. libvirt's close callback is not used:
+    where a thread closes a connection while the loop's thread tells of its end and waits for its
+    turn to run Python, libvirt (seen with 9.0) gives the callback's data back twice, and what came
+    to stand in that memory is destroyed. Nor is its keepalive: a call that it wakes leaves a source
+    behind on a stack that is gone (CVE-2024-4418, in libvirt before 10.4), and a later call crashes
+    the process. app/collect/worker.py asks now and then instead.
     """
-    connection = session.connection
 
-    def closed(_connection: Any, reason: int, _opaque: None) -> None:
+    def ended() -> None:
         if not subscription.closed:
-            word = _REASONS.get(reason, "error")
-            session.lose(word)
-            lost(word)
+            lost("the way to the host ended")
 
-    with _lacking():
-        session.call(connection.registerCloseCallback, closed, None)
-        subscription._later(connection.unregisterCloseCallback)
+    session.tell_end(ended)
 
 
 def _wanted(

@@ -94,6 +94,7 @@ class Relay:
         # What the host said first: tells another service from libvirt.
         self.greeting = b""
         self.ended = False
+        self._on_end: Callable[[], None] | None = None
         self._upstream = upstream
         self._packets = PacketEnds() if isinstance(upstream, ssl.SSLSocket) else None
         self._finish = finish
@@ -123,6 +124,20 @@ class Relay:
         self.cut()
         if self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_S)
+
+    def tell_end(self, told: Callable[[], None]) -> None:
+        """Have `told` called once when the relay ends, whoever ends it: in the relay's thread,
+        which it must not hold up, or here and now where it has ended.
+        """
+        self._on_end = told
+        if self.ended:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        with self._lock:
+            told, self._on_end = self._on_end, None
+        if told is not None:
+            told()
 
     def _listen_unix(self) -> socket.socket:
         self._directory = tempfile.mkdtemp(prefix="npvirt-")
@@ -229,6 +244,7 @@ class Relay:
             self._cut = True
             os.close(self._wake_read)
             os.close(self._wake_write)
+        self._tell_end()
         if self._finish is not None:
             self._finish()
 

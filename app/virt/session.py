@@ -128,10 +128,12 @@ class Session:
             return False
         return self.alive
 
-    def lose(self, reason: str) -> None:
-        """Take note that libvirt found the connection broken; `reason` as in events.subscribe."""
-        code = "no-answer" if reason == "keepalive" else "lost"
-        self._dead = self._dead or (code, f"libvirt closed the connection: {reason}")
+    def tell_end(self, told: Callable[[], None]) -> None:
+        """Have `told` called once when the way to the host ends, whoever ends it, in a thread that
+        it must not hold up. A session without a way to a host never tells.
+        """
+        if self._relay is not None:
+            self._relay.tell_end(told)
 
     def cut(self) -> None:
         """Cut the way to the host: calls that hang end at once, as VirtError ("no-answer")."""
