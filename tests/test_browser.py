@@ -107,9 +107,8 @@ def test_an_open_menu_is_left_alone_by_the_clock(web: Web, seen: Watched) -> Non
     expect(page.locator("#host-menu")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#host-menu")).to_be_hidden()
-    page.clock.run_for(5_000)
-    page.wait_for_timeout(100)
-    assert [url for url in asked if "/ui/hosts/" in url]
+    with page.expect_request(lambda request: "/ui/hosts/" in request.url):
+        page.clock.run_for(5_000)
 
 
 def test_menu_items_are_reached_by_arrows_and_removal_asks_first(seen: Watched) -> None:
