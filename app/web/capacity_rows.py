@@ -1,0 +1,115 @@
+"""The rows of the capacity review's tables, in words and percent. Pure."""
+
+from typing import NamedTuple
+
+from app.capacity.outlook import Outlook
+from app.capacity.overcommit import Overcommit
+from app.capacity.reclaim import Finding
+from app.store.dismissals import Dismissal
+from app.web import capacity_words as words
+from app.web.capacity_review import Told
+from app.web.figures import size
+from app.web.when import Zone
+
+
+class OutlookRow(NamedTuple):
+    """A storage, or a host's memory or CPUs; `address` draws its chart."""
+
+    name: str
+    address: str
+    known: bool
+    value: str
+    limit: str
+    percent: int | None
+    kind: str
+    per_day: str
+    full: str
+    full_on: str
+    css: str
+    past: str
+
+
+class OvercommitRow(NamedTuple):
+    """A host; the meters are in percent of what is too much."""
+
+    one: Overcommit
+    vcpus: str
+    memory: str
+    vcpus_percent: int | None
+    memory_percent: int | None
+    p95: str
+    last: str
+
+
+class FindingRow(NamedTuple):
+    """Something that could be taken back."""
+
+    one: Finding
+    why: str
+    frees: str
+    note: str
+    has: str
+    peak: str
+    enough: str
+
+
+def outlook_name(one: Outlook) -> str:
+    """What an outlook is of."""
+    if one.what == "storage":
+        return " = ".join(one.names) if one.host else "All pools"
+    return f"{one.host}, {'CPU' if one.what == 'cpu' else 'memory'}"
+
+
+def outlook_row(told: Told, one: Outlook, address: str) -> OutlookRow:
+    """A row of what is full when; `address` draws its chart."""
+    past = next(
+        (p.quality for p in told.last_month if (p.host, p.pool_uuid) == (one.host, one.pool_uuid)),
+        None,
+    )
+    share = None
+    if one.value is not None and one.limit:
+        share = round(100 * one.value / one.limit)
+    return OutlookRow(
+        outlook_name(one), address, one.known,
+        words.amount(one, one.value), words.amount(one, one.limit), share, one.what,
+        words.per_day(one), words.when_full(one, told.evidence.at_ms), words.day_full(one),
+        words.urgency(one, told.evidence.at_ms),
+        "–" if past is None else f"{100 * past.within_80:.0f} % within, ±{100 * past.error:.1f} %",
+    )  # fmt: skip
+
+
+def overcommit_row(one: Overcommit, zone: Zone) -> OvercommitRow:
+    """A row of what a host promised."""
+
+    def percent(value: float | None, most: float) -> int | None:
+        return None if value is None or not one.known else min(100, round(100 * value / most))
+
+    stamp = "" if one.seen_ms is None else zone.stamp(one.seen_ms)
+    p95 = "–" if one.cpu_p95 is None else f"{100 * one.cpu_p95:.0f} %"
+    return OvercommitRow(
+        one, f"{_or_dash(one.running_vcpus)} / {_or_dash(one.cpus)}",
+        f"{size(one.running_memory_bytes)} / {size(one.memory_bytes)}",
+        percent(one.vcpus_per_cpu, 4.0), percent(one.memory_ratio, 1.2),
+        p95, "" if one.known else f"as of {stamp}" if stamp else "never seen",
+    )  # fmt: skip
+
+
+def _or_dash(value: int | None) -> str:
+    return "–" if value is None else str(value)
+
+
+def finding_row(one: Finding, aside: Dismissal | None, at_ms: int) -> FindingRow:
+    """A row of what could be taken back."""
+    has, peak, enough = [], [], []
+    if one.enough_vcpus is not None:
+        has.append(f"{one.vcpus} vCPU")
+        peak.append(f"{one.peak_vcpus:.1f}")
+        enough.append(f"{one.enough_vcpus} vCPU")
+    if one.enough_memory_bytes is not None:
+        has.append(size(one.memory_bytes))
+        peak.append(size(round(one.peak_memory_bytes or 0)))
+        enough.append(size(one.enough_memory_bytes))
+    return FindingRow(
+        one, words.why(one, at_ms), words.frees(one), "" if aside is None else aside.note,
+        ", ".join(has), ", ".join(peak), ", ".join(enough),
+    )  # fmt: skip
