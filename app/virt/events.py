@@ -17,6 +17,7 @@ import libvirt
 from app import clock
 from app.errors import VirtError
 from app.inventory import Told, ToldKind, What
+from app.virt.registration import register
 
 if TYPE_CHECKING:
     from app.virt.session import Session
@@ -37,8 +38,6 @@ _DOMAIN_EVENTS: Mapping[int, What] = {
 _RUN = (libvirt.VIR_NETWORK_EVENT_STARTED, libvirt.VIR_NETWORK_EVENT_STOPPED)
 
 Tell = Callable[[Told], None]
-# Asks for an event, given the connection, its number and a callback; gives the callback's number.
-_Ask = Callable[[Any, int, Callable[..., None]], int]
 
 
 class _Loop:
@@ -91,8 +90,7 @@ def start_loop() -> None:
 class Subscription:
     """What one connection tells; `kinds` are those of which it tells what comes and goes."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
         self.kinds: frozenset[ToldKind] = frozenset()
         self.closed = False
@@ -106,9 +104,6 @@ class Subscription:
             # libvirt forgets its side of it, and then complains that the host was not told.
             with suppress(libvirt.libvirtError):
                 self._undo.pop()()
-        # Left over by calls that complained; the binding would keep the connection with it.
-        for kind in ("domain", "network", "storagePool", "nodeDevice", "secret"):
-            getattr(self._connection, f"{kind}EventCallbackID", {}).clear()
 
     def _later(self, undo: Callable[[], None]) -> None:
         self._undo.append(undo)
@@ -122,16 +117,16 @@ def subscribe(session: "Session", tell: Tell, lost: Callable[[str], None]) -> Su
     """
     if not _loop.runs:
         return None
-    subscription = Subscription(session.connection)
+    subscription = Subscription()
     session.subscription = subscription
     _watch_over(session, subscription, lost)
     kinds: set[ToldKind] = set()
-    for kind, register, deregister, events in _wanted(subscription, tell):
+    for kind, events in _wanted(subscription, tell):
         for number, callback in events:
-            asked = _ask(session, register, number, callback)
-            if asked is None:
+            undo = _ask(session, kind, number, callback)
+            if undo is None:
                 continue
-            subscription._later(_undoing(session.connection, deregister, asked))
+            subscription._later(undo)
             # Each kind's own lifecycle is its number 0.
             kinds |= {kind} if number == 0 else set()
     subscription.kinds = frozenset(kinds)
@@ -158,10 +153,8 @@ def _watch_over(
 
 def _wanted(
     subscription: Subscription, tell: Tell
-) -> Iterator[tuple[ToldKind, str, str, list[tuple[int, Callable[..., None]]]]]:
-    """By kind: the methods that ask for events and take it back, and the events with what they
-    are turned into.
-    """
+) -> Iterator[tuple[ToldKind, list[tuple[int, Callable[..., None]]]]]:
+    """By kind: the events with what they are turned into."""
 
     def told(kind: ToldKind, key: str, what: What) -> None:
         if not subscription.closed:
@@ -184,39 +177,33 @@ def _wanted(
         return lambda _connection, one, *_: told("node-device", one.name(), what)
 
     others = [(number, always("domain", what)) for number, what in _DOMAIN_EVENTS.items()]
-    yield "domain", "domainEventRegisterAny", "domainEventDeregisterAny", [
+    yield "domain", [
         (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, of_domain), *others,
     ]  # fmt: skip
-    yield "pool", "storagePoolEventRegisterAny", "storagePoolEventDeregisterAny", [
+    yield "pool", [
         (libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, lifecycle("pool")),
         (libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH, always("pool", "contents")),
     ]  # fmt: skip
-    yield "network", "networkEventRegisterAny", "networkEventDeregisterAny", [
+    yield "network", [
         (libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, lifecycle("network")),
     ]  # fmt: skip
-    yield "secret", "secretEventRegisterAny", "secretEventDeregisterAny", [
+    yield "secret", [
         (libvirt.VIR_SECRET_EVENT_ID_LIFECYCLE, lifecycle("secret")),
         (libvirt.VIR_SECRET_EVENT_ID_VALUE_CHANGED, always("secret", "value")),
     ]  # fmt: skip
-    yield "node-device", "nodeDeviceEventRegisterAny", "nodeDeviceEventDeregisterAny", [
+    yield "node-device", [
         (libvirt.VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, of_device("state")),
         (libvirt.VIR_NODE_DEVICE_EVENT_ID_UPDATE, of_device("definition")),
     ]  # fmt: skip
 
 
 def _ask(
-    session: "Session", register: str, number: int, callback: Callable[..., None]
-) -> int | None:
-    """The number of the callback; None where the driver does not have the event."""
+    session: "Session", kind: ToldKind, number: int, callback: Callable[..., None]
+) -> Callable[[], None] | None:
+    """What takes it back; None where the driver does not have the event."""
     with _lacking():
-        method = getattr(session.connection, register)
-        asked: int = session.call(method, None, number, callback, None)
-        return asked
+        return session.call(register, session.connection, kind, number, callback)
     return None
-
-
-def _undoing(connection: Any, deregister: str, number: int) -> Callable[[], None]:
-    return lambda: getattr(connection, deregister)(number)
 
 
 class _lacking(suppress):  # noqa: N801 (used like contextlib's own)
