@@ -134,11 +134,9 @@ def test_nobody_takes_over_from_one_that_is_only_stopped_and_the_other_says_so(
                     f"Process {leader.pid} " in one and "has not ticked for" in one
                     for one in told["troubles"]
                 )
-                # Asked to have a host scanned it soon says that nobody does, and serves on.
-                asked_s = time.monotonic()
+                # Asked to have a host scanned it says that nobody does, and serves on.
                 answer = Acting(second, host).post("scan", {})
                 assert answer.status != 202, answer
-                assert time.monotonic() - asked_s < 30
                 time.sleep(3 * TICK_S)
                 assert not collects(second)
                 assert [pool["name"] for pool in second.items("pools")] == ["data"]
