@@ -343,7 +343,7 @@ def test_who_uses_a_host_is_stacked_by_resource(seen: Watched, asked: list[str])
     settled(page)
     users = page.locator("#users-cpu")
     expect(users.locator("[data-metric] bdi")).to_have_text(["web-1", "<b>db</b>", "others"])
-    link = users.locator("a").nth(1).get_attribute("href")
+    link = users.locator(".legend a").nth(1).get_attribute("href")
     assert link == "/hosts/kvm-01/domains/22"
     page.locator("#use-network").click()
     expect(page.locator("#users-net_tx_bytes canvas")).to_be_visible()

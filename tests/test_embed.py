@@ -239,6 +239,22 @@ def test_a_chart_shows_curves_with_what_they_are(web: Web) -> None:
         assert ask(web, "chart", a_token(web.store, "chart", filters)[0]).status_code == 200
 
 
+def test_a_chart_shows_which_vms_use_a_host(web: Web) -> None:
+    wanted = {"kind": ["users"], "host": ["kvm-01"], "chart": ["memory_rss_bytes"]}
+    text = ask(web, "chart", a_token(web.store, "chart", wanted)[0]).text
+    assert re.search(r"hold of VMs of kvm-01 over the last 24 hours, now [\d.]+ GiB", text)
+    assert text.count("npv-area") == 9
+    assert "<bdi>others</bdi>" in text
+    assert "<bdi>app-01</bdi>" in text
+    other = {"kind": ["users"], "host": ["kvm-01"], "metric": ["net_rx_bytes"]}
+    assert "Network received" in ask(web, "chart", a_token(web.store, "chart", other)[0]).text
+    for kept_out in ({"kind": ["users"]}, {**wanted, "chart": ["vms"]}):
+        refused = ask(web, "chart", a_token(web.store, "chart", kept_out)[0])
+        assert refused.status_code in (404, 422)
+    few = a_maker(web.store, "of-one", ["kvm-02"])
+    assert ask(web, "chart", a_token(web.store, "chart", wanted, maker=few)[0]).status_code == 404
+
+
 # --- whom it is shown to ---------------------------------------------------------------------
 
 

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.web.charts import HOST_CHARTS, Chart, Line
-from app.web.embed.plot import HEIGHT, WIDTH, Values, curve, said, scale, stacked, time_ticks
+from app.web.embed.plot import (
+    HEIGHT,
+    WIDTH,
+    Values,
+    curve,
+    headline,
+    said,
+    scale,
+    stacked,
+    time_ticks,
+)
 from app.web.when import Zone
 
 CHART = Chart("cpu", "CPU", "ratio", (Line("cpu", "busy", "k-cpu"),))
@@ -111,3 +121,18 @@ def test_ticks_are_round_in_the_zone_of_the_reader() -> None:
 )  # fmt: skip
 def test_values_carry_their_unit(unit: str, value: float, text: str) -> None:
     assert said(unit, value) == text  # type: ignore[arg-type]  # words of Unit
+
+
+def test_who_takes_nothing_leaves_the_others_curves_whole() -> None:
+    """A VM that was off takes nothing of its host; when nobody looked is not known."""
+    lines: dict[str, list[float | None]] = {
+        "a": [1.0, 1.0, None, 1.0],
+        "b": [2.0, None, None, None],
+    }
+    found = _values(0.0, 0.0, 0.0, 0.0)._replace(lines=dict(lines))
+    chart = Chart("cpu", "CPUs busy", "count", (Line("a", "a", ""), Line("b", "b", "")), "shares")
+    assert stacked(chart, found) == {"a": [1.0, 1.0, None, 1.0], "b": [3.0, 1.0, None, 1.0]}
+    assert stacked(chart._replace(form="stack"), found)["b"] == [3.0, None, None, None]
+    assert headline(chart._replace(big="sum"), found) == "1"
+    assert headline(chart._replace(form="stack", big="sum"), found) == "–"
+    assert stacked(chart._replace(lines=()), found) == {}

@@ -3,7 +3,7 @@
 import gzip
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,27 +13,32 @@ from app.access import Principal
 from app.clock import now_ms, rfc3339
 from app.store.audit import Wanted, records
 from app.store.embed_tokens import create_embed_token, list_embed_tokens
+from app.web.charts import USES
 from app.web.embed.views import VIEWS
 from app.web.embed_words import trouble, warnings
-from tests.fleet_support import filled_data, fleet_web
+from tests.fleet_support import domain_uuid, filled_data, fleet_web, pool_uuid
 from tests.web_support import HOSTILE, Web, web
 
 __all__ = ["filled_data", "fleet_web", "web"]
 
 _ADA = Principal("user", "ada", "admin")
-_POOL = "00000001-0000-4000-9000-000000000001"
-_VM = "00000001-0000-4000-8000-000000000002"
-# What each page offers to embed.
-_OFFERS = {
-    "/": {"overview", "chart"},
-    "/hosts": {"hosts"},
-    "/hosts/kvm-01": {"domains", "chart", "gauge"},
-    "/domains": {"domains"},
-    f"/hosts/kvm-01/domains/{_VM}": {"chart"},
-    "/pools": {"pools"},
-    f"/hosts/kvm-01/pools/{_POOL}": {"volumes", "chart", "gauge"},
-    "/networks": {"networks"},
-    "/changes": {"changes"},
+_POOL, _VM = pool_uuid(0, 0), domain_uuid(0, 1)
+# Pages of one thing each; all others are found by their routes.
+_OF_ONE = (
+    "/hosts/kvm-01", *(f"/hosts/kvm-01?use={use}" for use in USES),
+    f"/hosts/kvm-01/domains/{_VM}", f"/hosts/kvm-01/domains/{_VM}/devices/disk:vda",
+    f"/hosts/kvm-01/domains/{_VM}/devices/nic:52:54:00:00:00:01", f"/hosts/kvm-01/pools/{_POOL}",
+)  # fmt: skip
+# What a page offers to embed besides its charts; a page that is not here offers none.
+_TABLES = {
+    "/": ["overview"],
+    "/hosts": ["hosts"],
+    "/hosts/<slug>": ["domains", "gauge"],
+    "/domains": ["domains"],
+    "/pools": ["pools"],
+    "/hosts/<slug>/pools/<uuid>": ["gauge", "volumes"],
+    "/networks": ["networks"],
+    "/changes": ["changes"],
 }
 _FORM = {"days": "30", "refresh": "10", "theme": "", "frame": "yes"}
 _ORIGIN = "https://intranet.example.net"
@@ -51,23 +56,62 @@ def _snippets(page: str) -> dict[str, str]:
     return {name: html.unescape(text) for name, text in found}
 
 
-@pytest.mark.parametrize("address", list(_OFFERS))
-def test_every_table_and_chart_can_be_put_elsewhere(web: Web, address: str) -> None:
-    offered = _offered(web.text(address))
-    assert {one.partition("view=")[2].partition("&")[0] for one in offered} == _OFFERS[address]
-    for one in offered:
-        assert "It shows" in web.text(one)
-        preview = web.text(one.replace("/embed-tokens/new", "/ui/embed-tokens/preview"))
-        assert 'class="npv' in preview, (one, preview[:300])
-        assert "npv-error" not in preview, (one, preview)
+def _pages(web: Web) -> Iterator[tuple[str, str, str]]:
+    """All pages that there are: route, address and text."""
+    rules = web.app.url_map.iter_rules()
+    plain = {rule.rule for rule in rules if "GET" in (rule.methods or ()) and not rule.arguments}
+    apart = ("/api/", "/ui/", "/embed", "/login", "/logout", "/events")
+    addresses = sorted(one for one in plain if not one.startswith(apart))
+    urls = web.app.url_map.bind("localhost")
+    for address in (*addresses, *_OF_ONE):
+        answer = web.client.get(address)
+        if answer.status_code == 200 and answer.mimetype == "text/html":
+            rule, _ = urls.match(address.partition("?")[0], "GET", return_rule=True)
+            yield rule.rule, address, answer.text
+
+
+def _view(offered: str) -> str:
+    return offered.partition("view=")[2].partition("&")[0]
+
+
+def test_every_table_and_chart_that_can_be_has_a_button_to_put_it_elsewhere(
+    fleet_web: Web,
+) -> None:
+    walked, charts = set(), 0
+    for rule, address, page in _pages(fleet_web):
+        walked.add(rule)
+        figures = re.findall(r'<figure class="chart".*?</figure>', page, re.DOTALL)
+        for figure in figures:
+            assert [_view(one) for one in _offered(figure)] == ["chart"], (address, figure)
+        offered = _offered(page)
+        others = sorted({_view(one) for one in offered if _view(one) != "chart"})
+        assert others == _TABLES.get(rule, []), address
+        assert len(offered) == len(figures) + len(others), address
+        for one in offered:
+            assert "It shows" in fleet_web.text(one)
+            preview = fleet_web.text(one.replace("/embed-tokens/new", "/ui/embed-tokens/preview"))
+            assert 'class="npv' in preview, (one, preview[:300])
+            assert "npv-error" not in preview, (one, preview)
+        charts += len(figures)
+    assert walked >= {*_TABLES, "/capacity", "/health", "/audit"}
+    assert charts >= 30
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
 def test_it_is_offered_to_admins_alone(web: Web, role: str) -> None:
     web.sign_in(f"the-{role}", role)
-    for address in _OFFERS:
+    for address in ("/", "/hosts", "/hosts/kvm-01", "/domains", "/pools", "/networks", "/changes"):
         assert not _offered(web.text(address))
     assert "/embed-tokens" not in web.text("/")
+
+
+def test_a_chart_takes_its_range_along(web: Web) -> None:
+    offered = [one for one in _offered(web.text("/hosts/kvm-01?range=7d")) if "view=chart" in one]
+    assert len(offered) == 6
+    assert all("range=7d" in one for one in offered)
+    assert '<option value="7d" selected>' in web.text(offered[0])
+    free = "/hosts/kvm-01?from=2026-01-01T00:00Z&to=2026-01-02T00:00Z"
+    assert not [one for one in _offered(web.text(free)) if "range=" in one or "from=" in one]
 
 
 def test_filters_and_the_moment_go_along(web: Web) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from app import clock
 from app.web.chart_marks import Mark, marks
-from app.web.charts import RANGES, USES, Chart, offsets, read_stretch, read_use, title
+from app.web.charts import RANGES, USES, Chart, Stretch, offsets, read_stretch, read_use, title
 from app.web.page import Drawing
 
 
@@ -42,11 +42,13 @@ class RangeLink(NamedTuple):
 
 class Panel(NamedTuple):
     """The context of charts/panel.html. `begin` and `end` are epoch seconds, empty where the
-    charts go on to now; `typed_from` and `typed_to` what the form of the free range begins with.
+    charts go on to now; `typed_from` and `typed_to` what the form of the free range begins with;
+    `embedded` the query that embeds of these charts ask with.
     """
 
     title: str
     subject: str
+    embedded: str
     charts: tuple[Chart, ...]
     more: tuple[Chart, ...]
     ranges: tuple[RangeLink, ...]
@@ -70,11 +72,12 @@ class Panel(NamedTuple):
 
 class Users(NamedTuple):
     """The context of who uses a host: `links` are (resource, label, address), `charts` (metric,
-    title, unit).
+    title, unit), `embedded` the query that embeds of these ask with.
     """
 
     host: str
     subject: str
+    embedded: str
     use: str
     points: int
     links: tuple[tuple[str, str, str], ...]
@@ -90,8 +93,11 @@ def users(drawing: Drawing, slug: str) -> Users:
         (name, label, _href(f"/hosts/{slug}", [*stretch.pairs, ("use", name), *past]))
         for name, (label, _) in USES.items()
     )
-    subject = urlencode([("host", slug)])
-    return Users(slug, subject, use, min(stretch.points, 240), links, USES[use][1])
+    subject = Subject("users", slug)
+    return Users(
+        slug, urlencode([("host", slug)]), _embedded(subject, stretch), use,
+        min(stretch.points, 240), links, USES[use][1],
+    )  # fmt: skip
 
 
 def panel(
@@ -116,6 +122,7 @@ def panel(
     return Panel(
         title=title(stretch, at, zone),
         subject=urlencode(subject.pairs),
+        embedded=_embedded(subject, stretch),
         charts=tuple(charts),
         more=tuple(more),
         ranges=tuple(
@@ -144,6 +151,11 @@ def panel(
         marks=found,
         more_marks=more_marks,
     )
+
+
+def _embedded(subject: Subject, stretch: Stretch) -> str:
+    # A free range stays where it is; what other pages show goes on.
+    return urlencode([*subject.pairs, *(stretch.pairs if stretch.range else [])])
 
 
 def _range_pairs(name: str) -> list[tuple[str, str]]:

@@ -15,8 +15,9 @@ from app.metrics import Unit
 from app.web.moment import Moment, moment, typed_moment
 from app.web.when import Zone, month_day
 
-# lines: each for itself; stack: on top of one another, each a part of the whole.
-Form = Literal["lines", "stack"]
+# lines: each for itself; stack: on top of one another, each a part of the whole; shares: so, too,
+# but one that is unknown while others are not took nothing (a VM that was off).
+Form = Literal["lines", "stack", "shares"]
 # What stands big beside the title: the first curve's value, or that of all together.
 Big = Literal["first", "sum"]
 
@@ -288,6 +289,17 @@ USES: Mapping[str, tuple[str, tuple[tuple[str, str, Unit], ...]]] = {
         ("net_tx_bytes", "Network sent", "bytes/s"),
     )),
 }  # fmt: skip
+
+
+def user_charts() -> tuple[Chart, ...]:
+    """The charts of what domains take of their host, by metric. Whose curves there are is known
+    from what was measured alone.
+    """
+    return tuple(
+        Chart(metric, title, unit, (Line(metric, title, ""),), "shares", "sum")
+        for _, charts in USES.values()
+        for metric, title, unit in charts
+    )
 
 
 def read_use(arguments: Mapping[str, str]) -> str:

@@ -27,17 +27,23 @@ from app.web.charts import (
     Chart,
     domain_charts,
     read_stretch,
+    user_charts,
 )
 from app.web.devices import find_device
 from app.web.drawing import Drawing
 from app.web.embed import plot
 from app.web.embed.plot import Curve, Values
+from app.web.embed.users import read_users
 from app.web.finding import find_domain, find_pool
 from app.web.format import UNKNOWN
 from app.web.host_page import find_host
 from app.web.host_rows import cpus_of_host, disabled_of
 
 _KINDS: dict[str, KindName] = {"host": "host", "domain": "domain", "pool": "pool"}
+_OF = {
+    "fleet": "all hosts", "host": "a host", "users": "the VMs of a host", "domain": "a VM",
+    "pool": "a pool",
+}  # fmt: skip
 
 
 class Subject(NamedTuple):
@@ -62,8 +68,13 @@ def build_chart(drawing: Drawing) -> dict[str, object]:
     last_ms = drawing.fleet.as_of_ms if drawing.moment.at_ms is None else drawing.moment.at_ms
     to_ms = min(now_ms, (last_ms or now_ms) + 1)
     from_ms = to_ms - stretch.seconds * 1000
-    found = _read(drawing, subject, chart, from_ms, to_ms, min(stretch.points, 300))
-    sums = plot.stacked(chart, found) if chart.form == "stack" else found.lines
+    points = min(stretch.points, 300)
+    if subject.kind == "users":
+        host = find_host(drawing.fleet, one(drawing, "host"))
+        chart, found = read_users(drawing.fleet, host.record, chart, from_ms, to_ms, points)
+    else:
+        found = _read(drawing, subject, chart, from_ms, to_ms, points)
+    sums = found.lines if chart.form == "lines" else plot.stacked(chart, found)
     top, ticks = plot.scale(chart.unit, plot.greatest_of(sums))
     curves = [
         plot.curve(line, found, sums, top, chart, place) for place, line in enumerate(chart.lines)
@@ -97,6 +108,9 @@ def subject_of(drawing: Drawing) -> Subject:
     if kind == "host":
         find_host(fleet, slug)
         return Subject(kind, slug, f"/hosts/{slug}", (*HOST_CHARTS, *HOST_MORE))
+    if kind == "users":
+        find_host(fleet, slug)
+        return Subject(kind, f"VMs of {slug}", f"/hosts/{slug}", user_charts())
     if kind == "domain":
         domain = find_domain(fleet, slug, key)
         page = f"/hosts/{slug}/domains/{domain.key}"
@@ -110,7 +124,7 @@ def subject_of(drawing: Drawing) -> Subject:
     if kind == "pool":
         pool = find_pool(fleet, slug, key)
         return Subject(kind, pool.fact.name, f"/hosts/{slug}/pools/{pool.key}", POOL_CHARTS)
-    raise InvalidField("kind", "The kind is one of: host, domain, pool, fleet.")
+    raise InvalidField("kind", "The kind is one of: host, users, domain, pool, fleet.")
 
 
 def one(drawing: Drawing, name: str) -> str:
@@ -127,7 +141,7 @@ def _chart(drawing: Drawing, subject: Subject) -> Chart:
     named = [chart for chart in subject.charts if chart.name == name or not name]
     if not named:
         words = ", ".join(chart.name for chart in subject.charts)
-        raise InvalidField("chart", f"The chart of a {subject.kind} is one of: {words}.")
+        raise InvalidField("chart", f"The chart of {_OF[subject.kind]} is one of: {words}.")
     if not metrics:
         return named[0]
     for chart in named:

@@ -68,13 +68,18 @@ class Values(NamedTuple):
 
 
 def stacked(chart: Chart, found: Values) -> dict[str, Sequence[float | None]]:
-    """Each curve on top of those before it; unknown where any of them is."""
+    """Each curve on top of those before it; unknown where any is, of shares where all are."""
+    lines = [found.lines[line.metric] for line in chart.lines]
+    is_shares = chart.form == "shares"
+    below: Sequence[float | None] = [
+        None if is_shares and all(value is None for value in values) else 0.0
+        for values in zip(*lines, strict=True)
+    ]
     sums: dict[str, Sequence[float | None]] = {}
-    below: Sequence[float | None] = [0.0] * len(found.starts_ms)
-    for line in chart.lines:
+    for line, values in zip(chart.lines, lines, strict=True):
         below = [
-            None if low is None or value is None else low + value
-            for low, value in zip(below, found.lines[line.metric], strict=True)
+            None if low is None or (value is None and not is_shares) else low + (value or 0.0)
+            for low, value in zip(below, values, strict=True)
         ]
         sums[line.metric] = below
     return sums
@@ -134,7 +139,7 @@ def curve(
     """One curve of a chart whose axis ends at `top`; the first is filled, and all of a stack."""
     values = sums[line.metric]
     last = latest(found.lines[line.metric])
-    fills = chart.form == "stack" or (place == 0 and not line.look)
+    fills = chart.form != "lines" or (place == 0 and not line.look)
     lines, areas = [], []
     for run in _runs(found, values):
         points = [
@@ -173,7 +178,8 @@ def headline(chart: Chart, found: Values) -> str:
     lasts = [latest(found.lines[line.metric]) for line in chart.lines]
     wanted = lasts if chart.big == "sum" else lasts[:1]
     known = [value for value in wanted if value is not None]
-    return said(chart.unit, sum(known)) if known and len(known) == len(wanted) else UNKNOWN
+    whole = chart.form == "shares" or len(known) == len(wanted)
+    return said(chart.unit, sum(known)) if known and whole else UNKNOWN
 
 
 def hatched(gap: tuple[int, int], found: Values) -> Gap:
