@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from app.capacity.periods import day_text
 from app.clock import DAY_MS, now_ms, rfc3339
 from app.demo.plan import Plan
 from app.demo.planted import FILLING, IDLE, ORPHANS
 from app.store.dismissals import Dismissal, dismiss
 from app.store.hosts import get_host
 from app.web.api.capacity import TABLES
+from app.web.capacity_review import BYS
 from tests.demo_support import demo_web
 from tests.web_support import Web
 
@@ -75,7 +77,8 @@ def test_it_is_told_where_a_domain_fits(panel: tuple[Web, Plan]) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_is_csv_too(panel: tuple[Web, Plan], table: str) -> None:
     answer = panel[0].client.get(
-        f"{CAPACITY}?format=csv&table={table}&vcpus=1&memory_bytes={GIB}&by=host"
+        f"{CAPACITY}?format=csv&table={table}&vcpus=1&memory_bytes={GIB}&by=host&compare_to="
+        f"{day_text(panel[1].end_ms // DAY_MS - 1)}"
     )
     assert answer.status_code == 200
     assert answer.mimetype == "text/csv"
@@ -133,6 +136,9 @@ def test_a_reader_of_one_host_is_told_of_that_alone(panel: tuple[Web, Plan]) -> 
     [
         ("from=2026-13-01", "from"), ("to=yesterday", "to"),
         ("from=2020-05-02&to=2020-05-01", "to"),
+        ("compare_from=2999-01-01", "compare_from"), ("compare_to=2001-01-01", "compare_to"),
+        ("compare_from=2020-05-02&compare_to=2020-05-01", "compare_to"),
+        ("compare_to=1", "compare_to"),
         ("from=2999-01-01&to=2999-02-01", "from"), ("from=2001-01-01&to=2001-02-01", "to"),
         ("by=moon", "by"), ("owner=nobody", "owner"), ("vcpus=0", "vcpus"), ("vcpus=-1", "vcpus"),
         ("vcpus=1&count=1001", "count"), ("memory_bytes=1e9", "memory_bytes"),
@@ -155,6 +161,47 @@ def test_idle_domains_are_not_told_before_they_were_seen_long_enough(
 ) -> None:
     told = _get(panel[0])
     assert not [one for one in told["reclaim"] if one["subject"] in IDLE]
+
+
+def test_two_periods_stand_side_by_side(panel: tuple[Web, Plan]) -> None:
+    web, plan = panel
+    today = plan.end_ms // DAY_MS
+    spans = [(day_text(today - 13), day_text(today - 7)), (day_text(today - 6), day_text(today))]
+    both = "compare_from={}&compare_to={}&from={}&to={}".format(*spans[0], *spans[1])
+    for by in BYS:
+        told = _get(web, f"{both}&by={by}")["comparison"]
+        assert told["period"] == {"from": spans[0][0], "to": spans[0][1], "cut": []}
+        assert told["groups"] or by == "owner"
+        # Each side is what is told of its period alone.
+        for which, (first, last) in zip(("first", "second"), spans, strict=True):
+            alone = f"compare_from={first}&compare_to={last}&from={first}&to={last}&by={by}"
+            expected = {
+                one["group"]: one["second"] for one in _get(web, alone)["comparison"]["groups"]
+            }
+            for group in told["groups"]:
+                one = group[which]
+                if group["group"] in expected:
+                    assert one == expected[group["group"]]
+                else:
+                    assert (one["created"], one["allocated_bytes"]) == (0, None)
+    (fleet,) = _get(web, both)["comparison"]["groups"]
+    assert fleet["second"]["allocated_bytes"] > 6 * FILLING.bytes_per_day
+    assert fleet["second"]["partial"]
+    assert not fleet["first"]["partial"]
+    # One end alone: as many days.
+    assert (
+        _get(web, both.replace("compare_to", "x").replace(f"x={spans[0][1]}&", ""))["comparison"]
+        == (_get(web, both)["comparison"])
+    )
+    # Of a past moment, what was known then.
+    then = f"{both}&at={rfc3339((today - 20) * DAY_MS)}"
+    assert web.client.get(f"{CAPACITY}?{then}").status_code == 422
+    assert _get(web)["comparison"] is None
+    lines = list(csv.DictReader(io.StringIO(
+        web.client.get(f"{CAPACITY}?{both}&by=host&format=csv&table=comparison").text
+    )))  # fmt: skip
+    assert [line["group"] for line in lines] == ["kvm-01", "kvm-02", "kvm-03"]
+    assert lines[1]["second_allocated_bytes"] != lines[1]["first_allocated_bytes"]
 
 
 def test_growth_is_told_by_owner(panel: tuple[Web, Plan]) -> None:

@@ -2,6 +2,7 @@
 refuses.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from html import unescape
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.capacity.periods import day_text
 from app.clock import DAY_MS, rfc3339
 from app.demo.plan import Plan
 from app.demo.planted import ORPHANS
@@ -65,9 +67,30 @@ def test_every_group_of_growth_and_every_chart_is_shown(panel: tuple[Web, Plan])
     assert "More days were asked for" in web.text("/capacity?from=2001-01-01")
 
 
+def test_two_periods_stand_side_by_side(panel: tuple[Web, Plan]) -> None:
+    web, plan = panel
+    today = plan.end_ms // DAY_MS
+    page = unescape(web.text(f"/capacity?from={day_text(today - 6)}"))
+    assert "Give the days of another period" in page
+    (before,) = re.findall(r'href="(/capacity[^"]+)#comparison">the days before', page)
+    page = unescape(web.text(f"{before}&by=pool"))
+    assert (
+        f"First: {day_text(today - 13)} – {day_text(today - 7)}. "
+        f"Second: {day_text(today - 6)} – {day_text(today)}."
+    ) in page
+    assert "kvm-02/fast-nvme" in page.partition('id="comparison"')[2]
+    assert "table=comparison" in page
+    page = web.text(f"/capacity?compare_from=2001-01-01&compare_to={day_text(today)}")
+    assert "the first period is told as far as it was seen" in page
+    assert "They are not of the same length" not in page
+    other = f"compare_from={day_text(today - 4)}&compare_to={day_text(today)}"
+    page = web.text(f"/capacity?from={day_text(today - 3)}&{other}")
+    assert "They are not of the same length" in page
+
+
 @pytest.mark.parametrize(
-    "query", ["of=99999", "of=x", "memory_gib=much&vcpus=1", "disk_gib=nan&vcpus=1", "by=moon",
-              "memory_bytes=1", "from=1&to=2"],
+    "query", ["compare_from=2999-01-01", "of=99999", "of=x", "memory_gib=much&vcpus=1",
+              "disk_gib=nan&vcpus=1", "by=moon", "memory_bytes=1", "from=1&to=2"],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(panel: tuple[Web, Plan], query: str) -> None:
     assert panel[0].client.get(f"/capacity?{query}").status_code == 422

@@ -1,7 +1,7 @@
 """Periods of whole days as people ask for them, and the months in them. Pure."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
@@ -26,14 +26,18 @@ class Period(Struct, frozen=True):
         return self.end_day - self.from_day
 
 
-def period(asked_from: int, asked_end: int, *, today: int, first_day: int | None) -> Period:
-    """The days that were asked for, up to and with `today`; raises InvalidField where there is
-    nothing in them to tell.
+def period(
+    asked_from: int, asked_end: int, *, today: int, first_day: int | None,
+    fields: tuple[str, str] = ("from", "to"),
+) -> Period:  # fmt: skip
+    """The days that were asked for, up to and with `today`; raises InvalidField, for one of the
+    two fields that ask for them, where there is nothing in them to tell.
     """
+    from_field, to_field = fields
     if asked_end <= asked_from:
-        raise InvalidField("to", "The period ends before it begins.")
+        raise InvalidField(to_field, "The period ends before it begins.")
     if asked_from > today:
-        raise InvalidField("from", "The period lies in the future; nothing is known of it yet.")
+        raise InvalidField(from_field, "The period lies in the future; nothing is known of it yet.")
     cut: list[Literal["history", "future"]] = []
     from_day, end_day = asked_from, asked_end
     if end_day > today + 1:
@@ -44,7 +48,8 @@ def period(asked_from: int, asked_end: int, *, today: int, first_day: int | None
         cut.append("history")
         if end_day <= from_day:
             raise InvalidField(
-                "to", f"Nothing is known of that period; history begins on {day_text(first_day)}."
+                to_field,
+                f"Nothing is known of that period; history begins on {day_text(first_day)}.",
             )
     return Period(from_day, end_day, tuple(cut))
 
@@ -68,6 +73,13 @@ def months(of: Period) -> Iterator[tuple[str, int, int]]:
         following = date(start.year + start.month // 12, start.month % 12 + 1, 1)
         yield start.isoformat()[:7], (start - _EPOCH).days, (following - _EPOCH).days
         start = following
+
+
+def month_before(day: int) -> Period:
+    """The whole month before the one that a day lies in."""
+    end = date.fromisoformat(day_text(day)).replace(day=1)
+    start = (end - timedelta(days=1)).replace(day=1)
+    return Period((start - _EPOCH).days, (end - _EPOCH).days)
 
 
 def day_of(field: str, text: str) -> int:

@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 from app.capacity.outlook import Outlook
 from app.capacity.periods import day_text
 from app.errors import InvalidField
+from app.web import capacity_comparison
 from app.web import capacity_words as words
 from app.web.capacity_chart import drawn
 from app.web.capacity_review import BYS, Told, asked, review
@@ -23,9 +24,15 @@ _MOST_GIB = 1 << 30
 CAPACITY = View(
     "capacity/part.html",
     "capacity",
-    frozenset(("from", "to", "by", "owner", "vcpus", "memory_gib", "disk_gib", "count", "of")),
-)
+    frozenset(
+        (
+            "from", "to", "compare_from", "compare_to", "by", "owner", "vcpus", "memory_gib",
+            "disk_gib", "count", "of",
+        )
+    ),
+)  # fmt: skip
 _FINDINGS_SHOWN = 50
+_GROWTH = ("from", "to", "compare_from", "compare_to", "by", "owner")
 _SPANS = (("30 days", 30), ("Quarter", 91), ("Year", 365))
 
 
@@ -46,6 +53,9 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         **_outlooks(drawing, told),
         **_findings(told),
         **_growth(drawing, told),
+        **capacity_comparison.parts(
+            told, arguments.get("by", "fleet"), lambda changed: _href(drawing, changed)
+        ),
         "overcommits": [overcommit_row(one, drawing.zone) for one in told.overcommit],
         "losses": told.losses,
         "placed": told.placement,
@@ -53,7 +63,7 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         else [words.verdict(fit, told.evidence.at_ms) for fit in told.placement.fits],
         "asked": {name: arguments.get(name, "") for name in CAPACITY.parameters},
         "csv": {table: _csv(drawing, table) for table in
-                ("outlook", "overcommit", "reclaim", "growth")},
+                ("outlook", "overcommit", "reclaim", "growth", "comparison")},
     }  # fmt: skip
 
 
@@ -126,8 +136,7 @@ def _growth(drawing: Drawing, told: Told) -> dict[str, object]:
 
 def _in_bytes(arguments: Mapping[str, str]) -> dict[str, str]:
     """The page's arguments as the API has them: people type GiB."""
-    found = {name: arguments[name] for name in ("from", "to", "by", "owner", "vcpus", "count")
-             if arguments.get(name)}  # fmt: skip
+    found = {name: arguments[name] for name in (*_GROWTH, "vcpus", "count") if arguments.get(name)}
     for field in ("memory", "disk"):
         text = arguments.get(f"{field}_gib", "").strip()
         if not text:
@@ -163,7 +172,7 @@ def _href(drawing: Drawing, changed: Mapping[str, str]) -> str:
 
 def _csv(drawing: Drawing, table: str) -> str:
     given = drawing.arguments
-    pairs = [(name, given[name]) for name in ("from", "to", "by", "owner") if given.get(name)]
+    pairs = [(name, given[name]) for name in _GROWTH if given.get(name)]
     if drawing.moment.past:
         pairs.append(("at", drawing.moment.text))
     return f"/api/v1/capacity?{urlencode([*pairs, ('format', 'csv'), ('table', table)])}"

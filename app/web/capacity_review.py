@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.capacity.backtest import LastMonth, last_month
 from app.capacity.evidence import Evidence
-from app.capacity.growth import By, Growth, growth, over
+from app.capacity.growth import By, Compared, Growth, compared, growth, over
 from app.capacity.losses import Loss, losses
 from app.capacity.outlook import Outlook, outlooks
 from app.capacity.overcommit import Overcommit, overcommit
@@ -28,8 +28,11 @@ from app.web.moment import Moment
 from app.web.scope import seen_fleet
 
 PARAMETERS = frozenset(
-    ("from", "to", "by", "owner", "vcpus", "memory_bytes", "disk_bytes", "count")
-)
+    (
+        "from", "to", "compare_from", "compare_to", "by", "owner", "vcpus", "memory_bytes",
+        "disk_bytes", "count",
+    )
+)  # fmt: skip
 BYS: tuple[By, ...] = ("fleet", "host", "pool", "owner")
 # The first word of a title, where nobody says what names the owner.
 OWNER = "{owner} "
@@ -39,14 +42,25 @@ _DIGITS = 19
 
 
 class Asked(Struct, frozen=True):
-    """What is asked for: the moment, the days, how growth is grouped, and what is to be placed."""
+    """What is asked for: the moment, the days and those they are compared with, how growth is
+    grouped, and what is to be placed. Days are the first and the last one.
+    """
 
     at: Moment
     from_day: int | None
     to_day: int | None
+    compare_from_day: int | None
+    compare_to_day: int | None
     by: By
     owner: str
     wish: Wish | None
+
+
+class Comparison(Struct, frozen=True):
+    """What grew in the period beside another one: in `groups` that one is the first."""
+
+    period: Period
+    groups: list[Compared]
 
 
 class Told(Struct, frozen=True):
@@ -60,6 +74,7 @@ class Told(Struct, frozen=True):
     freed: Freed
     growth: list[Growth]
     whole: list[Growth]
+    comparison: Comparison | None
     losses: list[Loss]
     placement: Placement | None
     last_month: list[LastMonth]
@@ -70,15 +85,20 @@ def asked(arguments: Mapping[str, str], at: Moment) -> Asked:
     by = arguments.get("by", "fleet")
     if by not in BYS:
         raise InvalidField("by", f"Growth is told by one of {', '.join(BYS)}.")
-    days = [day_of(name, arguments[name]) if arguments.get(name) else None
-            for name in ("from", "to")]  # fmt: skip
+    first, last, compare_first, compare_last = (
+        day_of(name, arguments[name]) if arguments.get(name) else None
+        for name in ("from", "to", "compare_from", "compare_to")
+    )
     wanted = None
     if arguments.get("vcpus") or arguments.get("memory_bytes"):
         wanted = wish(
             _number(arguments, "vcpus", 1), _number(arguments, "memory_bytes", 1 << 30),
             _number(arguments, "disk_bytes", 0), _number(arguments, "count", 1),
         )  # fmt: skip
-    return Asked(at, days[0], days[1], by, checked(arguments.get("owner") or OWNER), wanted)
+    return Asked(
+        at, first, last, compare_first, compare_last, by,
+        checked(arguments.get("owner") or OWNER), wanted,
+    )  # fmt: skip
 
 
 def _number(arguments: Mapping[str, str], name: str, default: int) -> int:
@@ -107,8 +127,8 @@ def review(wanted: Asked) -> Told:
         seen, of, outlook, overcommit(seen, of.from_day), findings,
         freed(one for one, dismissal in findings if dismissal is None),
         growth(seen, of, wanted.by, wanted.owner), over(seen, of, wanted.by, wanted.owner),
-        losses(seen), None if wanted.wish is None else place(seen, wanted.wish, outlook),
-        last_month(seen),
+        _comparison(wanted, seen, of), losses(seen),
+        None if wanted.wish is None else place(seen, wanted.wish, outlook), last_month(seen),
     )  # fmt: skip
 
 
@@ -119,5 +139,24 @@ def _period(wanted: Asked, seen: Evidence) -> Period:
         first = min(last, seen.day) - _DAYS + 1
         if seen.first_day is not None:
             first = min(last, max(first, seen.first_day))
-    known = None if seen.first_day is None else max(seen.first_day, seen.day - _OLDEST_DAYS)
-    return period(first, last + 1, today=seen.day, first_day=known)
+    return period(first, last + 1, today=seen.day, first_day=_known_from(seen))
+
+
+def _comparison(wanted: Asked, seen: Evidence, of: Period) -> Comparison | None:
+    """Beside the days that are asked for or, where one end alone is named, as many as `of` has."""
+    first, last = wanted.compare_from_day, wanted.compare_to_day
+    if first is None and last is None:
+        return None
+    if last is None:
+        last = (first or 0) + of.days - 1
+    if first is None:
+        first = last - of.days + 1
+    other = period(
+        first, last + 1, today=seen.day, first_day=_known_from(seen),
+        fields=("compare_from", "compare_to"),
+    )  # fmt: skip
+    return Comparison(other, compared(seen, other, of, wanted.by, wanted.owner))
+
+
+def _known_from(seen: Evidence) -> int | None:
+    return None if seen.first_day is None else max(seen.first_day, seen.day - _OLDEST_DAYS)

@@ -11,7 +11,7 @@ from app import clock
 from app.capacity.backtest import LastMonth
 from app.capacity.forecast import FURTHEST_DAYS, Forecast
 from app.capacity.outlook import Outlook
-from app.capacity.periods import day_text
+from app.capacity.periods import Period, day_text
 from app.capacity.placement import Fit, Placement
 from app.clock import rfc3339
 from app.csv import to_csv
@@ -19,7 +19,7 @@ from app.errors import InvalidField
 from app.web.api import blueprint
 from app.web.api.answers import kept, scans_of
 from app.web.api.items import Item, time_or_none
-from app.web.capacity_review import BYS, PARAMETERS, Told, asked, review
+from app.web.capacity_review import BYS, PARAMETERS, Comparison, Told, asked, review
 from app.web.moment import moment
 from app.web.operations import AT, Query, number, operation, words
 from app.web.permission import needs
@@ -28,7 +28,7 @@ from app.web.shapes import capacity as shapes
 
 _BANDS = 30
 _DAY = {"type": "string", "format": "date"}
-TABLES = ("outlook", "overcommit", "reclaim", "growth", "losses", "placement")
+TABLES = ("outlook", "overcommit", "reclaim", "growth", "comparison", "losses", "placement")
 
 
 def _whole(name: str, says: str, least: int, most: int) -> Query:
@@ -41,6 +41,9 @@ _QUERY = (
           _DAY),
     Query("to", "The last day that is told of, itself included; that of the moment if not given.",
           _DAY),
+    Query("compare_from", "The first day of another period to compare growth with; one end alone: "
+          "it has as many days.", _DAY),
+    Query("compare_to", "The last day of that period, itself included.", _DAY),
     words("by", "What growth is grouped by.", BYS),
     Query("owner", "Where a domain's title or description names its owner: text with {owner} in "
           "it once.", {"type": "string", "maxLength": 100, "examples": ["team {owner}"]}),
@@ -95,8 +98,7 @@ def _body(told: Told, days: int) -> Item:
     return {
         "at": rfc3339(told.evidence.at_ms),
         "history_from": None if first is None else day_text(first),
-        "period": {"from": day_text(of.from_day), "to": day_text(of.end_day - 1),
-                   "cut": list(of.cut)},
+        "period": _period(of),
         "outlook": [
             _outlook(one, quality.get((one.host, one.pool_uuid)), days) for one in told.outlook
         ],
@@ -104,9 +106,26 @@ def _body(told: Told, days: int) -> Item:
         "reclaim": _findings(told),
         "freed": asdict(told.freed),
         "growth": [asdict(one) for one in told.growth],
+        "comparison": None if told.comparison is None else _comparison(told.comparison),
         "losses": [asdict(one) for one in told.losses],
         "placement": None if told.placement is None else _placement(told.placement),
     }  # fmt: skip
+
+
+def _period(of: Period) -> Item:
+    return {
+        "from": day_text(of.from_day), "to": day_text(of.end_day - 1), "cut": list(of.cut),
+    }  # fmt: skip
+
+
+def _comparison(told: Comparison) -> Item:
+    return {
+        "period": _period(told.period),
+        "groups": [
+            {"group": one.group, "first": asdict(one.first), "second": asdict(one.second)}
+            for one in told.groups
+        ],
+    }
 
 
 def _outlook(one: Outlook, past: LastMonth | None, days: int) -> Item:
@@ -202,11 +221,29 @@ def _finding_lines(told: Told) -> Sequence[Item]:
     return [{**one, "note": (one["dismissed"] or {}).get("note")} for one in _findings(told)]
 
 
+def _comparison_lines(told: Told) -> Sequence[Item]:
+    """A group a line, of each figure that of both periods."""
+    if told.comparison is None:
+        return []
+    return [
+        {"group": one.group}
+        | {
+            f"{which}_{name}": value
+            for name in _COMPARED
+            for which, value in (
+                ("first", getattr(one.first, name)), ("second", getattr(one.second, name))
+            )
+        }
+        for one in told.comparison.groups
+    ]  # fmt: skip
+
+
 _ITEMS: Mapping[str, Callable[[Told], Sequence[Item]]] = {
     "outlook": _outlook_lines,
     "overcommit": _overcommits,
     "reclaim": _finding_lines,
     "growth": lambda told: [asdict(one) for one in told.growth],
+    "comparison": _comparison_lines,
     "losses": lambda told: [asdict(one) for one in told.losses],
     "placement": lambda told: _placement(told.placement)["fits"] if told.placement else [],
 }
@@ -216,6 +253,7 @@ def _named(shape: Any, *without: str) -> tuple[str, ...]:
     return tuple(name for name in shape.__annotations__ if name not in without)
 
 
+_COMPARED = _named(shapes.Growth, "period", "group")
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "outlook": (
         *_named(shapes.Outlook, "forecast", "last_month"), "days_seen", "per_day", "weekly",
@@ -224,6 +262,9 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "overcommit": _named(shapes.Overcommit),
     "reclaim": (*_named(shapes.Finding, "dismissed", "facts_digest"), "note"),
     "growth": _named(shapes.Growth),
+    "comparison": (
+        "group", *(f"{which}_{name}" for name in _COMPARED for which in ("first", "second")),
+    ),
     "losses": _named(shapes.Loss),
     "placement": _named(shapes.Fit),
 }  # fmt: skip

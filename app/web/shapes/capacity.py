@@ -171,6 +171,21 @@ class Growth(Shape):
     allocated_bytes: float | None
 
 
+class Compared(Shape):
+    """A group in two periods; `period` is empty in both."""
+
+    group: str
+    first: Growth
+    second: Growth
+
+
+class Comparison(Shape):
+    """What grew in the period of the review (the second) beside another one (the first)."""
+
+    period: Period
+    groups: list[Compared]
+
+
 class Loss(Shape):
     """What would break if a host were lost: which of its running domains find no place."""
 
@@ -233,5 +248,6 @@ class Review(Scans):
     reclaim: list[Finding]
     freed: Freed
     growth: list[Growth]
+    comparison: Comparison | None
     losses: list[Loss]
     placement: Placement | None
