@@ -54,6 +54,7 @@ _VIEWER = frozenset(
 _OPERATOR_ROUTES = frozenset(
     ("/changes/<int:change_id>", "/changes/<int:change_id>/definition",
      "/domains/actions/<action>", "/hosts/<slug>/scan",
+     "/hosts/<slug>/findings/dismiss", "/hosts/<slug>/findings/undo-dismiss",
      "/jobs/<int:job_id>/cancel",
      "/hosts/<slug>/domains/<key>/menu", "/hosts/<slug>/pools/<key>/menu",
      "/hosts/<slug>/networks/<key>/menu", "/hosts/<slug>/volumes/<key>/menu",

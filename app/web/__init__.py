@@ -25,6 +25,7 @@ from app.web import (
     compare_page,
     demonstration,
     devices,
+    dismissing,
     domains,
     embed,
     embed_tokens,
@@ -89,7 +90,7 @@ def register(app: Flask) -> None:
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
         actions, acting, audit_page, changes_page, help_page, travel, compare_page, series_page,
-        capacity_page,
+        capacity_page, dismissing,
         store_page, health_page, metrics_page, notifications_page, notification_rules_page,
         notification_targets_page, events, embed, embed_tokens, share, api, openapi_page,
     )  # fmt: skip

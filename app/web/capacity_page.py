@@ -1,18 +1,20 @@
 """The page of the capacity review, and its part."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response
 
 from app.capacity.outlook import Outlook
 from app.capacity.periods import day_text
+from app.capacity.reclaim import Finding
 from app.errors import InvalidField
+from app.store.dismissals import Dismissal
 from app.web import capacity_comparison
 from app.web import capacity_words as words
 from app.web.capacity_chart import drawn
 from app.web.capacity_review import BYS, Told, asked, review
-from app.web.capacity_rows import finding_row, outlook_name, outlook_row, overcommit_row
+from app.web.capacity_rows import FindingRow, finding_row, outlook_name, outlook_row, overcommit_row
 from app.web.figures import size
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
@@ -51,7 +53,7 @@ def build(drawing: Drawing) -> Mapping[str, object]:
     return {
         **_head(drawing, told),
         **_outlooks(drawing, told),
-        **_findings(told),
+        **_findings(drawing, told),
         **_growth(drawing, told),
         **capacity_comparison.parts(
             told, arguments.get("by", "fleet"), lambda changed: _href(drawing, changed)
@@ -107,15 +109,21 @@ def _outlooks(drawing: Drawing, told: Told) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _findings(told: Told) -> dict[str, object]:
-    """What could be taken back, and what that would free."""
-    at_ms = told.evidence.at_ms
-    rest = [one for one in told.findings if one[0].kind != "larger-than-needed"]
-    large = [one for one in told.findings if one[0].kind == "larger-than-needed"]
+def _findings(drawing: Drawing, told: Told) -> dict[str, object]:
+    """What could be taken back, and what that would free; what was dismissed comes last."""
+    ordered = sorted(told.findings, key=lambda one: one[1] is not None)
+    large = [one for one in ordered if one[0].kind == "larger-than-needed"]
+    rest = [one for one in ordered if one[0].kind != "larger-than-needed"]
+
+    def rows(some: Sequence[tuple[Finding, Dismissal | None]]) -> list[FindingRow]:
+        at_ms = told.evidence.at_ms
+        return [finding_row(*one, at_ms, drawing.zone) for one in some[:_FINDINGS_SHOWN]]
+
     return {
-        "findings": [finding_row(*one, at_ms) for one in rest[:_FINDINGS_SHOWN]],
+        "acts": drawing.acts,
+        "findings": rows(rest),
         "findings_more": max(0, len(rest) - _FINDINGS_SHOWN),
-        "large": [finding_row(*one, at_ms) for one in large[:_FINDINGS_SHOWN]],
+        "large": rows(large),
         "large_more": max(0, len(large) - _FINDINGS_SHOWN),
         "freed_disk": size(told.freed.disk_bytes),
         "freed_memory": size(told.freed.memory_bytes),

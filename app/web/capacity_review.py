@@ -110,26 +110,40 @@ def _number(arguments: Mapping[str, str], name: str, default: int) -> int:
 
 def review(wanted: Asked) -> Told:
     """All of it. Raises InvalidField for days of which nothing can be told, StoreError."""
-    store, at_ms = services().store, wanted.at.at_ms
-    whole = evidence(store, at_ms, days=_OLDEST_DAYS)
-    hosts = {view.slug for view in seen_fleet(at_ms).hosts}
-    seen = whole.within(hosts)
+    whole, seen = _evidence(wanted.at)
     of = _period(wanted, seen)
-    found = [*reclaimable(whole), *larger_than_needed(seen)]
-    aside = dismissals(store, at_ms)
-    findings = [
-        (one, aside.get((one.host, one.kind, one.key, one.facts_digest)))
-        for one in found
-        if one.host in hosts
-    ]
+    found = _findings(whole, seen, wanted.at)
     outlook = outlooks(seen)
     return Told(
-        seen, of, outlook, overcommit(seen, of.from_day), findings,
-        freed(one for one, dismissal in findings if dismissal is None),
+        seen, of, outlook, overcommit(seen, of.from_day), found,
+        freed(one for one, dismissal in found if dismissal is None),
         growth(seen, of, wanted.by, wanted.owner), over(seen, of, wanted.by, wanted.owner),
         _comparison(wanted, seen, of), losses(seen),
         None if wanted.wish is None else place(seen, wanted.wish, outlook), last_month(seen),
     )  # fmt: skip
+
+
+def findings(at: Moment) -> list[tuple[Finding, Dismissal | None]]:
+    """What could be taken back at a moment, each with how it was dismissed. Raises StoreError."""
+    return _findings(*_evidence(at), at)
+
+
+def _evidence(at: Moment) -> tuple[Evidence, Evidence]:
+    """Of all hosts, and of those that the one who asks may see."""
+    whole = evidence(services().store, at.at_ms, days=_OLDEST_DAYS)
+    return whole, whole.within({view.slug for view in seen_fleet(at.at_ms).hosts})
+
+
+def _findings(
+    whole: Evidence, seen: Evidence, at: Moment
+) -> list[tuple[Finding, Dismissal | None]]:
+    aside = dismissals(services().store, at.at_ms)
+    hosts = {host.name for host in seen.hosts}
+    return [
+        (one, aside.get((one.host, one.kind, one.key, one.facts_digest)))
+        for one in (*reclaimable(whole), *larger_than_needed(seen))
+        if one.host in hosts
+    ]
 
 
 def _period(wanted: Asked, seen: Evidence) -> Period:

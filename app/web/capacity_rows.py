@@ -1,6 +1,7 @@
 """The rows of the capacity review's tables, in words and percent. Pure."""
 
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from app.capacity.outlook import Outlook
 from app.capacity.overcommit import Overcommit
@@ -42,12 +43,16 @@ class OvercommitRow(NamedTuple):
 
 
 class FindingRow(NamedTuple):
-    """Something that could be taken back."""
+    """Something that could be taken back; `dismissed`: by whom, when and why, once it was.
+    `ask` is where it is dismissed, `undo` where that is undone.
+    """
 
     one: Finding
     why: str
     frees: str
-    note: str
+    dismissed: str
+    ask: str
+    undo: str
     has: str
     peak: str
     enough: str
@@ -98,7 +103,7 @@ def _or_dash(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
-def finding_row(one: Finding, aside: Dismissal | None, at_ms: int) -> FindingRow:
+def finding_row(one: Finding, aside: Dismissal | None, at_ms: int, zone: Zone) -> FindingRow:
     """A row of what could be taken back."""
     has, peak, enough = [], [], []
     if one.enough_vcpus is not None:
@@ -109,7 +114,12 @@ def finding_row(one: Finding, aside: Dismissal | None, at_ms: int) -> FindingRow
         has.append(size(one.memory_bytes))
         peak.append(size(round(one.peak_memory_bytes or 0)))
         enough.append(size(one.enough_memory_bytes))
+    dismissed = ""
+    if aside is not None:
+        dismissed = f"dismissed by {aside.who}, {zone.date_and_time(aside.at_ms)}: {aside.note}"
+    at = f"/hosts/{one.host}/findings"
+    query = urlencode({"kind": one.kind, "key": one.key})
     return FindingRow(
-        one, words.why(one, at_ms), words.frees(one), "" if aside is None else aside.note,
-        ", ".join(has), ", ".join(peak), ", ".join(enough),
+        one, words.why(one, at_ms), words.frees(one), dismissed, f"{at}/dismiss?{query}",
+        f"{at}/undo-dismiss?{query}", ", ".join(has), ", ".join(peak), ", ".join(enough),
     )  # fmt: skip

@@ -112,6 +112,14 @@ def frees(finding: Finding) -> str:
     return ", ".join(told) or "–"
 
 
+def finding_says(finding: Finding, at_ms: int) -> str:
+    """A finding in a sentence: what it is, and what it would free."""
+    reason = why(finding, at_ms) or "larger than needed"
+    freed = frees(finding)
+    free = "what it would free is not known" if freed == "–" else f"it could free {freed}"
+    return f"{reason[0].upper()}{reason[1:]}; {free}."
+
+
 def verdict(fit: Fit, at_ms: int) -> Verdict:
     """What is said of one host and pool."""
     icon, css, text = _LOOKS[fit.verdict]

@@ -13,9 +13,11 @@ from app.capacity.forecast import FURTHEST_DAYS, Forecast
 from app.capacity.outlook import Outlook
 from app.capacity.periods import Period, day_text
 from app.capacity.placement import Fit, Placement
+from app.capacity.reclaim import Finding
 from app.clock import rfc3339
 from app.csv import to_csv
 from app.errors import InvalidField
+from app.store.dismissals import Dismissal
 from app.web.api import blueprint
 from app.web.api.answers import kept, scans_of
 from app.web.api.items import Item, time_or_none
@@ -103,7 +105,7 @@ def _body(told: Told, days: int) -> Item:
             _outlook(one, quality.get((one.host, one.pool_uuid)), days) for one in told.outlook
         ],
         "overcommit": _overcommits(told),
-        "reclaim": _findings(told),
+        "reclaim": [finding_item(*one) for one in told.findings],
         "freed": asdict(told.freed),
         "growth": [asdict(one) for one in told.growth],
         "comparison": None if told.comparison is None else _comparison(told.comparison),
@@ -168,17 +170,15 @@ def _overcommits(told: Told) -> list[Item]:
     return found
 
 
-def _findings(told: Told) -> list[Item]:
-    found = []
-    for one, aside in told.findings:
-        item = asdict(one)
-        item["seen_at"] = rfc3339(item.pop("seen_ms"))
-        item["since"] = time_or_none(item.pop("since_ms"))
-        item["dismissed"] = None
-        if aside is not None:
-            item["dismissed"] = {"at": rfc3339(aside.at_ms), "who": aside.who, "note": aside.note}
-        found.append(item)
-    return found
+def finding_item(one: Finding, aside: Dismissal | None) -> Item:
+    """A finding with how it was dismissed."""
+    item = asdict(one)
+    item["seen_at"] = rfc3339(item.pop("seen_ms"))
+    item["since"] = time_or_none(item.pop("since_ms"))
+    item["dismissed"] = None
+    if aside is not None:
+        item["dismissed"] = {"at": rfc3339(aside.at_ms), "who": aside.who, "note": aside.note}
+    return item
 
 
 def _placement(told: Placement) -> Item:
@@ -218,7 +218,8 @@ def _outlook_lines(told: Told) -> Sequence[Item]:
 
 
 def _finding_lines(told: Told) -> Sequence[Item]:
-    return [{**one, "note": (one["dismissed"] or {}).get("note")} for one in _findings(told)]
+    items = (finding_item(*one) for one in told.findings)
+    return [{**one, "note": (one["dismissed"] or {}).get("note")} for one in items]
 
 
 def _comparison_lines(told: Told) -> Sequence[Item]:

@@ -111,7 +111,7 @@ class Overcommit(Shape):
 
 
 class Dismissed(Shape):
-    """Who put a finding aside, when and why."""
+    """Who dismissed a finding, when and why."""
 
     at: Time
     who: str
@@ -139,6 +139,18 @@ class Finding(Shape):
     enough_memory_bytes: int | None
     facts_digest: str
     dismissed: Dismissed | None
+
+
+class FindingDismissed(Shape):
+    """The finding, dismissed."""
+
+    item: Finding
+
+
+class FindingUndone(Shape):
+    """The finding that counts again; null where there is none any more."""
+
+    item: Finding | None
 
 
 class Freed(Shape):
