@@ -108,16 +108,10 @@ class Builder:
         return replace(fleet, shutdowns=still_running(fleet, asked)), self._parsed
 
     def _records(self) -> list[HostRecord]:
-        table = schema.host
-        query = sa.select(table).order_by(table.c.slug)
-        gone = table.c.removed_at_ms
-        if self._moment_ms is None:
-            query = query.where(gone.is_(None))
-        else:
-            query = query.where(table.c.created_at_ms <= self._at_ms)
-            query = query.where(sa.or_(gone.is_(None), gone > self._at_ms))
-        records = [host_record(row) for row in self._connection.execute(query)]
-        if self._moment_ms is None:
+        live = self._moment_ms is None
+        rows = self._connection.execute(_hosts_query(live=live), {"at_ms": self._at_ms})
+        records = [host_record(row) for row in rows]
+        if live:
             return records
         # Whether it is disabled is known of the present alone.
         return [replace(record, enabled=True) for record in records]
@@ -176,8 +170,13 @@ class Builder:
 
     def _read_facts(self, revisions: Iterable[_Revision]) -> None:
         facts, known = self._parsed.facts, self._known.facts
-        facts.update((row.id, known[row.id]) for row in revisions if row.id in known)
-        unknown = {row.id: row.kind for row in revisions if row.id not in known}
+        unknown: dict[int, KindName] = {}
+        for row in revisions:
+            fact = known.get(row.id)
+            if fact is None:
+                unknown[row.id] = row.kind
+            else:
+                facts[row.id] = fact
         facts.update(facts_by_id(self._connection, unknown))
 
     def _seen(
@@ -199,6 +198,18 @@ class Builder:
 
 
 # Put together once: that costs more than running it.
+
+
+@cache
+def _hosts_query(*, live: bool) -> sa.Select[Any]:
+    """The hosts that were there at `at_ms`; `live`: that are there."""
+    table = schema.host
+    at_ms: sa.BindParameter[int] = sa.bindparam("at_ms")
+    query = sa.select(table).order_by(table.c.slug)
+    gone = table.c.removed_at_ms
+    if live:
+        return query.where(gone.is_(None))
+    return query.where(table.c.created_at_ms <= at_ms, sa.or_(gone.is_(None), gone > at_ms))
 
 
 @cache

@@ -5,7 +5,7 @@ beginning, npvirt does not know of it yet; so that it answers the same about tha
 after, a look counts from when it was over. Asked for the very time of a look, that look counts.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -93,15 +93,9 @@ def _partial_unstored(
     connection: sa.Connection, host_ids: Collection[int], at_ms: int
 ) -> dict[int, set[int]]:
     """By host, the times of the looks at some objects that were not stored for sure at a moment."""
-    table = schema.partial_look
-    query = sa.select(table.c.host_id, table.c.at_ms).where(
-        table.c.host_id.in_(host_ids),
-        # At the very time by which a look is called it counts.
-        table.c.at_ms.between(at_ms - LONGEST_MS, at_ms - 1),
-        table.c.at_ms + table.c.took_ms + STORED_WITHIN_MS > at_ms,
-    )
     found: dict[int, set[int]] = {}
-    for host_id, began_ms in connection.execute(query):
+    asked = {"at_ms": at_ms, "host_ids": list(host_ids)}
+    for host_id, began_ms in connection.execute(_partial_query(), asked):
         found.setdefault(host_id, set()).add(began_ms)
     return found
 
@@ -214,13 +208,12 @@ def last_listing(connection: sa.Connection, host_id: int, kind: str, until_ms: i
     return found
 
 
-def _scans(connection: sa.Connection, wanted: Iterable[tuple[int, int]]) -> Mapping[Any, Any]:
-    table = schema.scan
-    query = sa.select(table).where(
-        table.c.host_id.in_({host_id for host_id, _ in wanted}),
-        table.c.at_ms.in_({at_ms for _, at_ms in wanted}),
-    )
-    return {(row.host_id, row.at_ms): row for row in connection.execute(query)}
+def _scans(connection: sa.Connection, wanted: Collection[tuple[int, int]]) -> Mapping[Any, Any]:
+    asked = {
+        "host_ids": list({host_id for host_id, _ in wanted}),
+        "times": list({at_ms for _, at_ms in wanted}),
+    }
+    return {(row.host_id, row.at_ms): row for row in connection.execute(_scans_query(), asked)}
 
 
 def _near(before_ms: int | None, ok: Any) -> int | None:
@@ -241,6 +234,29 @@ def over_at(at_ms: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
 
 
 # Put together once: that costs more than running it.
+
+
+@cache
+def _partial_query() -> sa.Select[Any]:
+    """The looks at some objects of the hosts `host_ids` not stored for sure at `at_ms`."""
+    table = schema.partial_look
+    at_ms: sa.BindParameter[int] = sa.bindparam("at_ms")
+    return sa.select(table.c.host_id, table.c.at_ms).where(
+        table.c.host_id.in_(sa.bindparam("host_ids", expanding=True)),
+        # At the very time by which a look is called it counts.
+        table.c.at_ms.between(at_ms - LONGEST_MS, at_ms - 1),
+        table.c.at_ms + table.c.took_ms + STORED_WITHIN_MS > at_ms,
+    )
+
+
+@cache
+def _scans_query() -> sa.Select[Any]:
+    """The scans of the hosts `host_ids` at the `times`."""
+    table = schema.scan
+    return sa.select(table).where(
+        table.c.host_id.in_(sa.bindparam("host_ids", expanding=True)),
+        table.c.at_ms.in_(sa.bindparam("times", expanding=True)),
+    )
 
 
 @cache
