@@ -7,7 +7,6 @@ one that was not injected breaks the proof. Plants are the mistakes that a reade
 
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -15,25 +14,21 @@ from pathlib import Path
 from typing import Any, get_args
 from unittest import mock
 
-import sqlalchemy as sa
-
-from app.collect.scanner import Scanner
 from app.connection import Connection
-from app.errors import Failure, VirtError
+from app.errors import Failure
 from app.inventory import Scan
-from app.store import schema
 from app.store.engine import Store
-from app.store.hosts import add_host
 from app.virt.read.look import Look
 from app.virt.read.rotation import Rotation
 from app.virt.session import Session
 from tests.faults import inventories
+from tests.faults.choke import Choke, Key, Skipping
 from tests.faults.daemon import SessionDaemon, unavailable
 from tests.faults.inventories import false_values
 from tests.faults.proof import Proof, Tally
 from tests.faults.relay import Call, FaultRelay, Loop
+from tests.faults.trial import Trial
 
-INTERVAL_MS = 1_000
 KINDS: tuple[str, ...] = (*get_args(Failure), "bad-text")
 # What a reader that remembers nothing yet is tried with as well.
 _FRESH_KINDS = ("failed", "unsupported")
@@ -52,159 +47,6 @@ _LASTING = {
     ("bad-text", "getXMLDesc"),
     ("bad-text", "isCurrent"),
 }
-
-# libvirt's method, the object that it was called on, its plain arguments, and which of those calls.
-Key = tuple[str, str, str, int]
-
-
-class Choke:
-    """Stands in for Session.call: counts the calls, and has one of them fail."""
-
-    def __init__(self) -> None:
-        self._real = Session.call
-        self._lock = threading.Lock()
-        self.seen: Counter[tuple[str, str, str]] = Counter()
-        self.failing: Key | None = None
-        self.error: Callable[[], VirtError] | None = None
-        self.injected = 0
-
-    def begin(self, failing: Key | None = None, kind: str = "") -> None:
-        """Count anew; have the call `failing` fail in the way `kind`."""
-        self.seen.clear()
-        self.failing = failing
-        self.error = lambda: _error(kind)
-        self.injected = 0
-
-    def keys(self) -> list[Key]:
-        """The calls that were seen."""
-        return [(*one, nth) for one, count in self.seen.items() for nth in range(1, count + 1)]
-
-    def call(self, session: Session, function: Any, *args: Any, **kwargs: Any) -> Any:
-        """As Session.call."""
-        one = (function.__name__, _owner(function), _plain(args))
-        with self._lock:
-            self.seen[one] += 1
-            hit = self.failing == (*one, self.seen[one])
-            hit = hit and not (_Skipping.on and one[0] == "getCPUStats")
-            self.injected += hit
-        if hit and self.error is not None:
-            raise self.error()
-        return self._real(session, function, *args, **kwargs)
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Every session's calls go through here meanwhile."""
-
-        def call(session: Session, function: Any, *args: Any, **kwargs: Any) -> Any:
-            return self.call(session, function, *args, **kwargs)
-
-        with mock.patch.object(Session, "call", call):
-            yield
-
-
-def _error(kind: str) -> VirtError:
-    if kind == "bad-text":
-        return VirtError("failed", "The host sent text that is not valid UTF-8.", problem=kind)
-    failure: Failure = kind  # type: ignore[assignment] # one of Failure's words
-    return VirtError(failure, f"Injected: {kind}.")
-
-
-def _owner(function: Any) -> str:
-    owner = getattr(function, "__self__", None)
-    name = getattr(owner, "name", None) or getattr(owner, "getName", None)
-    return str(name()) if name is not None else ""
-
-
-def _plain(args: tuple[Any, ...]) -> str:
-    return ",".join(str(arg) for arg in args if isinstance(arg, (int, str)))
-
-
-class Trial:
-    """One host of a store that is scanned, and what a whole scan of it says."""
-
-    def __init__(self, tally: Tally, store: Store, data: Path, slug: str, way: Connection) -> None:
-        self._tally = tally
-        self._store = store
-        self._data = data
-        self.record = add_host(store, slug, way)
-        self.scanner = self.fresh_scanner()
-        self.whole = self.scanned(everything=True)
-        self.entities = self._entities()
-        tally.check(self.whole.ok and not self.whole.missing, f"{slug} is not whole: {self.whole}")
-
-    def fresh_scanner(self) -> Scanner:
-        """A scanner that remembers nothing."""
-        return Scanner(self._store, self._data, self.record, INTERVAL_MS)
-
-    def scanned(self, *, everything: bool = False) -> Scan:
-        """One look, stored."""
-        return self.scanner.scan(everything=everything, next_at_ms=lambda ok: None)
-
-    def begin_anew(self) -> None:
-        """Go on with a scanner that remembers nothing."""
-        self.scanner.close()
-        self.scanner = self.fresh_scanner()
-
-    def check_nothing_gone(self, where: str, but: str = "") -> None:
-        """Nothing that was there is said to be gone, or was told as deleted; `but` the object of
-        that name.
-        """
-        table = schema.entity
-        mine = table.c.host_id == self.record.id
-        with self._store.reading() as connection:
-            query = sa.select(table.c.kind, table.c.key)
-            rows = connection.execute(query.where(mine, table.c.last_seen_ms.is_not(None)))
-            gone = {(row.kind, row.key) for row in rows} & self.entities
-            change = schema.change
-            query = sa.select(change.c.kind, change.c.key, change.c.name).where(
-                change.c.host_id == self.record.id, change.c.what == "deleted"
-            )
-            rows = connection.execute(query)
-            told = [row for row in rows if (row.kind, row.key) in self.entities]
-        if but:
-            self._tally.check(
-                all(row.name == but or row.kind == "volume" for row in told),
-                f"{where}: told as deleted: {told}",
-            )
-            return
-        self._tally.check(not gone, f"{where}: gone: {gone}")
-        self._tally.check(not told, f"{where}: told as deleted: {told}")
-        self._tally.check(
-            self._entities() >= self.entities, f"{where}: the store forgot what was there"
-        )
-
-    def check_green(self, seen: Scan, where: str, *, equal: bool = True) -> None:
-        """The scan is whole, and says what the first one did."""
-        self._tally.check(
-            seen.ok and not seen.missing,
-            f"{where}: the next scan is not green: {seen.sentence or seen.missing}",
-        )
-        if equal:
-            different = inventories.differences(self.whole, seen, volumes=False)
-            self._tally.check(not different, f"{where}: the next scan differs: {different}")
-
-    def forget_deletions(self) -> None:
-        """Begin anew after an error that says that something is gone."""
-        with self._store.writing() as connection:
-            connection.execute(
-                sa.delete(schema.change).where(schema.change.c.host_id == self.record.id)
-            )
-
-    def stored(self) -> Any:
-        """The newest scan's row."""
-        table = schema.scan
-        query = (
-            sa.select(table).where(table.c.host_id == self.record.id).order_by(table.c.id.desc())
-        )
-        with self._store.reading() as connection:
-            return connection.execute(query.limit(1)).one()
-
-    def _entities(self) -> set[tuple[str, str]]:
-        table = schema.entity
-        query = sa.select(table.c.kind, table.c.key).where(table.c.host_id == self.record.id)
-        with self._store.reading() as connection:
-            return {(row.kind, row.key) for row in connection.execute(query)}
-
 
 # --- errors ---------------------------------------------------------------------------------
 
@@ -411,16 +253,10 @@ def _planted(plant: str) -> Iterator[None]:
         "zero": lambda: mock.patch.object(Look, "bounded", lambda look, part, value: value or 0),
         "unnamed": lambda: mock.patch.object(Look, "note", return_value=None),
         "sticky": lambda: mock.patch.object(Rotation, "failed", return_value=None),
-        "skipped": lambda: mock.patch.object(_Skipping, "on", True),
+        "skipped": lambda: mock.patch.object(Skipping, "on", True),
     }
     with patches[plant]() if plant else ExitStack():
         yield
-
-
-class _Skipping:
-    """Whether the choke leaves a call out: what the counting is there to find."""
-
-    on = False
 
 
 PROOF = Proof(
