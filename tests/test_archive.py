@@ -17,6 +17,7 @@ from app.store.engine import Store
 from app.store.history import scans
 from app.store.record import Recorder
 from app.store.retention import Lengths, Retention
+from app.store.scan_list import OUTCOMES, ScanOutcome, ScansWanted, list_gaps, list_scans
 from tests.storing import a_host, a_store
 from tests.test_compaction import DAY, INTERVAL, START, a_scan, rows, work
 
@@ -70,6 +71,22 @@ def told(store: Store, moments: list[int]) -> list[Any]:
         found.append(archive.good_scans(connection, 1, START + DAY, START + 3 * DAY))
     for at_ms in moments[::10]:
         found.append(scans(store, 1, at_ms, 20))
+        found += listed(store, at_ms)
+    return found
+
+
+def listed(store: Store, at_ms: int) -> list[Any]:
+    """Pages of the scans of some stretches as of a moment, and the gaps between them."""
+    found: list[Any] = []
+    stretches = ((START, at_ms), (START + DAY + 7, START + 2 * DAY))
+    for from_ms, to_ms in stretches:
+        narrow: tuple[tuple[ScanOutcome, ...], ...] = ((), ("failed",), ("ok", "partial"), OUTCOMES)
+        for outcomes in narrow:
+            wanted = ScansWanted((1,), from_ms, to_ms, outcomes, at_ms)
+            found.append(list_scans(store, wanted, limit=20, offset=7))
+            found.append(list_scans(store, wanted, limit=5, sort="took", descending=False))
+    wanted = ScansWanted((1,), at_ms - 3 * DAY, at_ms, as_of_ms=at_ms)
+    found.append(list_gaps(store, wanted))
     return found
 
 

@@ -269,7 +269,7 @@ _QUESTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/api/v1/domains", {}), ("/api/v1/pools", {}), ("/api/v1/networks", {}),
     ("/api/v1/interfaces", {}), ("/api/v1/volumes", {}), ("/domains", {}), ("/pools", {}),
     ("/networks", {}), ("/api/v1/changes", {}), ("/changes", {}), ("/ui/changes", {}),
-    ("/api/v1/audit", {}), ("/audit", {}),
+    ("/api/v1/audit", {}), ("/audit", {}), ("/api/v1/scans", {}), ("/api/v1/gaps", {}),
 )  # fmt: skip
 
 

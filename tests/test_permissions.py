@@ -48,7 +48,7 @@ _VIEWER = frozenset(
      "/interfaces", "/jobs", "/logout", "/metrics", "/networks", "/notifications",
      "/notifications/messages", "/openapi.json", "/overview", "/pools", "/ribbon",
      "/attention", "/hosts/<slug>/domains/<key>/snapshots", "/hosts/<slug>/volumes/<key>",
-     "/series", "/store", "/trouble",
+     "/gaps", "/scans", "/series", "/store", "/trouble",
      "/series/stack", "/volumes")
 )  # fmt: skip
 _OPERATOR_ROUTES = frozenset(

@@ -118,6 +118,16 @@ class ArchivedDay:
             texts[name] = self._text(name, position)
         return ScanRow(**numbers, **texts)
 
+    def has(self, name: str) -> Sequence[bool]:
+        """Which of the scans have a text in that column. Raises StoreError for a damaged one."""
+        found = self._day.texts.get(name)
+        if found is None:
+            return [False] * len(self.times_ms)
+        try:
+            return [which > 0 for which in self._so_many(found.which)]
+        except ValueError as error:
+            raise damaged("Archived scans of the store are", error) from None
+
     def _text(self, name: str, position: int) -> str | None:
         found = self._day.texts.get(name)
         if found is None:

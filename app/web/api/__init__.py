@@ -17,11 +17,12 @@ from app.web.api import (  # noqa: E402  # as said above
     matters,
     objects,
     registry,
+    scans,
     series,
     together,
 )
 
 __all__ = (
     "accounts", "blueprint", "capacity", "health", "lists", "matters", "objects", "registry",
-    "series", "together",
+    "scans", "series", "together",
 )  # fmt: skip

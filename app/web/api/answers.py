@@ -95,10 +95,15 @@ class Make(Protocol):
 
 
 def answer_made(
-    parameters: Collection[str], make: Make, name: str, columns: Sequence[str]
+    parameters: Collection[str],
+    make: Make,
+    name: str,
+    columns: Sequence[str],
+    *,
+    follows_fleet: bool = True,
 ) -> Response:
     """A list that is no list of objects, as JSON, or as CSV with `format=csv`: then all of it
-    unless a page is asked for.
+    unless a page is asked for. `follows_fleet`: it stays the same as long as the fleet does.
     """
     form = check_parameters({*parameters, "at", "format"}).get("format", "json")
     if form not in _FORMATS:
@@ -110,7 +115,7 @@ def answer_made(
         def as_csv() -> bytes:
             return to_csv(make(seen, everything=everything).items, columns).encode()
 
-        response = kept(seen, "text/csv", as_csv)
+        response = _made(seen, "text/csv", as_csv, follows_fleet)
         response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
         return response
 
@@ -125,7 +130,11 @@ def answer_made(
         }
         return msgspec.json.encode(answer)
 
-    return kept(seen, "application/json", as_json)
+    return _made(seen, "application/json", as_json, follows_fleet)
+
+
+def _made(seen: Fleet, mimetype: str, make: Callable[[], bytes], follows_fleet: bool) -> Response:
+    return kept(seen, mimetype, make) if follows_fleet else Response(make(), mimetype=mimetype)
 
 
 def _as_csv(seen: Fleet, query: Query, build: Build, name: str, columns: Sequence[str]) -> Response:

@@ -1,9 +1,12 @@
-"""The shapes of what happened: changes, comparisons, and series of what was measured."""
+"""The shapes of what happened: changes, scans, comparisons, and series of what was measured."""
 
+from collections.abc import Sequence
 from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
+from app.inventory import Missing
+from app.store.scan_list import ScanOutcome
 from app.web.change_words import KINDS, WHATS
 from app.web.comparing import WHATS as FATES
 from app.web.shapes.common import Page, Scans, Shape, Time
@@ -52,6 +55,54 @@ class ChangeAlone(Change, Scans):
 
     xml_before: Xml | None
     xml_after: Xml | None
+
+
+# --- scans ---------------------------------------------------------------------------------------
+
+
+class ScanItem(Shape):
+    """One scan of a host; `partial`: it was good but lacks a part. `calls` are those to libvirt,
+    null where nobody counted them; `interval_ms` is when the next one was planned.
+    """
+
+    host: str
+    at: Time
+    outcome: ScanOutcome
+    took_ms: int
+    calls: int | None
+    changes: int
+    problem: str | None
+    sentence: str | None
+    missing: Sequence[Missing]
+    clock_stepped: bool
+    interval_ms: int
+
+
+class ScanPage(Page):
+    """Scans, newest first; `counts` by outcome, whichever was asked for."""
+
+    items: list[ScanItem]
+
+
+# The word is Python's own.
+_GapFrom = TypedDict("_GapFrom", {"from": Time})
+
+
+class GapItem(_GapFrom):
+    """A stretch in which nobody looked at a host, or it did not answer; `failed_scans`: so many
+    looked in vain. `to` and `duration_ms` null: it goes on, or reaches beyond the end asked for.
+    """
+
+    host: str
+    to: Time | None
+    duration_ms: int | None
+    failed_scans: int
+
+
+class GapPage(Page):
+    """Gaps, newest first; `counts` by host."""
+
+    items: list[GapItem]
 
 
 # --- compare -------------------------------------------------------------------------------------
