@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from werkzeug.test import TestResponse
 
 from app.store.audit import Wanted, records
@@ -93,6 +94,49 @@ def test_a_session_is_listed_and_ended(empty_web: Web) -> None:
     assert session["user"] == "ada"
     assert _ask(empty_web, "DELETE", f"sessions/{session['id']}").status_code == 204
     assert empty_web.client.get("/api/v1/account").status_code == 401
+
+
+def test_users_are_searched_narrowed_sorted_paged_and_a_file(web: Web) -> None:
+    for name in ("bob", "eve", "mallory"):
+        _ask(web, "POST", "users", {"name": name, "role": "viewer"})
+    _ask(web, "PATCH", "users/eve", {"disabled": True})
+    told = _ask(web, "GET", "users?per_page=2&page=2").get_json()
+    assert ([one["name"] for one in told["items"]], told["total"], told["page"]) == (
+        ["eve", "mallory"], 4, 2,
+    )  # fmt: skip
+    assert told["counts"] == {"enabled": 3, "disabled": 1}
+    disabled = _ask(web, "GET", "users?state=disabled").get_json()
+    assert ([one["name"] for one in disabled["items"]], disabled["counts"]["enabled"]) == (
+        ["eve"],
+        3,
+    )
+    newest = _ask(web, "GET", "users?sort=-created&per_page=1").get_json()["items"]
+    assert newest[0]["name"] == "mallory"
+    assert _ask(web, "GET", "users?q=mall").get_json()["total"] == 1
+    lines = _ask(web, "GET", "users?q=viewer&format=csv").text.splitlines()
+    assert (len(lines), lines[0].split(",")[:2]) == (4, ["name", "role"])
+
+
+@pytest.mark.parametrize("path", ["users", "sessions", "tokens", "embed-tokens", "credentials"])
+def test_each_list_has_pages_and_says_what_it_does_not_take(empty_web: Web, path: str) -> None:
+    told = _ask(empty_web, "GET", path).get_json()
+    assert (set(told), told["page"]) == ({"items", "total", "page", "counts"}, 1)
+    beyond = _ask(empty_web, "GET", f"{path}?page=99").get_json()
+    assert (beyond["items"], beyond["total"] >= told["total"]) == ([], True)
+    for query in ("host=kvm-01", "at=0", "sort=colour", "per_page=0", "state=odd", "format=xml"):
+        assert _ask(empty_web, "GET", f"{path}?{query}").status_code == 422, query
+    assert _ask(empty_web, "GET", f"{path}?format=csv").mimetype == "text/csv"
+
+
+def test_tokens_are_counted_by_whether_they_work(empty_web: Web) -> None:
+    for name in ("one", "two"):
+        _ask(empty_web, "POST", "tokens", {"name": name, "role": "viewer"})
+    _ask(empty_web, "DELETE", "tokens/two")
+    told = _ask(empty_web, "GET", "tokens?state=revoked").get_json()
+    assert [one["name"] for one in told["items"]] == ["two"]
+    counts = told["counts"]
+    # Who asks has tokens as well.
+    assert (counts["working"] > 1, counts["expired"], counts["revoked"]) == (True, 0, 1)
 
 
 def test_accounts_are_for_admins_of_all_hosts(web: Web) -> None:

@@ -192,6 +192,36 @@ def test_the_page_shows_and_narrows(web: Web) -> None:
     assert web.client.get("/api/v1/audit?outcome=maybe").status_code == 422
 
 
+def test_the_records_are_counted_sorted_and_paged(web: Web) -> None:
+    _fill(web)
+    told = web.client.get("/api/v1/audit?outcome=failed").get_json()
+    assert (told["total"], told["page"]) == (1, 1)
+    assert told["counts"] == {"ok": 2, "failed": 1, "unknown": 0, "refused": 0, "open": 0}
+    assert set(told["scans"]) == {"kvm-01", "kvm-02", "kvm-03"}
+    oldest = web.client.get("/api/v1/audit?sort=at&per_page=2").get_json()
+    assert [one["action"] for one in oldest["items"]] == ["reset", "start"]
+    second = web.client.get("/api/v1/audit?sort=at&per_page=2&page=2").get_json()["items"]
+    assert [one["action"] for one in second] == ["user-add"]
+    assert web.client.get("/api/v1/audit?sort=who").status_code == 422
+    assert len(web.text("/api/v1/audit?format=csv&per_page=2").splitlines()) == 3
+
+
+def test_at_a_moment_what_was_going_on_has_no_outcome_yet(web: Web) -> None:
+    number = intend(web.store, _attempt())
+    assert number is not None
+    asked = get_record(web.store, number)
+    assert asked is not None
+    with web.store.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE audit SET at_ms = at_ms - 5000 WHERE id = {number}")
+    conclude(web.store, number, "ok")
+    at = f"at={(asked.at_ms - 1000) / 1000}"
+    then = web.client.get(f"/api/v1/audit?{at}").get_json()
+    assert ([one["outcome"] for one in then["items"]], then["counts"]["open"]) == ([None], 1)
+    assert web.client.get(f"/api/v1/audit?outcome=ok&{at}").get_json()["items"] == []
+    assert web.client.get(f"/api/v1/audit?outcome=open&{at}").get_json()["total"] == 1
+    assert web.client.get("/api/v1/audit").get_json()["counts"]["open"] == 0
+
+
 def test_who_sees_what_follows_their_scope_and_role(web: Web) -> None:
     _fill(web)
     limited = bearer(web.store, "viewer", ["kvm-02"])

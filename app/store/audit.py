@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app import clock
 from app.access import Principal
@@ -85,6 +86,8 @@ class Wanted(Struct, frozen=True):
     until_ms: int | None = None
     # Only what was done to hosts and what is on them.
     of_hosts: bool = False
+    # What came of it as far as it was known then; None: now.
+    as_of_ms: int | None = None
 
 
 def intend(store: Store, attempt: Attempt) -> int | None:
@@ -174,16 +177,28 @@ def get_record(store: Store, record_id: int) -> Record | None:
 
 
 def records(
-    store: Store, wanted: Wanted, *, limit: int, offset: int = 0
+    store: Store, wanted: Wanted, *, limit: int, offset: int = 0, oldest_first: bool = False
 ) -> tuple[list[Record], int]:
     """The records that fit, newest first, and how many there are in all."""
-    table = schema.audit
-    conditions = list(_conditions(wanted))
-    query = _joined().where(*conditions).order_by(table.c.id.desc()).limit(limit).offset(offset)
-    counted = sa.select(sa.func.count()).select_from(_joined().where(*conditions).subquery())
+    number = schema.audit.c.id
+    fitting = _joined(wanted.as_of_ms).where(*_conditions(wanted))
+    ordered = fitting.order_by(number if oldest_first else number.desc())
+    query = ordered.limit(limit).offset(offset)
+    counted = sa.select(sa.func.count()).select_from(fitting.subquery())
     with store.reading() as connection:
         found = [_record(row) for row in connection.execute(query)]
         return found, int(connection.scalar(counted) or 0)
+
+
+def count_by_outcome(store: Store, wanted: Wanted) -> dict[str, int]:
+    """How many records fit of each outcome, whichever is wanted; "open" are those that go on."""
+    every = replace(wanted, outcome="")
+    outcome = sa.func.coalesce(_END.c.outcome, schema.audit.c.outcome, "open")
+    query = _joined(wanted.as_of_ms).where(*_conditions(every)).group_by(outcome)
+    counted = query.with_only_columns(outcome, sa.func.count(), maintain_column_froms=True)
+    with store.reading() as connection:
+        found = {str(word): int(count) for word, count in connection.execute(counted)}
+    return {word: found.get(word, 0) for word in (*OUTCOMES, "open")}
 
 
 def first_broken(store: Store) -> tuple[int, int | None]:
@@ -270,9 +285,14 @@ def _asked(connection: sa.Connection, attempt: Attempt) -> int | None:
 _END = schema.audit.alias("ended")
 
 
-def _joined() -> sa.Select[Any]:
-    """Records: entries that are no outcome of another, with their outcome if it is known."""
+def _joined(as_of_ms: int | None = None) -> sa.Select[Any]:
+    """Records: entries that are no outcome of another, with their outcome if it is known, or was
+    known at a moment.
+    """
     table, ended = schema.audit, _END
+    its_end = ended.c.intent_id == table.c.id
+    if as_of_ms is not None:
+        its_end = sa.and_(its_end, ended.c.at_ms <= as_of_ms)
     return (
         sa.select(
             table,
@@ -282,7 +302,7 @@ def _joined() -> sa.Select[Any]:
             ended.c.detail.label("ended_detail"),
             ended.c.took_ms.label("ended_took_ms"),
         )
-        .outerjoin(ended, ended.c.intent_id == table.c.id)
+        .outerjoin(ended, its_end)
         .where(table.c.intent_id.is_(None))
     )
 

@@ -1,7 +1,6 @@
-"""What stands around the actions: the menu of an object, many at once, and long work that goes on.
+"""What stands around the actions: the menu of an object, and many at once.
 
-Draws from the store and from this process's own jobs; only the bulk POST and the cancelling of a
-job may wait for a host.
+Draws from the store; only the bulk POST may wait for hosts.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -11,19 +10,13 @@ import msgspec
 from flask import Blueprint, Response, request
 from msgspec import Struct
 
-from app import clock
-from app.actions.jobs import Job
 from app.actions.perform import Performer
 from app.actions.plan import Ask
 from app.actions.registry import BY_NAME, PLURALS, Action, ObjectKind
-from app.actions.run import ANSWER_AT_ONCE_S
-from app.clock import rfc3339
 from app.errors import Conflict, InvalidField, NotFound, StoreError
 from app.services import services
-from app.store.audit import Record, get_record
 from app.web.action_buttons import menu
 from app.web.action_words import Said
-from app.web.auditing import audit
 from app.web.finding import find_domain, find_network, find_pool
 from app.web.format import plural
 from app.web.identity import may, peer, principal
@@ -38,9 +31,6 @@ blueprint = Blueprint("acting", __name__)
 
 _AT_ONCE = 8
 _MOST = 200
-_JOBS_SHOWN = 6
-# How long a job that is over stays in the corner.
-_SHOWN_AFTER_MS = 8_000
 BULK = ("start", "shutdown", "reboot", "suspend", "resume", "managedsave", "destroy")
 
 
@@ -225,139 +215,9 @@ def _bulk_answer(action: Action, found: list[One]) -> Response:
     return response
 
 
-# --- long work -------------------------------------------------------------------------------
-
-
-@blueprint.get("/ui/jobs")
-@needs("viewer")
-def jobs() -> Response:
-    """One's own long work that goes on, and what of it ended a moment ago."""
-    return _part("actions/jobs.html", jobs=_shown())
-
-
-@blueprint.get("/api/v1/jobs")
-@needs("viewer")
-@operation("actions", shapes.Jobs)
-def list_jobs() -> Response:
-    """The long work of this process, newest first."""
-    who = principal()
-    items = [_item(job) for job in services().performer.jobs.all() if who.sees(job.host_id)]
-    body = {"items": items, "total": len(items)}
-    return Response(msgspec.json.encode(body), 200, mimetype="application/json")
-
-
-@blueprint.get("/api/v1/jobs/<int:job_id>")
-@needs("viewer")
-@operation("actions", shapes.Job)
-def job(job_id: int) -> Response:
-    """How far one piece of long work has come, or what came of it."""
-    return Response(msgspec.json.encode(_found(job_id)), 200, mimetype="application/json")
-
-
-@blueprint.delete("/api/v1/jobs/<int:job_id>")
-@needs("operator")
-@operation("actions", shapes.Job, status=202)
-def cancel(job_id: int) -> Response:
-    """Ask libvirt to stop it; what came of it is seen in the job."""
-    _stop(job_id)
-    return Response(msgspec.json.encode(_found(job_id)), 202, mimetype="application/json")
-
-
-@blueprint.post("/jobs/<int:job_id>/cancel")
-@needs("operator")
-def cancel_form(job_id: int) -> Response:
-    """The same for the button beside a progress bar."""
-    _stop(job_id)
-    return answer_said(Said(True, "It was asked to stop", "", stays=False))
-
-
 def answer_said(words: Said) -> Response:
     """`words` in the corner."""
     return _part("actions/said.html", words=words)
-
-
-def _stop(job_id: int) -> None:
-    _found(job_id)
-    performer = services().performer
-    job = performer.jobs.get(job_id)
-    if job is None:
-        raise Conflict("This work is not of this npvirt process, or is over.")
-    needed = next(one.role for one in BY_NAME.values() if one.audit_name == job.action)
-    if not may(needed):
-        raise Conflict(f"Stopping this needs the role {needed}, as beginning it does.")
-    performer.stop_job(job_id)
-    audit("cancel", job.kind, job.name, host=job.host, parameters={"job": job_id})
-
-
-def _found(job_id: int) -> shapes.Job:
-    """A job as JSON: of this process, or by its record; raises NotFound."""
-    job = services().performer.jobs.get(job_id)
-    if job is not None:
-        if not principal().sees(job.host_id):
-            raise NotFound(f"There is no job {job_id}.")
-        return _item(job)
-    record = get_record(services().store, job_id)
-    if record is None or record.host_id is None or not principal().sees(record.host_id):
-        raise NotFound(f"There is no job {job_id}.")
-    return _item_of_record(record)
-
-
-def _item(job: Job) -> shapes.Job:
-    return {
-        "id": job.id,
-        "action": job.action,
-        "kind": job.kind,
-        "host": job.host,
-        "key": job.key,
-        "name": job.name,
-        "who": job.who,
-        "state": job.outcome or ("stopping" if job.stopping else "running"),
-        "done_bytes": job.done_bytes,
-        "total_bytes": job.total_bytes,
-        "started_at": rfc3339(job.started_at_ms),
-        "ended_at": rfc3339(job.ended_at_ms) if job.ended_at_ms else None,
-        "sentence": job.sentence or None,
-        "stoppable": job.stoppable and job.outcome is None,
-        "url": f"/api/v1/jobs/{job.id}",
-    }
-
-
-def _item_of_record(record: Record) -> shapes.Job:
-    return {
-        "id": record.id,
-        "action": record.action,
-        "kind": record.kind,
-        "host": record.host,
-        "key": record.key,
-        "name": record.name,
-        "who": record.who,
-        "state": record.outcome or "running",
-        "done_bytes": None,
-        "total_bytes": None,
-        "started_at": rfc3339(record.at_ms),
-        "ended_at": rfc3339(record.ended_at_ms) if record.ended_at_ms else None,
-        "sentence": record.sentence,
-        "stoppable": False,
-        "url": f"/api/v1/jobs/{record.id}",
-    }
-
-
-def _shown() -> list[Job]:
-    now_ms = clock.now_ms()
-    who = principal()
-    return [
-        job
-        for job in services().performer.jobs.all()
-        if job.who == who.who and who.sees(job.host_id) and _is_news(job, now_ms)
-    ][:_JOBS_SHOWN]
-
-
-def _is_news(job: Job, now_ms: int) -> bool:
-    """Whether it goes on, or ended a moment ago after its asker had been told that it goes on."""
-    if job.ended_at_ms is None:
-        return True
-    lasted = job.ended_at_ms - job.started_at_ms > ANSWER_AT_ONCE_S * 1000
-    return lasted and now_ms - job.ended_at_ms < _SHOWN_AFTER_MS
 
 
 def _part(template: str, **context: object) -> Response:

@@ -16,10 +16,11 @@ from msgspec.structs import replace
 
 from app import clock
 from app.clock import rfc3339
-from app.csv import to_csv
 from app.errors import InvalidField
 from app.services import services
-from app.store.audit import OUTCOMES, Record, Wanted, records
+from app.store.audit import OUTCOMES, Record, Wanted, count_by_outcome, records
+from app.store.views import Fleet
+from app.web.api.answers import Made, answer_made
 from app.web.identity import may, principal
 from app.web.moment import Moment, moment
 from app.web.operations import AT, Query, number, operation, time, words
@@ -31,11 +32,12 @@ from app.web.when import When
 blueprint = Blueprint("audit", __name__)
 
 _PARAMETERS = frozenset(
-    ("who", "action", "host", "key", "outcome", "q", "from", "to", "page", "per_page", "at",
-     "format", "span")
+    ("who", "action", "host", "key", "outcome", "q", "from", "to", "sort", "page", "per_page",
+     "at", "format", "span")
 )  # fmt: skip
 _PER_PAGE, _MOST = 100, 1000
 _CSV_MOST = 100_000
+_SORTS = ("-at", "at")
 _TEXT_MAX = 200
 _COLUMNS = (
     "id", "at", "who", "role", "peer", "action", "kind", "host", "key", "name", "parameters",
@@ -57,6 +59,7 @@ _QUERY = (
     Query("q", "A word that occurs."),
     time("from", "Asked for then or later."),
     time("to", "Asked for then or before."),
+    words("sort", "The order; -at is the newest first.", _SORTS),
     number("page", "Which page.", 10_000_000, 1),
     number("per_page", "How many of them.", _MOST, _PER_PAGE),
     AT,
@@ -90,15 +93,16 @@ class _Asked(Struct, frozen=True):
     page: int
     per_page: int
     at: Moment
+    oldest_first: bool
 
 
 @blueprint.get("/audit")
 @needs("viewer")
 def page() -> Response:
     """The newest records that fit, or all of them as CSV."""
-    asked = _asked()
     if request.args.get("format") == "csv":
-        return _csv(asked)
+        return answer_made(_PARAMETERS, _make, "audit", _COLUMNS, follows_fleet=False)
+    asked = _asked()
     found, total = _found(asked)
     pairs = [(k, v) for k, v in request.args.items() if v and k not in ("page", "format", "span")]
     query = urlencode(pairs)
@@ -130,17 +134,22 @@ def as_json() -> Response:
     """Who asked for what, and what came of it, newest first. What concerns npvirt itself is for
     admins of all hosts.
     """
+    return answer_made(_PARAMETERS, _make, "audit", _COLUMNS, follows_fleet=False)
+
+
+def _make(_seen: Fleet, *, everything: bool) -> Made:
     asked = _asked()
-    if request.args.get("format") == "csv":
-        return _csv(asked)
+    if everything:
+        asked = replace(asked, page=1, per_page=_CSV_MOST)
     found, total = _found(asked)
-    body = {
-        "items": [_item(one) for one in found],
-        "total": total,
-        "page": asked.page,
-        "as_of": rfc3339(found[0].at_ms) if found else None,
-    }
-    return Response(msgspec.json.encode(body), 200, mimetype="application/json")
+    items = [_item(one) for one in found]
+    if request.args.get("format") == "csv":
+        # As JSON, so that nothing of them is lost in the file.
+        items = [
+            {**one, "parameters": msgspec.json.encode(one["parameters"]).decode()} for one in items
+        ]
+    counts = count_by_outcome(services().store, asked.wanted)
+    return Made(items, total, asked.page, counts, tuple(filter(None, (asked.wanted.host,))))
 
 
 def _asked() -> _Asked:
@@ -152,6 +161,8 @@ def _asked() -> _Asked:
         raise InvalidField("outcome", f"The outcome is {', '.join(OUTCOMES)} or open.")
     if given["format"] not in ("", "json", "csv"):
         raise InvalidField("format", "The format is json or csv.")
+    if given["sort"] not in ("", *_SORTS):
+        raise InvalidField("sort", "Sort by at, or by -at for the newest first.")
     at = moment(request.args, clock.now_ms())
     until_ms = _time(given["to"], "to")
     if at.at_ms is not None:
@@ -167,12 +178,14 @@ def _asked() -> _Asked:
         from_ms=_time(given["from"], "from"),
         until_ms=until_ms,
         of_hosts=principal().host_ids is not None or not may("admin"),
+        as_of_ms=at.at_ms,
     )
     return _Asked(
         wanted,
         _number(given["page"], "page", 1, 10_000_000, 1),
         _number(given["per_page"], "per_page", 1, _MOST, _PER_PAGE),
         at,
+        given["sort"] == "at",
     )
 
 
@@ -198,27 +211,10 @@ def _number(text: str, field: str, least: int, most: int, otherwise: int) -> int
 
 def _found(asked: _Asked) -> tuple[list[Record], int]:
     offset = (asked.page - 1) * asked.per_page
-    found, total = records(services().store, asked.wanted, limit=asked.per_page, offset=offset)
-    return [_then(one, asked.at) for one in found], total
-
-
-def _then(record: Record, at: Moment) -> Record:
-    """What was known of it at the moment: its outcome, if it had one."""
-    if at.at_ms is None or record.ended_at_ms is None or record.ended_at_ms <= at.at_ms:
-        return record
-    return replace(record, outcome=None, sentence=None, detail=None, took_ms=None, ended_at_ms=None)
-
-
-def _csv(asked: _Asked) -> Response:
-    found, _ = records(services().store, asked.wanted, limit=_CSV_MOST)
-    found = [_then(one, asked.at) for one in found]
-    items = [
-        {**_item(one), "parameters": msgspec.json.encode(one.parameters).decode()} for one in found
-    ]
-    text = to_csv(items, _COLUMNS)
-    response = Response(text, 200, mimetype="text/csv")
-    response.headers["Content-Disposition"] = 'attachment; filename="npvirt-audit.csv"'
-    return response
+    return records(
+        services().store, asked.wanted, limit=asked.per_page, offset=offset,
+        oldest_first=asked.oldest_first,
+    )  # fmt: skip
 
 
 def _item(record: Record) -> dict[str, Any]:

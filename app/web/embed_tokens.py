@@ -7,20 +7,31 @@ app/web/embed; people make and list them in app/web/share.py.
 import msgspec
 from flask import Blueprint, Response
 
+from app import clock
 from app.access import EMBED_MAKER
 from app.clock import rfc3339
 from app.moments import parse_moment
 from app.services import services
 from app.store.embed_tokens import EmbedToken, list_embed_tokens
+from app.web.api.declared import row_query
 from app.web.api.items import time_or_none
+from app.web.api.rows import TOKEN_STATES, Row, RowFact, answer_rows, columns_of, token_state
 from app.web.embed.making import make_token, revoke_token
 from app.web.identity import principal
 from app.web.json_body import json_answer, read_json
+from app.web.listing import Kind, by_name
 from app.web.operations import operation
 from app.web.permission import needs
 from app.web.shapes import embeds as shapes
 
 blueprint = Blueprint("embed_tokens", __name__)
+
+_KIND: Kind[Row] = Kind(
+    texts=lambda row: (row.of.view, row.of.note, row.of.created_by, *row.of.origins),
+    sorts={"view": by_name, "created": lambda row: row.of.id,
+           "expires": lambda row: row.of.expires_at_ms, "used": lambda row: row.of.used_at_ms},
+    states=TOKEN_STATES, default_sort="-created",
+)  # fmt: skip
 
 
 class EmbedWanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,12 +47,15 @@ class EmbedWanted(msgspec.Struct, forbid_unknown_fields=True):
 
 @blueprint.get("/api/v1/embed-tokens")
 @needs(EMBED_MAKER)
-@operation("embeds", shapes.EmbedTokens)
+@operation("embeds", shapes.EmbedTokens, *row_query(_KIND), csv=True)
 def listed() -> Response:
     """The tokens of embeds that the one who asks may end, newest first."""
-    tokens = list_embed_tokens(services().store, principal())
-    items = [token_item(token) for token in tokens]
-    return json_answer({"items": items, "total": len(items)})
+    now_ms = clock.now_ms()
+    rows = [
+        Row(token, str(token.id), RowFact(token.view, _state(token, now_ms)))
+        for token in list_embed_tokens(services().store, principal())
+    ]
+    return answer_rows(rows, _KIND, token_item, "embed-tokens", columns_of(shapes.EmbedToken))
 
 
 @blueprint.post("/api/v1/embed-tokens")
@@ -65,6 +79,11 @@ def deleted(token_id: int) -> Response:
     """Have a token of an embed work no more."""
     revoke_token(principal(), token_id)
     return Response(status=204)
+
+
+def _state(token: EmbedToken, now_ms: int) -> str:
+    revoked = token.revoked_at_ms is not None
+    return token_state(revoked=revoked, expired=now_ms >= token.expires_at_ms)
 
 
 def token_item(token: EmbedToken) -> shapes.EmbedToken:

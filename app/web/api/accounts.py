@@ -20,13 +20,35 @@ from app.store.users import (
     set_role,
 )
 from app.web.api import blueprint
+from app.web.api.declared import row_query
 from app.web.api.items import time_or_none
+from app.web.api.rows import TOKEN_STATES, Row, RowFact, answer_rows, columns_of, token_state
 from app.web.auditing import audit
 from app.web.identity import principal
 from app.web.json_body import json_answer, read_json
+from app.web.listing import Kind, by_name
 from app.web.operations import operation
 from app.web.permission import needs
 from app.web.shapes import accounts as shapes
+
+_USERS: Kind[Row] = Kind(
+    texts=lambda row: (row.of.name, row.of.role, row.of.source),
+    sorts={"name": by_name, "created": lambda row: row.of.created_at_ms,
+           "signed-in": lambda row: row.of.signed_in_at_ms},
+    states=("enabled", "disabled"),
+)  # fmt: skip
+_SESSIONS: Kind[Row] = Kind(
+    texts=lambda row: (row.of.user, row.of.role, row.of.peer, row.of.agent),
+    sorts={"user": by_name, "created": lambda row: (row.of.created_at_ms, row.of.id),
+           "seen": lambda row: (row.of.seen_at_ms, row.of.id)},
+    default_sort="-seen",
+)  # fmt: skip
+_TOKENS: Kind[Row] = Kind(
+    texts=lambda row: (row.of.name, row.of.role, row.of.created_by),
+    sorts={"name": by_name, "created": lambda row: row.of.created_at_ms,
+           "expires": lambda row: row.of.expires_at_ms, "used": lambda row: row.of.used_at_ms},
+    states=TOKEN_STATES,
+)  # fmt: skip
 
 
 @blueprint.get("/api/v1/account")
@@ -51,11 +73,14 @@ def account() -> Response:
 
 @blueprint.get("/api/v1/users")
 @needs("admin", everywhere=True)
-@operation("accounts", shapes.UserList)
+@operation("accounts", shapes.UserList, *row_query(_USERS), csv=True)
 def users() -> Response:
-    """All users, by name, disabled ones too."""
-    items = [_user(one) for one in list_users(services().store)]
-    return json_answer({"items": items, "total": len(items)})
+    """Users, by name, disabled ones too."""
+    rows = [
+        Row(one, one.name, RowFact(one.name, "disabled" if one.disabled else "enabled"))
+        for one in list_users(services().store)
+    ]
+    return answer_rows(rows, _USERS, _user, "users", columns_of(shapes.User))
 
 
 @blueprint.post("/api/v1/users")
@@ -101,11 +126,11 @@ def change_user(name: str) -> Response:
 
 @blueprint.get("/api/v1/sessions")
 @needs("admin", everywhere=True)
-@operation("accounts", shapes.SessionList)
+@operation("accounts", shapes.SessionList, *row_query(_SESSIONS), csv=True)
 def sessions() -> Response:
     """The sessions of all users, last used first."""
-    items = [_session(one) for one in list_sessions(services().store)]
-    return json_answer({"items": items, "total": len(items)})
+    rows = [Row(one, str(one.id), RowFact(one.user)) for one in list_sessions(services().store)]
+    return answer_rows(rows, _SESSIONS, _session, "sessions", columns_of(shapes.Session))
 
 
 @blueprint.delete("/api/v1/sessions/<int:session_id>")
@@ -123,11 +148,15 @@ def end_a_session(session_id: int) -> Response:
 
 @blueprint.get("/api/v1/tokens")
 @needs("admin", everywhere=True)
-@operation("accounts", shapes.TokenList)
+@operation("accounts", shapes.TokenList, *row_query(_TOKENS), csv=True)
 def tokens() -> Response:
-    """All tokens of the API, by name, revoked and expired ones too."""
-    items = [_token(one) for one in list_tokens(services().store)]
-    return json_answer({"items": items, "total": len(items)})
+    """Tokens of the API, by name, revoked and expired ones too."""
+    now_ms = clock.now_ms()
+    rows = [
+        Row(one, one.name, RowFact(one.name, _token_state(one, now_ms)))
+        for one in list_tokens(services().store)
+    ]
+    return answer_rows(rows, _TOKENS, _token, "tokens", columns_of(shapes.Token))
 
 
 @blueprint.post("/api/v1/tokens")
@@ -201,6 +230,11 @@ def _token(token: Token) -> shapes.Token:
         "used_at": time_or_none(token.used_at_ms),
         "works": token.works(clock.now_ms()),
     }
+
+
+def _token_state(token: Token, now_ms: int) -> str:
+    revoked = token.revoked_at_ms is not None
+    return token_state(revoked=revoked, expired=not revoked and not token.works(now_ms))
 
 
 def _hosts(host_ids: frozenset[int] | None) -> list[str] | None:

@@ -90,7 +90,7 @@ class Made(NamedTuple):
 class Make(Protocol):
     """Makes a page of a list, or `everything` that fits."""
 
-    def __call__(self, seen: Fleet, *, everything: bool) -> Made:
+    def __call__(self, seen: Fleet, /, *, everything: bool) -> Made:
         """The page, as of the moment of `seen`; raises InvalidField."""
 
 

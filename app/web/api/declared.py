@@ -25,16 +25,25 @@ SPAN = (
 
 
 def list_query(kind: Kind[Any]) -> tuple[Query, ...]:
-    """What a list of that kind takes."""
-    sorts = (*kind.sorts, *(f"-{name}" for name in kind.sorts))
-    found = [HOST, SEARCH]
+    """What a list of objects of that kind takes."""
+    return (HOST, *row_query(kind), AT)
+
+
+def row_query(kind: Kind[Any]) -> tuple[Query, ...]:
+    """What a list of that kind takes that is of the present and about no host."""
+    found = [SEARCH]
     if kind.states:
         found.append(words("state", "In one of these states.", kind.states, many=True))
     if kind.flag_groups:
         says = "With these flags of libvirt: or within a group, and between groups."
         found.append(words("flag", says, kind.all_flags, many=True))
-    found.append(words("sort", "The order; “-” in front: the largest first.", sorts))
-    return (*found, *PAGING, AT)
+    return (*found, sorting(kind), *PAGING)
+
+
+def sorting(kind: Kind[Any]) -> Query:
+    """What a list of that kind can be sorted by."""
+    allowed = (*kind.sorts, *(f"-{name}" for name in kind.sorts))
+    return words("sort", "The order; “-” in front: the largest first.", allowed)
 
 
 def metrics(*kinds: str) -> tuple[str, ...]:

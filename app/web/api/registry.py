@@ -12,18 +12,25 @@ from msgspec.structs import asdict
 from app.connection import Connection
 from app.errors import Conflict, InvalidField
 from app.services import services
-from app.store.credentials import list_credentials
+from app.store.credentials import Credential, list_credentials
 from app.store.hosts import HostRecord, get_host
 from app.web import host_changes
 from app.web.api import blueprint
+from app.web.api.declared import row_query
+from app.web.api.rows import Row, RowFact, answer_rows, columns_of
 from app.web.auditing import audit
 from app.web.connection_form import read_form, with_known
 from app.web.json_body import json_answer, read_json
+from app.web.listing import Kind, by_name
 from app.web.operations import operation
 from app.web.permission import needs
 from app.web.shapes import registry as shapes
 
 _MOST_KEYS = 8
+_CREDENTIALS: Kind[Row] = Kind(
+    texts=lambda row: (row.of.name, row.of.kind, row.of.username),
+    sorts={"name": by_name, "kind": lambda row: row.of.kind},
+)
 
 
 @blueprint.post("/api/v1/hosts")
@@ -119,14 +126,16 @@ def trust(slug: str) -> Response:
 
 @blueprint.get("/api/v1/credentials")
 @needs("admin", everywhere=True)
-@operation("registry", shapes.Credentials)
+@operation("registry", shapes.Credentials, *row_query(_CREDENTIALS), csv=True)
 def credentials() -> Response:
     """The credentials that a connection may name, without what is secret of them."""
-    items = [
-        {"name": one.name, "kind": one.kind, "username": one.username}
-        for one in list_credentials(services().store)
-    ]
-    return json_answer({"items": items, "total": len(items)})
+    rows = [Row(one, one.name, RowFact(one.name)) for one in list_credentials(services().store)]
+    columns = columns_of(shapes.CredentialTold)
+    return answer_rows(rows, _CREDENTIALS, _credential, "credentials", columns)
+
+
+def _credential(one: Credential) -> shapes.CredentialTold:
+    return {"name": one.name, "kind": one.kind, "username": one.username}
 
 
 def _checked(name: str, given: shapes.ReachedWanted, base: Connection | None) -> Connection:

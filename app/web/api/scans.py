@@ -24,7 +24,7 @@ from app.store.scan_list import (
 from app.store.views import Fleet
 from app.web.api import blueprint
 from app.web.api.answers import Made, answer_made, known_hosts
-from app.web.api.declared import PAGING
+from app.web.api.declared import PAGING, sorting
 from app.web.api.stretch import read_stretch
 from app.web.listing import Kind, Query, natural, read_query
 from app.web.operations import AT, HOST, operation, time, words
@@ -56,16 +56,11 @@ _GAP_COLUMNS = ("host", "from", "to", "duration_ms", "failed_scans")
 _CSV_MOST = 100_000
 
 
-def _sort(kind: Kind[Any]) -> Any:
-    allowed = (*kind.sorts, *(f"-{name}" for name in kind.sorts))
-    return words("sort", "The order; “-” in front: the largest first.", allowed)
-
-
 @blueprint.get("/api/v1/scans")
 @needs("viewer")
 @operation(
     "history", shapes.ScanPage, HOST, words("outcome", "That went so.", OUTCOMES, many=True),
-    *_SPAN, _sort(_SCANS), *PAGING, AT, csv=True,
+    *_SPAN, sorting(_SCANS), *PAGING, AT, csv=True,
 )  # fmt: skip
 def list_of_scans() -> Response:
     """How the hosts were looked at, newest first. Where days of more than two days ago hold very
@@ -78,7 +73,7 @@ def list_of_scans() -> Response:
 
 @blueprint.get("/api/v1/gaps")
 @needs("viewer")
-@operation("history", shapes.GapPage, HOST, *_SPAN, _sort(_GAPS), *PAGING, AT, csv=True)
+@operation("history", shapes.GapPage, HOST, *_SPAN, sorting(_GAPS), *PAGING, AT, csv=True)
 def list_of_gaps() -> Response:
     """When nobody looked at a host or it did not answer, as charts leave it blank: longer than
     three planned intervals. Over more than three days to the width of a bucket of its series.

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from app.access import ROLES, Role
-from app.web.shapes.common import Shape, Time
+from app.web.shapes.common import Counted, Shape, Time
 
 _Role = Annotated[str, Meta(extra_json_schema={"enum": list(ROLES)})]
 _Hosts = Annotated[list[str] | None, Meta(description="The hosts that are seen; null: all.")]
@@ -61,25 +61,22 @@ class Token(Shape):
     works: bool
 
 
-class UserList(Shape):
-    """All users, by name."""
+class UserList(Counted):
+    """Users, by name, disabled ones too."""
 
     items: list[User]
-    total: int
 
 
-class SessionList(Shape):
+class SessionList(Counted):
     """The sessions that go on, last used first."""
 
     items: list[Session]
-    total: int
 
 
-class TokenList(Shape):
-    """All tokens, by name, revoked and expired ones too."""
+class TokenList(Counted):
+    """Tokens, by name, revoked and expired ones too."""
 
     items: list[Token]
-    total: int
 
 
 class UserAlone(Shape):

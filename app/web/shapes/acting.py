@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from app.web.shapes.common import Shape, Time
+from app.web.shapes.common import Page, Shape, Time
 from app.web.shapes.fleet import Domain, Network, Pool, Volume
 
 
@@ -70,6 +70,9 @@ class ScanAsked(Shape):
 # --- jobs ----------------------------------------------------------------------------------------
 
 
+JOB_STATES = ("running", "stopping", "ok", "failed", "unknown", "refused")
+
+
 class Job(Shape):
     """Long work that goes on, or is over: `state` is then its outcome."""
 
@@ -80,14 +83,7 @@ class Job(Shape):
     key: str
     name: str
     who: str
-    state: Annotated[
-        str,
-        Meta(
-            extra_json_schema={
-                "enum": ["running", "stopping", "ok", "failed", "unknown", "refused"]
-            }
-        ),
-    ]
+    state: Annotated[str, Meta(extra_json_schema={"enum": list(JOB_STATES)})]
     done_bytes: int | None
     total_bytes: int | None
     started_at: Time
@@ -98,11 +94,10 @@ class Job(Shape):
     url: str
 
 
-class Jobs(Shape):
+class Jobs(Page):
     """The long work of this process, newest first."""
 
     items: list[Job]
-    total: int
 
 
 # --- many at once --------------------------------------------------------------------------------

@@ -31,12 +31,16 @@ class Scans(Shape):
     scans: dict[str, ScanTold]
 
 
-class Page(Scans):
-    """One page of a list."""
+class Counted(Shape):
+    """One page of a list of `total`; `counts` by state, whichever was asked for."""
 
     total: int
     page: int
     counts: dict[str, int]
+
+
+class Page(Scans, Counted):
+    """One page of a list that was made from scans."""
 
 
 class Reason(Shape):

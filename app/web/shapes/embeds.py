@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.web.shapes.common import Shape, Time
+from app.web.shapes.common import Counted, Shape, Time
 
 
 class EmbedToken(Shape):
@@ -22,11 +22,10 @@ class EmbedToken(Shape):
     used_at: Time | None
 
 
-class EmbedTokens(Shape):
-    """Tokens of embeds, newest first."""
+class EmbedTokens(Counted):
+    """Tokens of embeds, newest first, revoked and expired ones too."""
 
     items: list[EmbedToken]
-    total: int
 
 
 class EmbedTokenMade(Shape):

@@ -9,7 +9,7 @@ from app.collect.process import ProcessFigures
 from app.inventory import Missing
 from app.store.audit import OUTCOMES
 from app.store.scan_figures import ScanFigures
-from app.web.shapes.common import Shape, Time
+from app.web.shapes.common import Page, Shape, Time
 from app.web.shapes.fleet import Condition
 from app.web.streams import StreamCounts
 
@@ -42,13 +42,10 @@ class AuditRecord(Shape):
     detail: NotRequired[str | None]
 
 
-class AuditPage(Shape):
-    """Records of the audit, newest first."""
+class AuditPage(Page):
+    """Records of the audit, newest first; `counts` by outcome, whichever was asked for."""
 
     items: list[AuditRecord]
-    total: int
-    page: int
-    as_of: Time | None
 
 
 # --- health --------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from app.web.shapes.common import Shape
+from app.web.shapes.common import Counted, Shape
 
 
 class Reached(Shape):
@@ -70,11 +70,10 @@ class CredentialTold(Shape):
     username: str | None
 
 
-class Credentials(Shape):
+class Credentials(Counted):
     """What connections may name."""
 
     items: list[CredentialTold]
-    total: int
 
 
 # --- bodies --------------------------------------------------------------------------------------
