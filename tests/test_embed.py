@@ -219,6 +219,24 @@ def test_changes_do_not_say_who_made_them(web: Web) -> None:
     scan_again(web, 0, 840)
 
 
+def test_changes_can_be_locked_to_a_search_and_a_time(web: Web) -> None:
+    def rows(**locked: str) -> int:
+        filters = {name.removesuffix("_"): [text] for name, text in locked.items()}
+        return ask(web, "changes", a_token(web.store, "changes", filters)[0]).text.count("<li")
+
+    scan_again(web, 1, 1_020, domains={})
+    every = rows(per_page="1000")
+    assert 0 < rows(per_page="1000", q="app-01") < every
+    assert rows(per_page="1000", from_="2020-01-01T00:00Z") == every
+    assert rows(to="2020-01-01T00:00Z") == 0
+    token, _ = a_token(web.store, "changes", {"q": ["app-01"]})
+    assert ask(web, "changes", token, q="db").status_code == 403
+    free, _ = a_token(web.store, "changes")
+    for name in ("q", "from", "to"):
+        assert ask(web, "changes", free, **{name: "2020-01-01T00:00Z"}).status_code == 403
+    scan_again(web, 1, 1_080)
+
+
 def test_a_chart_shows_curves_with_what_they_are(web: Web) -> None:
     wanted = {"kind": ["host"], "host": ["kvm-01"], "chart": ["memory"], "range": ["1h"]}
     token, _ = a_token(web.store, "chart", wanted)

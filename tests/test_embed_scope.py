@@ -33,7 +33,7 @@ _FILTERS: Mapping[str, tuple[Filters, ...]] = {
     "networks": ({}, {"q": [MARK]}),
     "changes": (
         {}, {"kind": ["domain"]}, {"what": ["moved"]}, {"key": [TWIN]}, {"key": [MOVED]},
-        {"key": [uuid_of(f"{MARK}-one")]},
+        {"key": [uuid_of(f"{MARK}-one")]}, {"q": [MARK]},
     ),
     "chart": (
         {"kind": ["host"]}, {"kind": ["domain"], "id": [TWIN]}, {"kind": ["domain"], "id": [MOVED]},

@@ -121,6 +121,11 @@ def test_filters_and_the_moment_go_along(web: Web) -> None:
     assert re.search(r'name="filter-state" value="shutoff"', page)
     assert re.search(r'name="filter-q" value="vm"', page)
     at = rfc3339(now_ms() - 30_000)
+    search = "q=vm-1&from=2020-01-01T00%3A00Z&to=2020-02-01T00%3A00Z"
+    (history,) = _offered(web.text(f"/changes?kind=domain&{search}"))
+    assert f"kind=domain&{search}" in history
+    for name, value in (("q", "vm-1"), ("from", "2020-01-01T00:00Z"), ("kind", "domain")):
+        assert f'name="filter-{name}" value="{value}"' in web.text(history)
     (past,) = _offered(web.text(f"/domains?at={at}"))
     assert quote(at) in past
     assert f'name="at" value="{at}"' in web.text(past)

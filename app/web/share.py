@@ -126,8 +126,7 @@ def tokens() -> Response:
 def asking() -> Response:
     """What a token for a view needs to know; makes nothing."""
     asked = _asked(request.args.to_dict(flat=False))
-    # What narrows the page but no view (a search in the history) is left out; the dialog tells
-    # what is left and shows it.
+    # What narrows the page but no view is left out; the dialog tells what is left and shows it.
     lockable = VIEWS[asked.view].lockable
     filters = tuple((name, value) for name, value in asked.filters if name in lockable)
     return _ask(replace(asked, filters=filters), {}, {})

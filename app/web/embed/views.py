@@ -49,7 +49,7 @@ VIEWS: Mapping[str, View] = {
         View("networks", "Networks", "/networks", ("host", "q", "network"), ("host",)),
         View(
             "changes", "Changes", "/changes",
-            ("host", "kind", "what", "key", "page", "per_page"),
+            ("host", "kind", "what", "key", "q", "from", "to", "page", "per_page"),
             ("host", "kind", "page", "per_page"),
         ),
         View(
