@@ -16,6 +16,15 @@ from tests.web_support import Web
 PAGE = "https://intranet.example"
 OTHER = "https://other.example"
 
+# What the dialog's lines have htmx do while npvirt is away.
+AWAY_HTMX_2 = (
+    "hx-on::after-request=\"this.toggleAttribute('data-npv-away', !event.detail.successful)\""
+)
+AWAY_HTMX_4 = (
+    'hx-status:5xx="swap:none" hx-on::finally:request="this.toggleAttribute('
+    "'data-npv-away', !(event.detail.ctx.response?.status < 500))\""
+)
+
 # What a token of each view must lock.
 LOCKED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "overview": {},

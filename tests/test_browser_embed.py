@@ -6,7 +6,8 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import pytest
 from msgspec.structs import replace
@@ -14,10 +15,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.access import Principal
 from app.clock import now_ms
+from app.errors import StoreError
 from app.store.embed_tokens import create_embed_token, held, revoke_embed_token
 from app.store.hosts import list_hosts
 from app.store.record import Recorder
+from app.web.embed import routes
 from tests.browser_support import served
+from tests.embed_support import AWAY_HTMX_2, AWAY_HTMX_4
 from tests.intranet import Intranet, Recorded, intranet
 from tests.signing import COOKIE, a_user, session_cookie
 from tests.web_support import HOSTILE, INTERVAL_MS, Web, a_scan, fill, make_web
@@ -122,10 +126,11 @@ def _element(site: Site, token: str, view: str = "domains", more: str = "") -> s
     )
 
 
-def _htmx(site: Site, token: str, view: str = "domains") -> str:
+def _htmx(site: Site, token: str, view: str = "domains", more: str = "") -> str:
     return (
+        f'<link rel="stylesheet" href="{site.base}/embed/npvirt.css" crossorigin>'
         f'<div class="ours" hx-get="{site.base}/embed/v1/{view}?t={token}" '
-        'hx-trigger="load, every 2s">asking…</div>'
+        f'hx-trigger="load, every 2s" {more}></div>'
     )
 
 
@@ -150,8 +155,8 @@ def _frame(site: Site, token: str, view: str = "domains") -> str:
 # way -> head, body
 _WAYS: dict[str, tuple[str, Callable[..., str]]] = {
     "element": ("", _element),
-    "htmx2": (_HTMX_2, _htmx),
-    "htmx4": (_HTMX_4, _htmx),
+    "htmx2": (_HTMX_2, partial(_htmx, more=AWAY_HTMX_2)),
+    "htmx4": (_HTMX_4, partial(_htmx, more=AWAY_HTMX_4)),
     "frame": ("", _frame),
 }
 
@@ -321,6 +326,66 @@ def test_what_was_last_seen_stays_while_npvirt_is_away(site: Site, way: str) -> 
     with served(site.web.app, int(base.rpartition(":")[2])):
         expect(row).to_contain_text("Running", timeout=2 * _LONG_MS)
         expect(said).to_be_hidden()
+
+
+@pytest.mark.parametrize("way", ["htmx2", "htmx4"])
+def test_a_fragment_is_marked_while_npvirt_is_away(site: Site, way: str) -> None:
+    head, body = _WAYS[way]
+    with served(site.web.app) as base:
+        here = dataclasses.replace(site, base=base)
+        token = here.token(host="kvm-02")
+        shown = here.show(body(here, token), head=head)
+        place = shown.page.locator(".ours")
+        row = place.locator("tr", has_text="vm-2-2")
+        expect(row).to_contain_text("Shut off", timeout=_LONG_MS)
+        expect(place).not_to_have_attribute("data-npv-away", "")
+    expect(place).to_have_attribute("data-npv-away", "", timeout=_LONG_MS)
+    said = place.evaluate("place => getComputedStyle(place, '::after').content")
+    assert said == '"npvirt does not answer. This is what it said last."'
+    expect(row).to_contain_text("Shut off")
+    site.scan(state="running", state_reason="booted")
+    with served(site.web.app, int(base.rpartition(":")[2])):
+        expect(row).to_contain_text("Running", timeout=_LONG_MS)
+        expect(place).not_to_have_attribute("data-npv-away", "", timeout=_LONG_MS)
+        # A refusal is an answer.
+        site.revoke(token)
+        expect(place).to_contain_text("revoked", timeout=_LONG_MS)
+        expect(place).not_to_have_attribute("data-npv-away", "")
+
+
+@pytest.mark.parametrize("way", ["htmx2", "htmx4"])
+def test_a_fragment_keeps_what_it_said_when_npvirt_cannot_read_its_store(
+    site: Site, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, body = _WAYS[way]
+    shown = site.show(body(site, site.token(host="kvm-02")), head=head)
+    place = shown.page.locator(".ours")
+    row = place.locator("tr", has_text="vm-2-2")
+    expect(row).to_be_visible(timeout=_LONG_MS)
+
+    def broken(*_: Any) -> Any:
+        raise StoreError("The store cannot be read.", problem="io")
+
+    monkeypatch.setattr(routes, "drawn", broken)
+    expect(place).to_have_attribute("data-npv-away", "", timeout=_LONG_MS)
+    assert 503 in {one.status for one in site.recorded.views()}
+    expect(row).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_frame_is_light_or_dark_as_its_readers_system(
+    site: Site, chromium: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    context = chromium.new_context(color_scheme=scheme)
+    there = dataclasses.replace(site, context=context)
+    token = there.token(host="kvm-02")
+    backgrounds = {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 26, 31)"}
+    other = "light" if scheme == "dark" else "dark"
+    for more, wanted in (("", scheme), (f"&amp;theme={other}", other)):
+        body = _frame(there, token).replace("&amp;refresh", f"{more}&amp;refresh")
+        box = there.show(body).page.frame_locator("iframe").locator(".npv").first
+        expect(box).to_have_css("background-color", backgrounds[wanted], timeout=_LONG_MS)
+    context.close()
 
 
 def test_what_did_not_change_is_answered_with_304(site: Site) -> None:

@@ -521,7 +521,9 @@ def test_a_frame_works_without_script_and_looks_as_it_is_told(
     assert answer.status_code == 200
     text = answer.text
     assert '<noscript><meta http-equiv="refresh" content="7"></noscript>' in text
-    assert '<html lang="en" data-theme="dark">' in text
+    assert '<html lang="en" class="npv-page" data-theme="dark">' in text
+    plain = ask(web, "domains", tokens["domains"], None, as_="frame").text
+    assert '<html lang="en" class="npv-page" data-theme="auto">' in plain
     (address,) = re.findall(r'href="(/embed/theme\.css[^"]*)"', text)
     sheet = web.client.get(address.replace("&amp;", "&"))
     assert sheet.mimetype == "text/css"

@@ -16,6 +16,7 @@ from app.store.embed_tokens import create_embed_token, list_embed_tokens
 from app.web.charts import USES
 from app.web.embed.views import VIEWS
 from app.web.embed_words import trouble, warnings
+from tests.embed_support import AWAY_HTMX_2, AWAY_HTMX_4
 from tests.fleet_support import domain_uuid, filled_data, fleet_web, pool_uuid
 from tests.web_support import HOSTILE, Web, web
 
@@ -120,12 +121,12 @@ def test_filters_and_the_moment_go_along(web: Web) -> None:
     assert re.search(r'name="filter-host" value="kvm-01"', page)
     assert re.search(r'name="filter-state" value="shutoff"', page)
     assert re.search(r'name="filter-q" value="vm"', page)
-    at = rfc3339(now_ms() - 30_000)
     search = "q=vm-1&from=2020-01-01T00%3A00Z&to=2020-02-01T00%3A00Z"
     (history,) = _offered(web.text(f"/changes?kind=domain&{search}"))
     assert f"kind=domain&{search}" in history
     for name, value in (("q", "vm-1"), ("from", "2020-01-01T00:00Z"), ("kind", "domain")):
         assert f'name="filter-{name}" value="{value}"' in web.text(history)
+    at = rfc3339(now_ms() - 30_000)
     (past,) = _offered(web.text(f"/domains?at={at}"))
     assert quote(at) in past
     assert f'name="at" value="{at}"' in web.text(past)
@@ -164,7 +165,9 @@ def test_a_made_embed_is_shown_once_with_lines_to_paste(web: Web) -> None:
     assert all(secret in text for text in snippets.values())
     assert '<npvirt-view view="domains"' in snippets["element"]
     assert '"mode":"cors"' in snippets["htmx4"]
+    assert AWAY_HTMX_4 in " ".join(snippets["htmx4"].split())
     assert '"selfRequestsOnly":false' in snippets["htmx2"]
+    assert AWAY_HTMX_2 in snippets["htmx2"]
     assert "as=frame" in snippets["frame"]
     listed = web.text("/embed-tokens")
     assert secret not in listed
