@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from app import create_app
 from app.clock import now_ms
 from app.demo.build import build
 from app.demo.collector import DemoCollector
@@ -16,7 +15,8 @@ from app.demo.plan import Plan
 from app.demo.spans import Keep
 from app.settings import load
 from app.store.demonstration import Mark, write_mark
-from app.store.engine import Store, store_path
+from app.store.engine import store_path
+from tests.made_once import make_app, open_store
 from tests.web_support import Web
 
 KEEP = Keep(raw_days=1, minute_days=3, ten_days=10)
@@ -30,7 +30,7 @@ def small_plan(end_ms: int | None = None) -> Plan:
 def make_demo(data: Path, plan: Plan, keep: Keep = KEEP) -> None:
     """A marked data directory with the fleet of `plan` in it."""
     data.mkdir(parents=True, exist_ok=True)
-    store = Store.open(store_path(load({"NPVIRT_DATA": str(data)})))
+    store = open_store(store_path(load({"NPVIRT_DATA": str(data)})))
     build(store, plan, keep)
     store.close()
     write_mark(data, Mark(plan.end_ms, plan.hosts, plan.domains, plan.days, plan.seed))
@@ -39,11 +39,11 @@ def make_demo(data: Path, plan: Plan, keep: Keep = KEEP) -> None:
 def demo_web(data: Path, plan: Plan, **settings: str) -> Web:
     """The application over a made-up fleet, as `npvirt demo` makes it; nothing scans by itself."""
     loaded = load({"NPVIRT_DATA": str(data), "NPVIRT_TIMEZONE": "UTC", **settings})
-    store = Store.open(store_path(loaded))
+    store = open_store(store_path(loaded))
     stage = Stage(store, plan)
     collector = DemoCollector(loaded, store, stage)
     performer = DemoPerformer(loaded, store, collector, stage)
-    app = create_app(loaded, store, collector, performer)
+    app = make_app(loaded, store, collector, performer)
     web = Web(app, app.test_client(), store, loaded, collector)
     web.sign_in()
     return web

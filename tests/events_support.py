@@ -22,6 +22,7 @@ from app.store.engine import Store
 from app.store.history import fleet
 from app.store.hosts import add_host
 from app.virt import events
+from tests.made_once import open_store
 
 DEMO = Connection(driver="test", transport="embedded", path="default")
 
@@ -87,7 +88,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "npvirt.sqlite")
+    opened = open_store(tmp_path / "npvirt.sqlite")
     yield opened
     opened.close()
 

@@ -25,6 +25,7 @@ from app.store.hosts import HostRecord
 from app.store.notification_rules import RuleDraft, add_rule
 from app.store.notification_targets import WebhookSecret, add_target, new_key
 from app.store.record import Recorder
+from tests.made_once import open_store
 from tests.storing import a_host
 
 INTERVAL_MS = 60_000
@@ -214,7 +215,7 @@ class Notified:
 def notified(data: Path, at_ms: int | None = None, **settings: str) -> Iterator[Notified]:
     """A new store whose only host was looked at once, now or at `at_ms`."""
     loaded = load({"NPVIRT_DATA": str(data), "NPVIRT_TIMEZONE": "UTC", **settings})
-    store = Store.open(store_path(loaded))
+    store = open_store(store_path(loaded))
     host = a_host(store, "kvm-01")
     sender = Sender(loaded, store, between_s=0)
     begun_ms = now_ms() if at_ms is None else at_ms

@@ -17,9 +17,9 @@ from typing import IO, Any
 
 from playwright.sync_api import Page
 
-from app.store.engine import Store
 from app.store.tokens import add_token
 from app.store.users import add_user, has_users
+from tests.made_once import open_store
 
 PASSWORD = "correct horse battery"
 NPVIRT = (sys.executable, "-m", "app.cli")
@@ -90,7 +90,7 @@ class Panel:
 def an_admins_token(data: Path) -> str:
     """A token of the panel that keeps its data in `data`; the user ada is there as well."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = Store.open(data / "npvirt.sqlite")
+    store = open_store(data / "npvirt.sqlite")
     try:
         if not has_users(store):
             add_user(store, "ada", "admin", PASSWORD)

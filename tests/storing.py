@@ -13,6 +13,7 @@ from app.store.engine import Store
 from app.store.hosts import HostRecord, add_host
 from app.store.raw import Together
 from app.store.sampled import Since
+from tests.made_once import open_store
 
 # 1 May 2026, 09:30 UTC.
 BASE_MS = 1_777_627_800_000
@@ -21,7 +22,7 @@ BASE_MS = 1_777_627_800_000
 @pytest.fixture
 def a_store(tmp_path: Path) -> Iterator[Store]:
     """A new, empty store."""
-    store = Store.open(tmp_path / "npvirt.sqlite")
+    store = open_store(tmp_path / "npvirt.sqlite")
     yield store
     store.close()
 

@@ -18,6 +18,7 @@ from app.store.history import scans
 from app.store.record import Recorder
 from app.store.retention import Lengths, Retention
 from app.store.scan_list import OUTCOMES, ScanOutcome, ScansWanted, list_gaps, list_scans
+from tests.made_once import open_store
 from tests.storing import a_host, a_store
 from tests.test_compaction import DAY, INTERVAL, START, a_scan, rows, work
 
@@ -95,7 +96,7 @@ def listed(store: Store, at_ms: int) -> list[Any]:
 def test_every_past_moment_is_told_the_same_when_scans_are_packed(
     story: list[Any], offsets: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    store = Store.open(tmp_path_factory.mktemp("store") / "npvirt.sqlite")
+    store = open_store(tmp_path_factory.mktemp("store") / "npvirt.sqlite")
     tell(store, story)
     work(Compactor(store), END)
     # All but the samples, which go their own way, is to be told from the archive alone.

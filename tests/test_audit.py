@@ -23,6 +23,7 @@ from app.store.audit import (
     records,
 )
 from app.store.engine import Store
+from tests.made_once import open_store
 from tests.signing import bearer
 from tests.test_command import Npvirt
 from tests.web_support import HOSTILE, Web
@@ -30,7 +31,7 @@ from tests.web_support import HOSTILE, Web
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store.open(tmp_path / "npvirt.sqlite")
+    made = open_store(tmp_path / "npvirt.sqlite")
     yield made
     made.close()
 
@@ -129,7 +130,7 @@ def test_the_doctor_tells_of_an_altered_audit(tmp_path: Path) -> None:
     npvirt("host", "add", "demo", "--driver", "test")
     npvirt("host", "disable", "demo")
     assert "audit" in npvirt("doctor")
-    store = Store.open(tmp_path / "var/npvirt.sqlite")
+    store = open_store(tmp_path / "var/npvirt.sqlite")
     with store.writing() as connection:
         connection.exec_driver_sql("UPDATE audit SET who = 'eve' WHERE id = 1")
     store.close()
@@ -156,7 +157,7 @@ def test_every_change_by_the_command_line_is_in_it(tmp_path: Path) -> None:
     token = npvirt("token", "add", "t1", "--role", "viewer", "--expires", "9d").strip()
     npvirt("token", "revoke", "t1")
     npvirt("host", "remove", "other")
-    store = Store.open(tmp_path / "var/npvirt.sqlite")
+    store = open_store(tmp_path / "var/npvirt.sqlite")
     found, _ = records(store, Wanted(), limit=100)
     store.close()
     assert [record.action for record in reversed(found)] == [
@@ -252,7 +253,7 @@ def test_nothing_in_the_web_changes_or_deletes_it(web: Web) -> None:
 def test_whatever_was_asked_fits_the_chain(
     tmp_path_factory: pytest.TempPathFactory, name: str, sentence: str, given_: dict[str, str]
 ) -> None:
-    store = Store.open(tmp_path_factory.mktemp("audit") / "npvirt.sqlite")
+    store = open_store(tmp_path_factory.mktemp("audit") / "npvirt.sqlite")
     try:
         clean = {key.encode(errors="ignore").decode(): "x" for key in given_}
         plain = name.encode(errors="ignore").decode()

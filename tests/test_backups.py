@@ -24,6 +24,7 @@ from app.store.slices import Sliced
 from app.store.verify import verify
 from tests.faults.overwrites import fill
 from tests.faults.store import Injected, no_larger_files_here
+from tests.made_once import open_store
 from tests.web_support import make_web
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -43,7 +44,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(filled: Path, tmp_path: Path) -> Iterator[Store]:
     path = tmp_path / "npvirt.sqlite"
     shutil.copyfile(filled, path)
-    opened = Store.open(path)
+    opened = open_store(path)
     yield opened
     opened.close()
 
@@ -75,7 +76,7 @@ def test_a_backup_is_a_store_of_its_own_and_the_oldest_go(store: Store, tmp_path
     assert [one.at_ms for one in kept] == [NOW_MS + day * DAY_MS for day in (4, 3, 2)]
     assert names(directory) == sorted(one.path.name for one in kept)
     assert (kept[0].path.stat().st_mode & 0o777) == 0o600
-    copy = Store.open(kept[0].path)
+    copy = open_store(kept[0].path)
     assert verify(copy).wrong == []
     copy.close()
     done = last_time(store, "backup")
@@ -223,7 +224,7 @@ def test_a_damaged_store_stops_the_start_and_the_newest_good_backup_is_named(
     assert _run("restore", "--yes", str(second.path)) == 0
     (aside,) = tmp_path.glob("npvirt.sqlite.damaged-*")
     assert aside.read_bytes() == bytes(spoilt)
-    again = Store.open(store.path)
+    again = open_store(store.path)
     assert verify(again).wrong == []
     again.close()
 

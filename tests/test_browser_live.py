@@ -10,11 +10,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.clock import now_ms, rfc3339
 from app.inventory import Domain
-from app.store.engine import Store
 from app.store.hosts import add_host, get_host
 from app.store.record import Recorder
 from app.web.events import streams_of
 from tests.browser_support import Watched, watched
+from tests.made_once import open_store
 from tests.panel import panel
 from tests.test_collector import DEMO
 from tests.web_support import INTERVAL_MS, Web, a_scan
@@ -245,7 +245,7 @@ def test_the_past_opens_no_stream_and_never_asks(web: Web, chromium: Browser) ->
 def test_one_persons_action_is_on_the_page_of_another(chromium: Browser, tmp_path: Path) -> None:
     data = tmp_path / "var"
     data.mkdir(mode=0o700)
-    store = Store.open(data / "npvirt.sqlite")
+    store = open_store(data / "npvirt.sqlite")
     add_host(store, "demo", DEMO)
     store.close()
     with panel(data) as running:

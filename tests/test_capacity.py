@@ -42,6 +42,7 @@ from app.store.engine import Store
 from app.store.hosts import add_host
 from tests.capacity_series import of_the_demonstration
 from tests.demo_support import make_demo
+from tests.made_once import open_store
 from tests.storing import a_store
 
 __all__ = ["a_store"]
@@ -60,7 +61,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A made-up fleet with all planted facts; read only."""
     data = tmp_path_factory.mktemp("capacity") / "var"
     make_demo(data, PLAN, Keep(raw_days=0, minute_days=1, ten_days=2))
-    opened = Store.open(data / "npvirt.sqlite")
+    opened = open_store(data / "npvirt.sqlite")
     yield opened
     opened.close()
 

@@ -14,6 +14,7 @@ from app.store.engine import Store
 from app.store.hosts import HostRecord
 from app.store.record import Recorder
 from app.store.walking import tell_older
+from tests.made_once import open_store
 from tests.storing import BASE_MS, a_host, a_store
 from tests.test_changes import FULL, OFF, Told, at, failed, tick
 
@@ -101,7 +102,7 @@ def scan_of(number: int, look: Any) -> Scan:
 def test_the_walk_tells_what_the_scans_told(
     tmp_path_factory: pytest.TempPathFactory, ticks: list[tuple[Any, Any]]
 ) -> None:
-    store = Store.open(tmp_path_factory.mktemp("store") / "npvirt.sqlite")
+    store = open_store(tmp_path_factory.mktemp("store") / "npvirt.sqlite")
     hosts = [a_host(store, "kvm-01"), a_host(store, "kvm-02")]
     recorders = [Recorder(store, host, 60_000) for host in hosts]
     for number, looks in enumerate(ticks):

@@ -18,6 +18,7 @@ from app.store.engine import Store, store_path
 from app.store.history import HostStatus, fleet
 from app.store.hosts import add_host, edit_host, list_hosts, remove_host, set_enabled
 from app.store.record import Recorder
+from tests.made_once import open_store
 
 DEMO = Connection(driver="test", transport="embedded", path="default")
 
@@ -30,7 +31,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    opened = Store.open(store_path(settings))
+    opened = open_store(store_path(settings))
     yield opened
     opened.close()
 

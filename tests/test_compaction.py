@@ -33,6 +33,7 @@ from app.store.engine import Store, store_path
 from app.store.record import Recorder
 from app.store.retention import Lengths, Retention
 from app.store.slices import Sliced
+from tests.made_once import open_store
 from tests.storing import a_host, a_store
 from tests.test_collector import until
 
@@ -152,7 +153,7 @@ def tell(store: Store, story: list[tuple[int, bool, int | None, int, int]]) -> l
 def test_every_tier_holds_what_was_counted_and_measured_no_more_and_no_less(
     story: list[Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    store = Store.open(tmp_path_factory.mktemp("store") / "npvirt.sqlite")
+    store = open_store(tmp_path_factory.mktemp("store") / "npvirt.sqlite")
     measured = tell(store, story)
     work(Compactor(store), START + 30 * DAY)
     counted = told_ms = 0
@@ -212,7 +213,7 @@ class Mortal(Store):
 
 
 def test_ended_at_any_write_and_begun_anew_it_gives_the_same(tmp_path: Path) -> None:
-    undisturbed = Store.open(tmp_path / "one.sqlite")
+    undisturbed = open_store(tmp_path / "one.sqlite")
     months(undisturbed, 16)
     work(Compactor(undisturbed), START + 16 * DAY + INTERVAL)
     mortal = Mortal.open(tmp_path / "other.sqlite")
@@ -235,10 +236,10 @@ def test_ended_at_any_write_and_begun_anew_it_gives_the_same(tmp_path: Path) -> 
 
 
 def test_left_between_any_two_pieces_and_begun_anew_it_gives_the_same(tmp_path: Path) -> None:
-    undisturbed = Store.open(tmp_path / "one.sqlite")
+    undisturbed = open_store(tmp_path / "one.sqlite")
     months(undisturbed, 9)
     work(Compactor(undisturbed), START + 9 * DAY + INTERVAL)
-    other = Store.open(tmp_path / "other.sqlite")
+    other = open_store(tmp_path / "other.sqlite")
     months(other, 9)
     pieces = 1
     while True:
@@ -358,7 +359,7 @@ def test_what_is_not_compacted_is_never_deleted(a_store: Store) -> None:
 def test_deleting_samples_first_loses_nothing_of_the_days_that_follow(tmp_path: Path) -> None:
     found = []
     for name, retain in (("one", False), ("other", True)):
-        store = Store.open(tmp_path / f"{name}.sqlite")
+        store = open_store(tmp_path / f"{name}.sqlite")
         recorder = Recorder(store, a_host(store, "kvm-01"), 4 * INTERVAL)
         for number in range(5 * 18):
             recorder.record(a_scan(START + number * 4 * INTERVAL, number))
@@ -443,7 +444,7 @@ def test_the_process_that_collects_does_it_and_no_other(
     # The story is of long ago, of which nothing would be deleted for a day.
     monkeypatch.setattr("app.collect.patience.LEAP_MS", 1 << 60)
     chosen = load({"NPVIRT_DATA": str(tmp_path)})
-    store = Store.open(store_path(chosen))
+    store = open_store(store_path(chosen))
     months(store, 3)
     collector = Collector(chosen, store)
     other = Leadership(tmp_path)
@@ -465,7 +466,7 @@ def test_the_process_that_collects_does_it_and_no_other(
 
 def test_a_turn_ends_when_npvirt_does(tmp_path: Path) -> None:
     chosen = load({"NPVIRT_DATA": str(tmp_path)})
-    store = Store.open(store_path(chosen))
+    store = open_store(store_path(chosen))
     months(store, 3)
     upkeep = Upkeep(chosen, store)
     upkeep.stop()
@@ -478,7 +479,7 @@ def test_what_cannot_be_written_is_logged_and_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     chosen = load({"NPVIRT_DATA": str(tmp_path)})
-    store = Store.open(store_path(chosen))
+    store = open_store(store_path(chosen))
     months(store, 2)
     upkeep = Upkeep(chosen, store)
     with store.writing() as connection:

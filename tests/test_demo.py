@@ -27,7 +27,6 @@ from app.store import audit, schema, tiers
 from app.store.buckets import Rolled, bounded, told
 from app.store.credentials import resolve
 from app.store.demonstration import is_demonstration, read_mark
-from app.store.engine import Store
 from app.store.history import fleet
 from app.store.raw import Object, facts_of_many, samples_of_many
 from app.store.rollup import merge
@@ -36,6 +35,7 @@ from app.virt.session import Session
 from app.web.demonstration import demonstration_link
 from tests.bench.process import NPVIRT, free_port
 from tests.demo_support import KEEP, demo_web, make_demo, small_plan
+from tests.made_once import open_store
 from tests.storing import compacted
 from tests.web_support import Web
 
@@ -464,7 +464,7 @@ def test_the_older_past_is_added_beside_and_may_be_broken_off(tmp_path: Path) ->
     complete(data, lambda: True)
     assert read_mark(data).whole  # type: ignore[union-attr]
     assert days() > recent + 50
-    store = Store.open(data / "npvirt.sqlite")
+    store = open_store(data / "npvirt.sqlite")
     page = fleet(store, END_MS - 40 * 86_400_000)
     assert any(one.sample is not None and one.sample.memory_rss_bytes for one in page.domains)
     assert all(view.status.known for view in page.hosts)

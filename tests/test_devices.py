@@ -22,11 +22,11 @@ from app.inventory import (
 from app.metrics import METRIC_BY_NAME
 from app.store.compaction import Compactor
 from app.store.devices import device_series
-from app.store.engine import Store
 from app.store.record import Recorder
 from app.store.series import Found, find_object
 from app.virt.read.devices import DeviceReader, Devices
 from app.virt.read.stats import Measured, is_silent, parts_of, sample_of
+from tests.made_once import open_store
 from tests.storing import a_host
 from tests.web_support import make_web
 
@@ -141,7 +141,7 @@ class Told:
     """Thirty hours of a domain whose first disk reads 100 bytes a second, and its second 40."""
 
     def __init__(self, path: Path) -> None:
-        self.store = Store.open(path)
+        self.store = open_store(path)
         self.host = a_host(self.store, "kvm-01")
         recorder = Recorder(self.store, self.host, MINUTE_MS)
         for at_ms in range(FIRST_MS, END_MS, MINUTE_MS):

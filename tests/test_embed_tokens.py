@@ -26,6 +26,7 @@ from app.store.tokens import add_token, bearer, revoke_token, token_of
 from app.store.users import add_user, set_disabled, set_role
 from app.store.verify import verify
 from tests.clocks import steered
+from tests.made_once import open_store
 from tests.storing import a_store
 
 __all__ = ["a_store"]
@@ -94,7 +95,7 @@ def test_a_revoked_token_works_no_more_in_any_process(a_store: Store) -> None:
     ada = _admin(a_store)
     text = _made(a_store, ada)
     (token,) = list_embed_tokens(a_store, ada)
-    other = Store.open(a_store.path)
+    other = open_store(a_store.path)
     assert _standing(other, text) == "live"
     revoke_embed_token(a_store, token.id, ada)
     assert _standing(other, text) == "revoked"

@@ -15,7 +15,7 @@ from app.connection import Connection, Endpoint
 from app.inventory import Told
 from app.settings import Settings, load
 from app.store.changes import Wanted, latest
-from app.store.engine import Store, store_path
+from app.store.engine import store_path
 from app.store.history import fleet
 from app.store.hosts import add_host
 from app.virt import events
@@ -23,6 +23,7 @@ from app.virt.session import Session
 from tests.endpoints import over_socket
 from tests.events_support import DEMO, World, counted, until, world
 from tests.lab.host import LabHost
+from tests.made_once import open_store
 
 __all__ = ["world"]
 
@@ -84,7 +85,7 @@ def real(lab: None) -> Iterator[LabHost]:
 def collected(real: LabHost, tmp_path: Path) -> Iterator[Collector]:
     """A collector that scans the host once a minute."""
     settings: Settings = load({"NPVIRT_DATA": str(tmp_path / "var"), "NPVIRT_SCAN_SECONDS": "60"})
-    store = Store.open(store_path(settings))
+    store = open_store(store_path(settings))
     add_host(store, "h", Connection(socket=real.socket))
     collector = Collector(settings, store)
     collector.start()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask
 
-from app import clock, create_app
+from app import clock
 from app.access import COMMAND_LINE, Principal
 from app.collect.collector import Collector
 from app.collect.live import Hub
@@ -28,6 +28,7 @@ from app.web import stream_loop
 from app.web.standing import Proof
 from app.web.stream import Reader, Stream
 from app.web.stream_loop import Loop
+from tests.made_once import make_app, open_store
 from tests.panel import Panel, panel
 from tests.signing import COOKIE, a_user, bearer, session_cookie
 from tests.stream_support import listening, until
@@ -85,7 +86,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     data = tmp_path_factory.mktemp("events") / "var"
     data.mkdir(mode=0o700)
     path = data / "npvirt.sqlite"
-    store = Store.open(path)
+    store = open_store(path)
     add_host(store, "demo", DEMO)
     for slug in ("other", "third"):
         set_enabled(store, add_host(store, slug, DEMO).slug, False)
@@ -94,9 +95,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         data, NPVIRT_STREAMS_USER=str(USER_MOST), NPVIRT_STREAMS_TOTAL=str(TOTAL_MOST)
     ) as started:
         started.until(lambda: started.items("domains"))
-        store = Store.open(path)
+        store = open_store(path)
         settings = load({"NPVIRT_DATA": str(data)})
-        app = create_app(settings, store, Collector(settings, store))
+        app = make_app(settings, store, Collector(settings, store))
         yield Running(started, store, app)
         store.close()
 

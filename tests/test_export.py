@@ -12,8 +12,8 @@ from app.cli import main
 from app.clock import rfc3339
 from app.inventory import Domain, DomainSample, Host, HostSample, Pool, PoolSample, Scan
 from app.store.compaction import Compactor
-from app.store.engine import Store
 from app.store.record import Recorder
+from tests.made_once import open_store
 from tests.storing import a_host
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a day that is compacted and an hour that is not."""
     directory = tmp_path_factory.mktemp("export") / "var"
     directory.mkdir(mode=0o700)
-    store = Store.open(directory / "npvirt.sqlite")
+    store = open_store(directory / "npvirt.sqlite")
     recorder = Recorder(store, a_host(store, "kvm-01"), MINUTE_MS)
     a_host(store, "kvm-02")
     for tick in range(TICKS):

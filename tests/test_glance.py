@@ -10,11 +10,11 @@ from app.inventory import Domain, DomainSample, Host, HostSample, Scan
 from app.metrics import METRIC_BY_NAME, Metric
 from app.store import sparks as sparks_module
 from app.store.compaction import Compactor
-from app.store.engine import Store
 from app.store.glance import Buckets, Values, glance
 from app.store.record import Recorder
 from app.store.sparks import HALF_HOUR_MS, sparks
 from app.store.tiers import move_horizon
+from tests.made_once import open_store
 from tests.storing import a_host
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -31,7 +31,7 @@ class Told:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.store = Store.open(path)
+        self.store = open_store(path)
         self.host = a_host(self.store, "kvm-01")
         recorder = Recorder(self.store, self.host, MINUTE_MS)
         for minute in range(2 * 1440 + 3):
@@ -149,11 +149,11 @@ def test_half_an_hour_later_only_the_new_half_hour_is_read(
 
     monkeypatch.setattr(sparks_module, "glance", noted)
     moment = FIRST_MS + 2 * DAY_MS - 3 * HOUR_MS
-    again = Store.open(told.path)
+    again = open_store(told.path)
     sparks(again, "domain", moment)
     later = sparks(again, "domain", moment + HALF_HOUR_MS)
     assert [some.count for some in read] == [48, 1]
     again.close()
-    anew = Store.open(told.path)
+    anew = open_store(told.path)
     assert sparks(anew, "domain", moment + HALF_HOUR_MS) == later
     anew.close()

@@ -17,6 +17,7 @@ from app.store.engine import Store, store_path
 from app.store.history import fleet
 from app.store.hosts import add_host, remove_host, set_enabled
 from app.store.record import Recorder
+from tests.made_once import open_store
 from tests.test_collector import DEMO, until
 from tests.web_support import a_scan, fill
 
@@ -33,7 +34,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    opened = Store.open(store_path(settings))
+    opened = open_store(store_path(settings))
     yield opened
     opened.close()
 
@@ -171,7 +172,7 @@ def test_a_host_that_does_not_answer_is_told_of_at_every_try(
 def test_what_another_process_stores_is_noticed(store: Store) -> None:
     hub = Hub()
     noticer = Noticer(store, hub, lambda: False)
-    other = Store.open(store.path)
+    other = open_store(store.path)
     try:
         noticer.look()
         assert hub.number == 0

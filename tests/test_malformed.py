@@ -7,7 +7,7 @@ import pytest
 
 from app.cli import main
 from app.store.demonstration import Mark, write_mark
-from app.store.engine import Store
+from tests.made_once import open_store
 from tests.web_support import Web
 
 HUGE = 10**30
@@ -64,7 +64,7 @@ def test_no_store_is_restored_into_a_demonstration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     data, kept = tmp_path / "var", tmp_path / "kept.sqlite"
-    store = Store.open(kept)
+    store = open_store(kept)
     store.close()
     data.mkdir(mode=0o700)
     write_mark(data, Mark(0, 1, 1, 1, 1))

@@ -27,6 +27,7 @@ from app.store.hosts import get_host
 from app.store.looked_after import LookedAfter, note
 from app.store.record import Recorder
 from tests.fleet_support import KNOWN_MS, make_scan, scan_whole_host
+from tests.made_once import open_store
 from tests.panel import Panel, panel
 from tests.prometheus_support import Prometheus
 
@@ -76,7 +77,7 @@ def watched(filled_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     data = shutil.copytree(filled_data, directory / "var")
     lock = Leadership(data)
     assert lock.acquire()
-    store = Store.open(data / "npvirt.sqlite")
+    store = open_store(data / "npvirt.sqlite")
     note(store, "backup", LookedAfter(now_ms(), 9, ok=True, value=1))
     scan_whole_host(store, 10**9)
     try:

@@ -13,6 +13,7 @@ from app.store.changes import Change, Wanted, latest
 from app.store.engine import Store
 from app.store.history import definition, fleet, scans
 from app.store.record import Recorder
+from tests.made_once import open_store
 from tests.storing import BASE_MS, a_host, a_store
 
 __all__ = ["a_store"]
@@ -208,7 +209,7 @@ def test_a_moment_is_the_same_whenever_it_is_asked_for(
 
 
 def _stores(directory: Path) -> Iterator[Store]:
-    store = Store.open(directory / "npvirt.sqlite")
+    store = open_store(directory / "npvirt.sqlite")
     try:
         yield store
     finally:

@@ -17,12 +17,12 @@ from app.errors import Conflict, StoreError
 from app.inventory import Host, HostSample, Scan
 from app.store import restoring
 from app.store.audit import Attempt, first_broken, note
-from app.store.engine import Store
 from app.store.file import copy_file, migrate
 from app.store.hosts import add_host, list_hosts
 from app.store.record import Recorder
 from app.store.schema import APPLICATION_ID
 from app.store.secret_files import pack_secrets
+from tests.made_once import open_store
 
 ATTEMPT = Attempt(COMMAND_LINE, "", "try", "test")
 
@@ -36,7 +36,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _store(data: Path, *hosts: str) -> Path:
-    store = Store.open(data / "npvirt.sqlite")
+    store = open_store(data / "npvirt.sqlite")
     for slug in hosts:
         add_host(store, slug, Connection())
         note(store, ATTEMPT, "ok")
@@ -45,7 +45,7 @@ def _store(data: Path, *hosts: str) -> Path:
 
 
 def _hosts(path: Path) -> list[str]:
-    store = Store.open(path)
+    store = open_store(path)
     try:
         return [record.slug for record in list_hosts(store)]
     finally:
@@ -78,7 +78,7 @@ def test_there_and_back_again(data: Path, tmp_path: Path, capsys: Any) -> None:
 
 
 def test_backups_taken_while_others_write_are_sound(data: Path, tmp_path: Path) -> None:
-    store = Store.open(data / "npvirt.sqlite")
+    store = open_store(data / "npvirt.sqlite")
     recorder = Recorder(store, add_host(store, "kvm-01", Connection()), 1000)
     stop = threading.Event()
 
@@ -103,7 +103,7 @@ def test_backups_taken_while_others_write_are_sound(data: Path, tmp_path: Path) 
         store.close()
     counts = []
     for number in range(8):
-        copy = Store.open(tmp_path / f"{number}.sqlite")
+        copy = open_store(tmp_path / f"{number}.sqlite")
         assert copy.check() is None
         count, broken = first_broken(copy)
         assert broken is None
@@ -272,7 +272,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(
 
 
 def test_a_backup_does_not_overwrite(data: Path, tmp_path: Path) -> None:
-    store = Store.open(data / "npvirt.sqlite")
+    store = open_store(data / "npvirt.sqlite")
     kept = tmp_path / "kept.sqlite"
     kept.write_text("mine")
     with pytest.raises(StoreError, match="exists already"):

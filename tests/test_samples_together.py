@@ -16,6 +16,7 @@ from app.store.engine import Store
 from app.store.raw import Object, facts_of_many, samples_between, samples_of_many
 from app.store.record import Recorder
 from app.store.rollup import readings
+from tests.made_once import open_store
 from tests.storing import a_host, compacted
 
 DAY = 20_575
@@ -45,7 +46,7 @@ def samples(tick: int, absent: str, luck: random.Random) -> dict[str, DomainSamp
 @pytest.fixture(params=["all alike", "one not always"])
 def a_day(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, int]]:
     """A day of a host with six domains, and its id."""
-    store = Store.open(tmp_path / "npvirt.sqlite")
+    store = open_store(tmp_path / "npvirt.sqlite")
     luck = random.Random(3)
     record = a_host(store, "kvm-01")
     recorder = Recorder(store, record, INTERVAL)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from app.inventory import Domain, DomainSample, Host, HostSample, Scan
 from app.metrics import METRIC_BY_NAME
 from app.store.compaction import Compactor
-from app.store.engine import Store
 from app.store.gaps import gaps_of
 from app.store.raw import Object
 from app.store.record import Recorder
 from app.store.series import WIDTHS_MS, Found, find_object, nice_width_ms, series
 from app.store.tiers import move_horizon
+from tests.made_once import open_store
 from tests.storing import a_host
 
 UUID = "00000000-0000-4000-8000-000000000001"
@@ -33,7 +33,7 @@ class Told:
     """A store with four days of one domain, three of them compacted, and what was measured."""
 
     def __init__(self, path: Path) -> None:
-        self.store = Store.open(path)
+        self.store = open_store(path)
         self.host = a_host(self.store, "kvm-01")
         self.samples: list[tuple[int, int, int]] = []
         recorder = Recorder(self.store, self.host, MINUTE_MS)

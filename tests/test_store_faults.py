@@ -22,11 +22,11 @@ from app.collect.scanner import Scanner
 from app.connection import Connection
 from app.services import services_of
 from app.store.audit import get_record
-from app.store.engine import Store
 from app.store.history import fleet
 from app.store.hosts import add_host
 from tests.faults.disk import HOST, PAGES, WAIT_S, Faulty, faulty_panel
 from tests.faults.store import Injected, inside, locked, read_only
+from tests.made_once import open_store
 from tests.panel import NPVIRT
 from tests.web_support import make_web
 
@@ -128,7 +128,7 @@ def test_a_store_on_a_read_only_disk_is_refused_in_a_sentence_and_left_as_it_is(
 ) -> None:
     data = tmp_path / "var"
     data.mkdir(mode=0o700)
-    Store.open(data / "npvirt.sqlite").close()
+    open_store(data / "npvirt.sqlite").close()
     before = (data / "npvirt.sqlite").read_bytes()
     said = _served(data, *read_only(data))
     assert said.returncode != 0

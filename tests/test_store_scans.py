@@ -29,6 +29,7 @@ from app.store.engine import Store
 from app.store.history import definition, fleet, scans
 from app.store.hosts import HostRecord, remove_host
 from app.store.record import Recorder
+from tests.made_once import open_store
 from tests.storing import BASE_MS, a_host, a_store
 
 __all__ = ["a_store"]
@@ -265,7 +266,7 @@ def test_as_of_any_moment_equals_a_naive_replay(
     looks: list[dict[str, str] | None],
     data: st.DataObject,
 ) -> None:
-    store = Store.open(tmp_path_factory.mktemp("store") / "npvirt.sqlite")
+    store = open_store(tmp_path_factory.mktemp("store") / "npvirt.sqlite")
     host = a_host(store, "kvm-01")
     recorder = Recorder(store, host, 60_000)
     for number, look in enumerate(looks):
@@ -295,7 +296,7 @@ def test_a_fact_survives_its_round_trip_through_the_store(fact: Fact) -> None:
 def test_the_store_lies_where_it_was_opened(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "npvirt.sqlite"
     path.parent.mkdir()
-    store = Store.open(path)
+    store = open_store(path)
     assert path.stat().st_mode & 0o077 == 0
     assert sorted(p.name for p in path.parent.iterdir() if "new" in p.name) == []
     store.close()

@@ -19,6 +19,7 @@ from app.store.looked_after import last_time
 from app.store.verify import verify
 from tests.faults.overwrites import fill, finds
 from tests.faults.store import Injected, overwrite
+from tests.made_once import open_store
 from tests.storing import a_store
 
 __all__ = ["a_store"]
@@ -42,7 +43,7 @@ def copy(filled: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(copy: Path) -> Iterator[Store]:
-    store = Store.open(copy)
+    store = open_store(copy)
     yield store
     store.close()
 
@@ -187,7 +188,7 @@ def test_once_a_day_all_is_looked_at_and_damage_is_a_banner_until_it_is_gone(
     data.mkdir()
     path = data / "npvirt.sqlite"
     path.write_bytes(filled.read_bytes())
-    store, injected = Store.open(path), Injected()
+    store, injected = open_store(path), Injected()
     upkeep = Upkeep(load({"NPVIRT_DATA": str(data)}), store)
     upkeep.turn()
     done = last_time(store, "verified")
@@ -201,7 +202,7 @@ def test_once_a_day_all_is_looked_at_and_damage_is_a_banner_until_it_is_gone(
             f"UPDATE upkeep SET at_ms = {done.at_ms - DAY_MS} WHERE name = 'verified'"
         )
     # Another process, which remembers no page of the file.
-    other = Store.open(path)
+    other = open_store(path)
     upkeep = Upkeep(load({"NPVIRT_DATA": str(data)}), other)
     upkeep.turn()
     damage = other.troubles.now()
@@ -230,7 +231,7 @@ def test_what_cannot_even_be_read_is_found(copy: Path) -> None:
 
 
 def test_a_chunk_that_cannot_be_unpacked_is_told_as_damage_by_whoever_reads_it(copy: Path) -> None:
-    store = Store.open(copy)
+    store = open_store(copy)
     with store.writing() as connection:
         connection.exec_driver_sql("UPDATE chunk SET body = x'78'")
     with pytest.raises(StoreError) as raised, store.reading() as connection:

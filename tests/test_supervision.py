@@ -31,6 +31,7 @@ from app.store.hosts import HostRecord, add_host
 from app.virt import session as session_module
 from app.virt.relay import Relay
 from app.virt.session import Session
+from tests.made_once import open_store
 from tests.test_collector import DEMO, status, until
 from tests.test_watchdog import scans_of
 from tests.web_support import Web
@@ -79,7 +80,7 @@ class Supervised(Collector):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(store_path(load({"NPVIRT_DATA": str(tmp_path / "var")})))
+    opened = open_store(store_path(load({"NPVIRT_DATA": str(tmp_path / "var")})))
     yield opened
     opened.close()
 

@@ -12,12 +12,13 @@ from app.errors import SettingsError
 from app.store.audit import Attempt, conclude, intend, note
 from app.store.engine import Store
 from app.syslog import attach_syslog, line_of
+from tests.made_once import open_store
 from tests.panel import panel
 from tests.web_support import HOSTILE
 
 
 def _store(directory: Path) -> Store:
-    return Store.open(directory / "npvirt.sqlite")
+    return open_store(directory / "npvirt.sqlite")
 
 
 def _attempt(name: str = "web-01") -> Attempt:

@@ -37,6 +37,7 @@ from tests.fleet_support import (
     pool_uuid,
     scan_again,
 )
+from tests.made_once import open_store
 from tests.storing import BASE_MS, a_host, a_store
 from tests.web_support import GIB, Web
 
@@ -510,7 +511,7 @@ def _scratch() -> Store:
     if not _made:
         import tempfile
 
-        _made.append(Store.open(Path(tempfile.mkdtemp()) / "npvirt.sqlite"))
+        _made.append(open_store(Path(tempfile.mkdtemp()) / "npvirt.sqlite"))
         add_host(_made[0], "kvm-01", Connection())
     return _made[0]
 

@@ -13,6 +13,7 @@ from app.store.hosts import HostRecord
 from app.store.record import Recorder
 from app.store.tiers import move_horizon
 from app.store.together import OTHERS, Stack, stack
+from tests.made_once import open_store
 from tests.storing import a_host
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -62,7 +63,7 @@ class Told:
     """Three days of two hosts, of 8 and 24 CPUs, of which 4 and 6 are busy."""
 
     def __init__(self, path: Path) -> None:
-        self.store = Store.open(path)
+        self.store = open_store(path)
         self.one, self.two = a_host(self.store, "kvm-01"), a_host(self.store, "kvm-02")
         _record(self.store, self.one, 8, 4.0, 200)
         _record(self.store, self.two, 24, 6.0, 900)

@@ -32,6 +32,7 @@ from app.store.hosts import add_host
 from app.store.record import Recorder
 from tests.clocks import steered
 from tests.faults.clocks import STEPS_S, a_scan
+from tests.made_once import open_store
 from tests.test_collector import DEMO, until
 
 TICK_S = 0.4
@@ -46,7 +47,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    opened = Store.open(store_path(settings))
+    opened = open_store(store_path(settings))
     yield opened
     opened.close()
 

@@ -14,7 +14,6 @@ from flask.testing import FlaskClient
 from msgspec.structs import replace
 from werkzeug.test import TestResponse
 
-from app import create_app
 from app.clock import now_ms
 from app.collect.collector import Collector
 from app.connection import Connection
@@ -35,6 +34,7 @@ from app.settings import Settings, load
 from app.store.engine import Store, store_path
 from app.store.hosts import HostRecord, add_host
 from app.store.record import Recorder
+from tests.made_once import make_app, open_store
 from tests.signing import COOKIE, a_user, session_cookie
 
 GIB = 1 << 30
@@ -87,9 +87,9 @@ def make_web(data: Path, **settings: str) -> Web:
     """An application over a new store in the directory `data`."""
     loaded = load({"NPVIRT_DATA": str(data), **settings})
     data.mkdir(parents=True, exist_ok=True)
-    store = Store.open(store_path(loaded))
+    store = open_store(store_path(loaded))
     collector = Collector(loaded, store)
-    app = create_app(loaded, store, collector)
+    app = make_app(loaded, store, collector)
     web = Web(app, app.test_client(), store, loaded, collector)
     web.sign_in()
     return web
