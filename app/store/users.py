@@ -6,6 +6,7 @@ user, and one whose role or hosts changed, has no session left.
 
 import re
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -21,8 +22,6 @@ from app.store.engine import Store
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]*")
 _PASSWORD_MIN, _PASSWORD_MAX_BYTES = 8, 1024
-# What is compared when there is no such user, so that an answer takes as long.
-_NOBODY = generate_password_hash("nobody", "scrypt")
 
 
 class User(Struct, frozen=True):
@@ -190,12 +189,22 @@ def set_disabled(store: Store, name: str, disabled: bool) -> None:
         _end_embeds_of(connection, _needed(connection, name))
 
 
+@cache
+def _nobody() -> str:
+    """What is compared when there is no such user, so that an answer takes as long. Made when it is
+    first needed: that takes as long as a third of the start of a command.
+    """
+    return generate_password_hash("nobody", "scrypt")
+
+
 def matching_user(store: Store, name: str, password: str) -> User | None:
     """The user of that name and password, unless disabled. Takes the same time either way."""
     table = schema.user
     with store.reading() as connection:
         row = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
-    kept = row.password if row is not None and row.password is not None else _NOBODY
+    # Asked for whoever it is: the first answer takes longer than others, also for a user there is.
+    nobody = _nobody()
+    kept = row.password if row is not None and row.password is not None else nobody
     matches = len(password.encode()) <= _PASSWORD_MAX_BYTES and check_password_hash(kept, password)
     if not matches or row is None or row.password is None or row.disabled:
         return None
