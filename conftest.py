@@ -22,11 +22,40 @@ pytest_plugins = [
 # Which tests are long, so that they begin before all others and no process is left with one of them
 # at the end.
 _LONG = "tests/test_faults.py"
+# What takes long to make and is made once per process: tests that use it are kept together.
+_DEAR = {
+    "demo_data": "demo",
+    **dict.fromkeys(("socket_host", "ssh_host", "tls_host", "sasl_host"), "lab-hosts"),
+}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the long ones begin first."""
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+    """Have the long ones begin first, then those that are kept together, and what is short in the
+    end. What is made for a module, or is dear, is made by one process alone.
+    """
+    for item in items:
+        shared = _shared(item)
+        if shared is not None and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(shared))
+    items.sort(
+        key=lambda item: (
+            not item.nodeid.startswith(_LONG),
+            item.get_closest_marker("xdist_group") is None,
+        )
+    )
+
+
+def _shared(item: pytest.Item) -> str | None:
+    """What names the tests that share a fixture with this one; None for one that shares none."""
+    if not isinstance(item, pytest.Function):
+        return None
+    for name, definitions in item._fixtureinfo.name2fixturedefs.items():
+        if name in _DEAR:
+            return _DEAR[name]
+        if definitions[-1].scope == "module":
+            return item.path.stem
+    return None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
