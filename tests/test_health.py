@@ -12,12 +12,16 @@ from app.collect.collector import Collector
 from app.collect.worker import WorkerFigures
 from app.connection import Connection
 from app.inventory import Missing, Scan
+from app.notification.values import Target
 from app.services import attach, services_of
 from app.store import scan_figures as module
 from app.store.engine import Store
 from app.store.history import HostStatus, HostView, fleet
 from app.store.hosts import HostRecord, add_host
 from app.store.looked_after import LookedAfter, note
+from app.store.notification_messages import Outcome, begin_test, conclude
+from app.store.notification_rules import RuleDraft, add_rule
+from app.store.notification_targets import add_target
 from app.store.record import Recorder
 from app.store.scan_figures import ScanFigures, scan_figures
 from app.web.format import duration
@@ -244,3 +248,60 @@ def test_the_last_backup_and_look_for_damage_are_told(web: Web) -> None:
     assert told["npvirt_store_backup_ok",] == 0
     assert told["npvirt_store_verified_ok",] == 1
     assert 59 < told["npvirt_store_backup_age_seconds",] < 200
+
+
+# --- notifications --------------------------------------------------------------------------
+
+
+def _sent(web: Web, target: Target, outcome: Outcome, *, again: bool = False) -> None:
+    message = begin_test(web.store, target, now_ms())
+    next_ms = now_ms() + 60_000 if again else None
+    conclude(web.store, message, outcome, now_ms(), next_ms)
+
+
+def _target(web: Web, name: str, *, enabled: bool = True) -> Target:
+    return add_target(
+        web.store, web.settings.data, name, "mail", "a@npvirt.test", "ada", enabled=enabled
+    )
+
+
+def test_notifications_that_do_not_arrive_are_told(web: Web) -> None:
+    add_rule(web.store, RuleDraft("r", "domain-crashed"), "ada")
+    add_rule(web.store, RuleDraft("off", "domain-crashed", enabled=False), "ada")
+    good, bad, over = (_target(web, name) for name in ("a-good", "b-bad <x>", "c-over"))
+    _target(web, "d-disabled", enabled=False)
+    _sent(web, good, Outcome("sent", "Taken."))
+    _sent(web, bad, Outcome("failed", "The server said no."), again=True)
+    _sent(web, over, Outcome("failed", "Nobody there."))
+    _sent(web, over, Outcome("unknown", "Nobody answered."))
+    told = health(web)
+    assert "Notifications do not reach b-bad <x>: The server said no." in told["troubles"]
+    assert "1 notification to c-over could not be sent in the last day." in told["troubles"]
+    assert not any("a-good" in sentence for sentence in told["troubles"])
+    found = told["notifications"]
+    assert (found["rules"], found["enabled_rules"]) == (2, 1)
+    first, second, third, fourth = found["targets"]
+    assert (first["last_day"]["sent"], first["last_sent_at"] is None) == (1, False)
+    assert (second["waiting"], second["sentence"]) == (1, "The server said no.")
+    assert third["last_day"] == {"sent": 0, "failed": 1, "unknown": 1}
+    assert (fourth["enabled"], fourth["last_sent_at"]) == (False, None)
+    figures = metrics(web)
+    assert figures["npvirt_notification_rules",] == 1
+    assert figures["npvirt_notification_waiting_messages", "b-bad <x>"] == 1
+    assert figures["npvirt_notification_waiting_seconds", "b-bad <x>"] < 600
+    assert figures["npvirt_notification_last_day_messages", "c-over", "failed"] == 1
+    assert figures["npvirt_notification_last_sent_age_seconds", "a-good"] < 600
+    assert ("npvirt_notification_last_sent_age_seconds", "c-over") not in figures
+    page = web.text("/health")
+    assert "b-bad &lt;x&gt;" in page
+    assert "1 waiting" in page
+
+
+def test_who_does_not_see_all_hosts_is_told_nothing_of_notifications(web: Web) -> None:
+    target = _target(web, "secret-chat")
+    _sent(web, target, Outcome("failed", "The server said no."), again=True)
+    web.sign_in("limited", "admin", ["kvm-01"])
+    assert health(web)["notifications"] is None
+    for address in ("/api/v1/health", "/health", "/ui/health", "/metrics"):
+        answer = web.text(address)
+        assert "secret-chat" not in answer

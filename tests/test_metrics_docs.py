@@ -8,7 +8,15 @@ from pathlib import Path
 
 from app.web.fleet_metrics import FLEET_METRICS
 from app.web.openmetrics import sample_name
-from app.web.own_metrics import HOST_METRICS, OWN_METRICS, VERSION, HostMetric, OwnMetric
+from app.web.own_metrics import (
+    HOST_METRICS,
+    OWN_METRICS,
+    TARGET_METRICS,
+    VERSION,
+    HostMetric,
+    OwnMetric,
+    TargetMetric,
+)
 
 _DOCS = Path(__file__).parents[1] / "docs" / "metrics.md"
 
@@ -18,7 +26,9 @@ def rows() -> Iterator[str]:
     for one in FLEET_METRICS:
         yield f"| `{sample_name(one.name, one.type)}` | {one.type} | {one.help} | {one.source} |"
     yield f"| `{sample_name(VERSION[0], 'info')}` | info | {VERSION[1]} |"
-    own: tuple[OwnMetric | HostMetric, ...] = (*OWN_METRICS, *HOST_METRICS)
+    own: tuple[OwnMetric | HostMetric | TargetMetric, ...] = (
+        *OWN_METRICS, *HOST_METRICS, *TARGET_METRICS,
+    )  # fmt: skip
     for metric in own:
         yield f"| `{sample_name(metric.name, metric.type)}` | {metric.type} | {metric.help} |"
 

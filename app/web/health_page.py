@@ -10,11 +10,12 @@ import msgspec
 from flask import Blueprint, Response
 from msgspec import Struct
 
-from app.clock import rfc3339
 from app.store.looked_after import LookedAfter
+from app.store.notification_figures import TargetFigures
 from app.web.api.answers import check_parameters
 from app.web.figures import size
-from app.web.format import UNKNOWN, duration, number
+from app.web.format import UNKNOWN, duration, number, plural
+from app.web.health_items import health_item
 from app.web.health_report import HostReport, Report, health_report
 from app.web.operations import operation
 from app.web.page import form_page, pages, render_part
@@ -81,7 +82,7 @@ def as_json() -> Response:
     """Npvirt's own health: who scans, the schedule, the store. 200 whatever it says (see /healthz
     for an answer by status).
     """
-    return Response(msgspec.json.encode(_item(health_report())), mimetype="application/json")
+    return Response(msgspec.json.encode(health_item(health_report())), mimetype="application/json")
 
 
 def _context() -> dict[str, Any]:
@@ -92,6 +93,7 @@ def _context() -> dict[str, Any]:
         "schedule": list(_schedule(report)),
         "store": list(_store(report)),
         "process": list(_process(report)),
+        "notifications": list(_notifications(report)),
         "rows": [_row(host, report.at_ms) for host in report.hosts],
         "drawn": pages().zone.when(report.at_ms, report.at_ms),
     }
@@ -186,6 +188,36 @@ def _process(report: Report) -> Iterator[Fact]:
     yield Fact("Runs for", duration(process.up_s), f"process {process.pid}")
 
 
+def _notifications(report: Report) -> Iterator[Fact]:
+    """Whether notifications arrive, for who may see that."""
+    figures = report.notifications
+    if figures is None:
+        return
+    off = figures.rules - figures.enabled_rules
+    yield Fact("Rules", str(figures.enabled_rules), f"{off} disabled" if off else "")
+    if not figures.targets:
+        yield Fact("Targets", "none")
+    for target in figures.targets:
+        yield _target(target, report)
+
+
+def _target(target: TargetFigures, report: Report) -> Fact:
+    if not target.enabled:
+        return Fact(target.name, "disabled")
+    words = [f"{target.waiting} waiting"] if target.waiting else []
+    if target.waiting_events:
+        words.append(plural(target.waiting_events, "event") + " to be told")
+    if target.failed:
+        words.append(f"{target.failed} given up in 24 h")
+    if target.unknown:
+        words.append(f"of {target.unknown} in 24 h not known whether it arrived")
+    at = _when(target.last_sent_ms, report)
+    last = "last arrived" if at else "nothing arrived yet"
+    more = f"· {last}" if words else last
+    css = "bad-t" if target.failed or target.sentence else "warn-t" if words else ""
+    return Fact(target.name, ", ".join(words), more, at=at, css=css)
+
+
 def _row(host: HostReport, at_ms: int) -> Row:
     zone, status, scans = pages().zone, host.view.status, host.scans
     took = None if status.took_ms is None else status.took_ms / 1000
@@ -218,89 +250,3 @@ def _mean_and_most(mean_ms: float | None, most_ms: int | None) -> str:
     if mean_ms is None or most_ms is None:
         return ""
     return f"on average {duration(mean_ms / 1000)}, at most {duration(most_ms / 1000)}"
-
-
-def _item(report: Report) -> shapes.HealthReport:
-    pulse, upkeep, files = report.supervision.pulse, report.supervision.upkeep, report.files
-    holder, process, step = report.holder, report.process, pulse.last_step
-    return {
-        "as_of": rfc3339(report.at_ms),
-        "ok": not report.troubles,
-        "troubles": report.troubles,
-        "collector": None if holder is None else {
-            "this_process": report.health.collecting,
-            "pid": holder.pid,
-            "machine": holder.machine,
-            "since": rfc3339(holder.since_ms),
-            "tick_age_seconds": report.holder_age_s,
-            "late": report.holder_late,
-        },
-        "scheduler": {
-            "ok": report.health.ok,
-            "sentence": report.health.sentence,
-            "tick_seconds": pulse.every_s,
-            "tick_age_seconds": pulse.age_s,
-            "ticks": pulse.ticks,
-            "missed_ticks": pulse.missed,
-            "late_seconds": pulse.late_s,
-            "latest_seconds": pulse.latest_s,
-            "replaced": report.supervision.renewals,
-        },
-        "clock": {
-            "steps": pulse.steps,
-            "last_step": None if step is None else {
-                "at": rfc3339(step.at_ms), "by_seconds": step.by_ms / 1000,
-            },
-        },
-        "hosts": [_host_item(host) for host in report.hosts],
-        "store": {
-            "file_bytes": files.file_bytes,
-            "wal_bytes": files.wal_bytes,
-            "disk_free_bytes": files.disk_free_bytes,
-            "compacted_at": _time(upkeep.compacted_ms),
-            "retained_at": _time(upkeep.retained_ms),
-            "trouble": report.store_trouble or upkeep.trouble,
-            "verified": _done_item(report.verified),
-            "backup": _done_item(report.backup),
-            "dropped_scans": report.dropped.scans,
-            "dropped_samples": report.dropped.samples,
-        },
-        "streams": report.streams,
-        "process": process,
-    }  # fmt: skip
-
-
-def _done_item(done: LookedAfter | None) -> shapes.LastTime | None:
-    if done is None:
-        return None
-    return {
-        "at": rfc3339(done.at_ms), "took_ms": done.took_ms, "ok": done.ok,
-        "sentence": done.sentence,
-    }  # fmt: skip
-
-
-def _host_item(host: HostReport) -> shapes.HostHealth:
-    status, scans = host.view.status, host.scans
-    return {
-        "host": host.view.slug,
-        "condition": host.condition,
-        "last_ok_at": _time(status.last_ok_at_ms),
-        "last_try_at": _time(status.last_try_at_ms),
-        "next_try_at": _time(status.next_at_ms),
-        "failures_in_a_row": status.failures,
-        "problem": status.problem,
-        "took_ms": status.took_ms,
-        "calls": status.rpc_count,
-        "missing": status.missing,
-        "worker": None if host.worker is None else {
-            "looks": host.worker.looks,
-            "looking_seconds": host.worker.looking_s,
-            "late_seconds": host.worker.late_s,
-        },
-        "worker_replaced": host.replaced,
-        "last_day": scans,
-    }  # fmt: skip
-
-
-def _time(at_ms: int | None) -> str | None:
-    return None if at_ms is None else rfc3339(at_ms)

@@ -19,11 +19,13 @@ from app.services import services
 from app.store.dropped import Dropped
 from app.store.files import StoreFiles, store_files
 from app.store.looked_after import LookedAfter, last_time
+from app.store.notification_figures import NotificationFigures, notification_figures
 from app.store.scan_figures import ScanFigures, scan_figures
 from app.store.views import HostView
 from app.web.events import streams_of
-from app.web.format import duration
+from app.web.format import duration, plural
 from app.web.host_rows import condition
+from app.web.identity import principal
 from app.web.scope import seen_fleet
 from app.web.streams import StreamCounts
 
@@ -48,6 +50,7 @@ class HostReport(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """All of it, as of `at_ms`. `holder`: who collects, `holder_age_s` since it last ticked,
     `holder_late` when that is too long ago. `troubles`: what is not as it should be, as sentences.
+    `notifications` are for who sees all hosts: None for others.
     """
 
     at_ms: int
@@ -65,6 +68,7 @@ class Report(Struct, frozen=True):
     process: ProcessFigures
     hosts: tuple[HostReport, ...]
     troubles: tuple[str, ...]
+    notifications: NotificationFigures | None = None
 
 
 def health_report() -> Report:
@@ -93,6 +97,7 @@ def health_report() -> Report:
         None if trouble is None else trouble.sentence,
         last_time(store, "verified"), last_time(store, "backup"), streams_of(current_app).counts(),
         process_figures(), hosts, (),
+        notification_figures(store, at_ms) if principal().host_ids is None else None,
     )  # fmt: skip
     return replace(report, troubles=tuple(_troubles(report)))
 
@@ -107,19 +112,8 @@ def _troubles(report: Report) -> Iterator[str]:
         yield report.health.sentence
     elif not report.health.collecting:
         yield from _nobody_collects(report)
-    if report.store_trouble is not None:
-        yield report.store_trouble
-    for done in (report.verified, report.backup):
-        if done is not None and not done.ok and done.sentence:
-            yield done.sentence
-    upkeep = report.supervision.upkeep
-    if upkeep.trouble is not None:
-        yield f"The store's upkeep has to wait: {upkeep.trouble}"
-    if upkeep.held_s:
-        yield (
-            "The clock went forward by more than two days: nothing old is deleted for another "
-            f"{duration(upkeep.held_s)}, in case it is wrong."
-        )
+    yield from _store_troubles(report)
+    yield from _untold(report.notifications)
     silent = [host.view.slug for host in report.hosts if host.condition == "unknown"]
     if silent:
         few = ", ".join(silent[:_NAMED]) + (" and others" if len(silent) > _NAMED else "")
@@ -133,6 +127,32 @@ def _troubles(report: Report) -> Iterator[str]:
     if renewals:
         times = "once" if renewals == 1 else f"{renewals} times"
         yield f"The scheduler died or was stuck, and was replaced {times}."
+
+
+def _store_troubles(report: Report) -> Iterator[str]:
+    if report.store_trouble is not None:
+        yield report.store_trouble
+    for done in (report.verified, report.backup):
+        if done is not None and not done.ok and done.sentence:
+            yield done.sentence
+    upkeep = report.supervision.upkeep
+    if upkeep.trouble is not None:
+        yield f"The store's upkeep has to wait: {upkeep.trouble}"
+    if upkeep.held_s:
+        yield (
+            "The clock went forward by more than two days: nothing old is deleted for another "
+            f"{duration(upkeep.held_s)}, in case it is wrong."
+        )
+
+
+def _untold(figures: NotificationFigures | None) -> Iterator[str]:
+    """The targets that notifications do not reach."""
+    for target in () if figures is None else figures.targets:
+        if target.enabled and target.waiting and target.sentence:
+            yield f"Notifications do not reach {target.name}: {target.sentence}"
+        elif target.enabled and target.failed:
+            gone = plural(target.failed, "notification")
+            yield f"{gone} to {target.name} could not be sent in the last day."
 
 
 def _nobody_collects(report: Report) -> Iterator[str]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from app import __version__
 from app.store.looked_after import LookedAfter
+from app.store.notification_figures import TargetFigures
 from app.web.health_report import HostReport, Report
 from app.web.openmetrics import Family, Type, labels_text, with_labels
 
@@ -33,8 +34,20 @@ class HostMetric(Struct, frozen=True):
     label: str = ""
 
 
+class TargetMetric(Struct, frozen=True):
+    """What npvirt tells of a target of notifications, to who sees all hosts: a number, or one for
+    each value of `label`. Handed the time of the report as well.
+    """
+
+    name: str
+    help: str
+    values: Callable[[TargetFigures, int], Mapping[str, float | None]]
+    type: Type = "gauge"
+    label: str = ""
+
+
 def _age_s(report: Report, done: LookedAfter | None) -> float | None:
-    return None if done is None else max(0.0, (report.at_ms - done.at_ms) / 1000)
+    return None if done is None else _since_s(done.at_ms, report.at_ms)
 
 
 def _seconds(milliseconds: int | None) -> float | None:
@@ -48,6 +61,19 @@ def _last_step_s(report: Report) -> float | None:
 
 def _ok(done: LookedAfter | None) -> bool | None:
     return None if done is None else done.ok
+
+
+def _rules(report: Report) -> int | None:
+    told = report.notifications
+    return None if told is None else told.enabled_rules
+
+
+def _since_s(then_ms: int | None, now_ms: int) -> float | None:
+    return None if then_ms is None else max(0.0, (now_ms - then_ms) / 1000)
+
+
+def _ended(target: TargetFigures, _now_ms: int) -> Mapping[str, int]:
+    return {"sent": target.sent, "failed": target.failed, "unknown": target.unknown}
 
 
 def _one(value: Callable[[HostReport], float | None]) -> Callable[[HostReport], Mapping[str, Any]]:
@@ -170,6 +196,9 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         "npvirt_process_cpu_seconds", "CPU time.", lambda report: report.process.cpu_s, "counter"
     ),
     OwnMetric("npvirt_process_up_seconds", "How long it runs.", lambda report: report.process.up_s),
+    OwnMetric(
+        "npvirt_notification_rules", "Rules of notifications that are enabled.", _rules
+    ),
 )  # fmt: skip
 
 HOST_METRICS: tuple[HostMetric, ...] = (
@@ -227,6 +256,33 @@ HOST_METRICS: tuple[HostMetric, ...] = (
     ),
 )  # fmt: skip
 
+TARGET_METRICS: tuple[TargetMetric, ...] = (
+    TargetMetric(
+        "npvirt_notification_target_enabled", "Whether anything is sent to the target.",
+        lambda target, _: {"": target.enabled},
+    ),
+    TargetMetric(
+        "npvirt_notification_waiting_messages", "Messages that did not arrive yet.",
+        lambda target, _: {"": target.waiting},
+    ),
+    TargetMetric(
+        "npvirt_notification_waiting_seconds", "How long the oldest of them waits.",
+        lambda target, now_ms: {"": _since_s(target.waiting_since_ms, now_ms)},
+    ),
+    TargetMetric(
+        "npvirt_notification_waiting_events", "Events that are in no message yet.",
+        lambda target, _: {"": target.waiting_events},
+    ),
+    TargetMetric(
+        "npvirt_notification_last_sent_age_seconds", "Time since a message last arrived.",
+        lambda target, now_ms: {"": _since_s(target.last_sent_ms, now_ms)},
+    ),
+    TargetMetric(
+        "npvirt_notification_last_day_messages", "Messages of the last 24 hours, by outcome.",
+        _ended, label="outcome",
+    ),
+)  # fmt: skip
+
 VERSION = ("npvirt", "The version.")
 
 
@@ -238,13 +294,19 @@ def own_families(report: Report) -> Iterator[Family]:
         yield Family(metric.name, metric.type, metric.help, [("", metric.value(report))])
     hosts = [(labels_text({"host": host.view.slug}), host) for host in report.hosts]
     for one in HOST_METRICS:
-        yield Family(one.name, one.type, one.help, _samples(one, hosts))
+        told = [(text, one.values(host)) for text, host in hosts]
+        yield Family(one.name, one.type, one.help, _samples(told, one.label))
+    known = () if report.notifications is None else report.notifications.targets
+    targets = [(labels_text({"target": target.name}), target) for target in known]
+    for each in TARGET_METRICS:
+        told = [(text, each.values(target, report.at_ms)) for text, target in targets]
+        yield Family(each.name, each.type, each.help, _samples(told, each.label))
 
 
 def _samples(
-    metric: HostMetric, hosts: Iterable[tuple[str, HostReport]]
+    told: Iterable[tuple[str, Mapping[str, float | None]]], label: str
 ) -> Iterator[tuple[str, float | None]]:
-    for text, host in hosts:
-        for word, value in metric.values(host).items():
-            more = labels_text({metric.label: word}) if metric.label else ""
+    for text, values in told:
+        for word, value in values.items():
+            more = labels_text({label: word}) if label else ""
             yield with_labels(text, more), value

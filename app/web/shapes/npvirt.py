@@ -140,6 +140,35 @@ class StoreHealth(Shape):
     dropped_samples: int
 
 
+class LastDay(Shape):
+    """How many messages ended in the last day, by outcome."""
+
+    sent: int
+    failed: int
+    unknown: int
+
+
+class TargetHealth(Shape):
+    """Whether notifications reach a target; `sentence`: what came of the last try at what waits."""
+
+    target: str
+    enabled: bool
+    waiting: int
+    waiting_since: Time | None
+    waiting_events: int
+    sentence: str | None
+    last_day: LastDay
+    last_sent_at: Time | None
+
+
+class NotificationHealth(Shape):
+    """How notifications go."""
+
+    rules: int
+    enabled_rules: int
+    targets: list[TargetHealth]
+
+
 class HealthReport(Shape):
     """npvirt's own health; `troubles` are sentences, and empty while all is well."""
 
@@ -153,6 +182,8 @@ class HealthReport(Shape):
     store: StoreHealth
     streams: StreamCounts
     process: ProcessFigures
+    # For who sees all hosts; null for others.
+    notifications: NotificationHealth | None
 
 
 # --- store ---------------------------------------------------------------------------------------
