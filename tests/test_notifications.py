@@ -1,15 +1,17 @@
 """Rules over a real store: each kind tells what is so, once, and says when it is over."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from app.clock import DAY_MS, HOUR_MS, utc
-from app.notification.growth import growth
+from app.capacity.outlook import outlooks
+from app.clock import DAY_MS, HOUR_MS, now_ms, utc
 from app.notifier.notifier import Notifier
 from app.store import schema
+from app.store.capacity import evidence
 from app.store.changing import Row, insert_changes
 from app.store.hosts import remove_host
 from app.store.notification_log import events, open_alerts
@@ -131,36 +133,39 @@ def _days(place: Notified, sizes: list[float]) -> None:
 @pytest.mark.parametrize(
     ("sizes", "told"),
     [
-        ([10 + 4 * day for day in range(8)], ["Pool images on kvm-01 is full in about 14 days"]),
+        ([4 * day for day in range(1, 20)], ["Pool images on kvm-01 is full in about 5 days"]),
         ([25 + day for day in range(15)], []),
         ([40] * 20, []),
-        ([20 + 4 * day for day in range(6)], []),
-        # A day on which something was copied and deleted again moves it little.
-        ([40, 40, 40, 40, 90, 40, 40, 40, 40], []),
+        ([24 + 4 * day for day in range(13)], []),
+        # A day on which something was copied and deleted again is no growth.
+        ([40] * 12 + [90] + [40] * 8, []),
     ],
     ids=["grows", "slowly", "not", "short", "outlier"],
 )
-def test_a_pool_is_told_to_be_full_soon_from_its_days(
+def test_a_pool_is_told_to_be_full_soon_as_the_capacity_review_foretells(
     place: Notified, clock: SteeredClock, hook: Receiver, sizes: list[float], told: list[str]
 ) -> None:
     _days(place, sizes)
     place.rule("pool-filling", place.webhook(hook.url))
-    minutes_pass(place, clock, 1, used=46 if told else 40)
+    minutes_pass(place, clock, 1, used=79 if told else 40)
     assert hook.titles() == told
     if told:
         assert hook.events()[0]["text"] == (
-            "It grows by 4 GiB a day, as seen on 8 days; 54 GiB are left."
+            "21 GiB are left; foretold from 19 days. It grows by 4 GiB a day."
         )
+    (of_pool,) = [one for one in outlooks(evidence(place.store, None)) if one.pool_uuid == POOL]
+    assert (of_pool.full_ms is not None and of_pool.full_ms < now_ms() + 14 * DAY_MS) == bool(told)
 
 
-def test_growth_is_the_median_of_slopes_and_refuses_a_short_history() -> None:
-    assert growth([(day, day * 10.0) for day in range(7)], 0, 100) is None
-    found = growth([(day, day * 10.0) for day in range(8)], 70, 100)
-    assert found is not None
-    assert (found.bytes_per_day, found.days_left, found.days) == (10, 3, 8)
-    shrinking = growth([(day, -day * 10.0) for day in range(8)], 70, 100)
-    assert shrinking is not None
-    assert shrinking.days_left is None
+def test_a_pool_that_fills_unevenly_is_told_with_the_days_between_which_it_is_full(
+    place: Notified, clock: SteeredClock, hook: Receiver
+) -> None:
+    _days(place, [4 * day + (0, 6, 1, 8, 3)[day % 5] for day in range(1, 20)])
+    place.rule("pool-filling", place.webhook(hook.url))
+    minutes_pass(place, clock, 1, used=84)
+    (event,) = hook.events()
+    assert event["title"].startswith("Pool images on kvm-01 is full in about ")
+    assert re.search(r"With 80 % that is in \d to \d days\.$", event["text"]), event["text"]
 
 
 def test_a_crash_is_told_while_it_lasts_and_when_it_is_over(

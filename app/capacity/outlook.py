@@ -43,6 +43,20 @@ class Outlook(Struct, frozen=True):
     full_late_ms: int | None = None
 
 
+def foretold(
+    series: Daily, value: float | None, limit: float, at_ms: int
+) -> tuple[Forecast | Refusal, Full | None]:
+    """The forecast of days as known at a moment, and when it reaches `limit` (more than 0); what
+    was seen today (`value`, None: nothing) counts beside what was expected by now.
+    """
+    told = forecast(series, limit, at_ms // DAY_MS)
+    if isinstance(told, Refusal):
+        return told, None
+    if value is not None:
+        told = moved(told, value, at_ms / DAY_MS - 1 - told.last_day)
+    return told, full(told)
+
+
 def outlooks(evidence: Evidence) -> list[Outlook]:
     """Of the storage of all, of each storage, and of each host's memory and CPUs, in this order."""
     found = storages(evidence.pools)
@@ -86,19 +100,15 @@ def _outlook(
 ) -> Outlook:  # fmt: skip
     host, pool_uuid = of
     told: Forecast | Refusal = Refusal("no-history", 0)
+    when: Full | None = None
     if limit:
-        told = forecast(series, limit, evidence.day)
+        told, when = foretold(series, value if known else None, limit, evidence.at_ms)
     if value is None:
         seen = series.before(evidence.day).trimmed().values
         value = seen[-1] if seen else None
-    elif isinstance(told, Forecast) and known:
-        # What was seen today, beside what was expected by now.
-        ahead = evidence.at_ms / DAY_MS - 1 - told.last_day
-        told = moved(told, value, ahead)
     found = Outlook(what, host, pool_uuid, names, known, value, limit, series, told)
-    if isinstance(told, Refusal):
+    if isinstance(told, Refusal) or when is None:
         return found
-    when = full(told)
     return Outlook(
         what, host, pool_uuid, names, known, value, limit, series, told,
         *(_ms(told, evidence, days) for days in _days_of(when)),

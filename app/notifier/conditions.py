@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from app.clock import MINUTE_MS
 from app.inventory import Domain, Pool, PoolSample
-from app.notification.growth import Growth
 from app.notification.values import Rule, RuleKind
+from app.notifier.filling import Filling
 from app.store.views import Fleet, HostView, Seen
 
 # An alert ends this much below its threshold: what hovers around it is told once.
@@ -43,15 +43,15 @@ class State(Struct, frozen=True):
 
 class Seeing(Struct, frozen=True):
     """What conditions are found in. `tried` are the hosts (ids) at which was looked since somebody
-    sees to this; `partial_since` tells of hosts since when parts are missing, `growths` how pools
-    (by entity) grow; `said` are the things of which an alert is open.
+    sees to this; `partial_since` tells of hosts since when parts are missing, `fillings` when pools
+    (by entity) will be full; `said` are the things of which an alert is open.
     """
 
     fleet: Fleet
     now_ms: int
     tried: Collection[int]
     partial_since: Mapping[int, int]
-    growths: Mapping[int, Growth]
+    fillings: Mapping[int, Filling]
     said: Collection[Thing] = frozenset()
 
 
@@ -126,24 +126,34 @@ def _pool_full(rule: Rule, seeing: Seeing) -> States:
 
 def _pool_filling(rule: Rule, seeing: Seeing) -> States:
     for thing, seen, sample in _pools(seeing):
-        name, growth = f"Pool {seen.fact.name} on {seen.host}", seeing.growths.get(seen.entity_id)
-        if sample is None or growth is None:
+        name, found = f"Pool {seen.fact.name} on {seen.host}", seeing.fillings.get(seen.entity_id)
+        if sample is None or found is None:
             yield thing, State(seen.host, seen.fact.name, None)
             continue
         limit = float(rule.threshold or 0)
         if thing in seeing.said:
             limit *= _FILLING_MORE_DAYS
-        left = growth.days_left
+        left = found.days_left
         if left is None or left > limit:
             title = f"{name} is no longer full within {rule.threshold} days"
             yield thing, State(seen.host, seen.fact.name, False, title)
             continue
         title = f"{name} is full in about {left:.0f} day{'' if round(left) == 1 else 's'}"
-        text = (
-            f"It grows by {_size(round(growth.bytes_per_day))} a day, as seen on {growth.days} "
-            f"days; {_size(max(0, sample[1] - sample[0]))} are left."
-        )
+        left_size = _size(max(0, sample[1] - sample[0]))
+        text = f"{left_size} are left; foretold from {found.days_seen} days."
+        text = " ".join((text, *_within(found)))
         yield thing, State(seen.host, seen.fact.name, True, title, text)
+
+
+def _within(found: Filling) -> Iterator[str]:
+    """How fast it fills, and between which days it is full, as far as the two differ."""
+    if found.bytes_per_day > 0:
+        yield f"It grows by {_size(round(found.bytes_per_day))} a day."
+    early = round(found.early_days or 0)
+    if found.late_days is None:
+        yield f"With 80 % that is not before {early} days, and perhaps much later."
+    elif round(found.late_days) != early:
+        yield f"With 80 % that is in {early} to {found.late_days:.0f} days."
 
 
 def _pools(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from app import clock
 from app.clock import DAY_MS
 from app.errors import StoreError
-from app.notification.growth import DAYS_LOOKED_BACK, Growth, growth
 from app.notification.values import Rule, matches
 from app.notifier.conditions import (
     CONDITIONS,
@@ -21,6 +20,7 @@ from app.notifier.conditions import (
     is_paused_on_io_error,
     states,
 )
+from app.notifier.filling import Filling, Fillings
 from app.notifier.sending import Sender
 from app.settings import Settings
 from app.store.changes import Change, changes_after
@@ -29,7 +29,7 @@ from app.store.engine import Store
 from app.store.history import fleet
 from app.store.moves import MOVED, MOVED_AWAY
 from app.store.notification_events import Told, forget_before, record, told_since
-from app.store.notification_facts import partial_since, pool_days
+from app.store.notification_facts import partial_since
 from app.store.notification_log import Alert, events_of_alerts, open_alerts
 from app.store.notification_rules import list_rules
 from app.store.views import Fleet
@@ -42,7 +42,6 @@ KEPT_MS = 90 * DAY_MS
 _CHANGES = 200
 # What has nothing to tell is written down as read only now and then.
 _UNWRITTEN = 5_000
-_GROWTH_EVERY_S = 600.0
 _FORGET_EVERY_S = 3600.0
 
 
@@ -65,8 +64,7 @@ class Notifier:
         self._before: dict[int, int | None] | None = None
         # Up to which change all was told by rules that began then; (since_ms, change).
         self._read: dict[int, tuple[int, int]] = {}
-        self._growths: dict[int, Growth] = {}
-        self._growths_s: float | None = None
+        self._fillings = Fillings(store)
         self._forgot_s: float | None = None
 
     def turn(self) -> None:
@@ -136,8 +134,8 @@ class Notifier:
 
     def _facts(
         self, rules: Sequence[Rule], seen: Fleet, now_ms: int
-    ) -> tuple[frozenset[int], Mapping[int, int], Mapping[int, Growth]]:
-        """The hosts that were tried, since when others are read in part, and how pools grow."""
+    ) -> tuple[frozenset[int], Mapping[int, int], Mapping[int, Filling]]:
+        """The hosts that were tried, since when others are read in part, when pools are full."""
         kinds = {rule.kind for rule in rules}
         before = self._before or {}
         tried = frozenset(
@@ -149,23 +147,8 @@ class Notifier:
         if "host-partial" in kinds:
             ids = [view.record.id for view in seen.hosts if view.status.missing]
             partial = partial_since(self._store, ids)
-        return tried, partial, self._pools(seen, now_ms) if "pool-filling" in kinds else {}
-
-    def _pools(self, seen: Fleet, now_ms: int) -> Mapping[int, Growth]:
-        """How pools grow, looked at anew every ten minutes: days are slow."""
-        now_s = clock.monotonic_s()
-        if self._growths_s is None or now_s - self._growths_s >= _GROWTH_EVERY_S:
-            days = pool_days(self._store, now_ms, DAYS_LOOKED_BACK)
-            self._growths, self._growths_s = {}, now_s
-            for pool in seen.pools:
-                sample = pool.sample
-                if sample is None or sample.allocation_bytes is None or not sample.capacity_bytes:
-                    continue
-                used = days.get(pool.entity_id, [])
-                found = growth(used, sample.allocation_bytes, sample.capacity_bytes)
-                if found is not None:
-                    self._growths[pool.entity_id] = found
-        return self._growths
+        fills = "pool-filling" in kinds
+        return tried, partial, self._fillings.of(seen, now_ms) if fills else {}
 
     def _gone(
         self, rule: Rule, alerts: Sequence[Alert], seen: Fleet, forgotten: list[int]

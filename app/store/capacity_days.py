@@ -12,6 +12,7 @@ from app.capacity.daily import Daily
 from app.capacity.evidence import NOTHING, DomainUse
 from app.inventory import KindName
 from app.store import schema
+from app.store.engine import Store
 from app.store.tiers import day_number, day_text
 
 _COLUMNS: Mapping[KindName, tuple[str, ...]] = {
@@ -22,6 +23,9 @@ _COLUMNS: Mapping[KindName, tuple[str, ...]] = {
     ),
     "pool": ("allocation_bytes_last", "capacity_bytes_last", "volumes_capacity_bytes_max"),
 }  # fmt: skip
+_ALLOCATION = "allocation_bytes_last"
+# As many as a forecast looks at.
+_POOL_DAYS = 400
 
 
 class Days(Struct, frozen=True):
@@ -57,6 +61,27 @@ def read_days(connection: sa.Connection, day: int, days: int, use_days: int) -> 
     if first_day is not None and first_day >= day:
         first_day = None
     return Days(first_day, found, _uses(connection, day - use_days, day))
+
+
+class PoolDays:
+    """What was allocated of the pools at the end of each day, read anew only once there are more
+    days.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._asked: object = None
+        self._series: Mapping[int, Daily] = {}
+
+    def before(self, day: int) -> Mapping[int, Daily]:
+        """By pool (entity), of the days before `day`. Raises StoreError."""
+        with self._store.reading() as connection:
+            asked = (day, compacted(connection))
+            if asked != self._asked:
+                found = _columns(connection, "pool", (_ALLOCATION,), day - _POOL_DAYS, day)
+                self._series = {one: columns[_ALLOCATION] for one, columns in found.items()}
+                self._asked = asked
+        return self._series
 
 
 def _columns(
