@@ -7,13 +7,23 @@ from msgspec.structs import replace
 from playwright.sync_api import Browser, expect
 
 from app.clock import now_ms
+from app.notification.checks import NAME_MAX, check_quiet
+from app.notification.values import RuleKind
+from app.notifier.notifier import Notifier
+from app.notifier.sending import Sender
 from app.store.hosts import get_host
+from app.store.notification_messages import messages
+from app.store.notification_rules import RuleDraft, add_rule
+from app.store.notification_targets import WebhookSecret, add_target, new_key
 from app.store.record import Recorder
 from tests.browser_support import Watched, watched
 from tests.web_support import INTERVAL_MS, Web, a_scan
 
 PAGES = ("/", "/hosts", "/hosts/kvm-01", "/hosts/kvm-02", "/hosts/kvm-03", "/hosts/add", "/health",
-         "/hosts/kvm-01/edit")  # fmt: skip
+         "/hosts/kvm-01/edit", "/audit", "/notifications", "/notifications/messages",
+         "/notifications/rules", "/notifications/rules/add", "/notifications/rules/1/edit",
+         "/notifications/targets", "/notifications/targets/add", "/notifications/targets/1/edit",
+         "/notifications/targets/2/edit")  # fmt: skip
 
 
 @pytest.fixture
@@ -30,10 +40,31 @@ def rescan(web: Web, slug: str = "kvm-01", **changes: object) -> None:
     Recorder(web.store, record, INTERVAL_MS).record(replace(scan, **changes))
 
 
+def notify(web: Web) -> None:
+    """Rules that found something, and targets: one that does not take it, and one of mail."""
+    name = "W" * NAME_MAX
+    hook = WebhookSecret("http://127.0.0.1:1/", new_key())
+    add_target(web.store, web.settings.data, name, "webhook", "http://127.0.0.1:1", "ada",
+               secret=hook)  # fmt: skip
+    add_target(web.store, web.settings.data, "post", "mail", "ops@npvirt.test", "ada")
+    quiet = check_quiet("22:00", "06:00", "Europe/Berlin", "digest")
+    kinds: tuple[tuple[RuleKind, int | None], ...] = (("pool-full", 40), ("domain-crashed", None))
+    for kind, threshold in kinds:
+        add_rule(web.store, RuleDraft(f"{kind} {name}"[:NAME_MAX], kind, "critical", threshold,
+                 target_ids=(1,)), "ada")  # fmt: skip
+    add_rule(web.store, RuleDraft("quiet", "change", quiet=quiet, note="x" * 200), "ada")
+    notifier = Notifier(web.settings, web.store, Sender(web.settings, web.store, between_s=0))
+    notifier.turn()
+    assert notifier.sender.wait(30)
+    notifier.stop()
+    assert messages(web.store, limit=1)[0][0].state == "waiting"
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_no_page_violates_the_policy_or_overflows(
     chromium: Browser, web: Web, width: int, dark: bool
 ) -> None:
+    notify(web)
     with watched(chromium, web.app, width=width, dark=dark) as seen:
         for address in PAGES:
             page = seen.go(address)
