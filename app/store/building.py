@@ -4,7 +4,7 @@ What was parsed for the last fleet is handed on to the next: bodies of revisions
 change once written, so a new tick costs what the tick brought.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,7 @@ from app.store.asked import shutdowns, still_running
 from app.store.facts import facts_by_id
 from app.store.hosts import HostRecord, host_record
 from app.store.looks import MISSED_TICKS, HostLook, last_listing, looks_at
-from app.store.measured import Measurements, ReadBefore, since_measured
+from app.store.measured import Measurements, ReadBefore, Taken, since_measured
 from app.store.views import Fleet, HostStatus, HostView, Seen
 
 # A host is known for three intervals after its last look, and what that look took, and some.
@@ -81,8 +81,13 @@ class Builder:
         listed = self._last_listed(statuses)
         found: dict[str, list[Seen[Any, Any]]] = {kind: [] for kind in _SHOWN}
         host_seen: dict[int, Seen[Host, HostSample]] = {}
+        groups: dict[tuple[int, KindName], _Group] = {}
         for row in revisions:
-            seen = self._seen(row, records[row.host_id], statuses[row.host_id], measured)
+            group = groups.get((row.host_id, row.kind))
+            if group is None:
+                slug, status = records[row.host_id].slug, statuses[row.host_id]
+                group = groups[row.host_id, row.kind] = _group(slug, status, row, measured)
+            seen = group.seen(row, self._parsed.facts[row.id])
             if listed and (row.host_id, row.kind) in listed:
                 seen = replace(seen, at_ms=listed[(row.host_id, row.kind)])
             found[row.kind].append(seen)
@@ -179,22 +184,35 @@ class Builder:
                 facts[row.id] = fact
         facts.update(facts_by_id(self._connection, unknown))
 
-    def _seen(
-        self, row: _Revision, record: HostRecord, status: HostStatus, measured: Measurements
-    ) -> Seen[Any, Any]:
-        ok_ms = status.last_ok_at_ms if status.last_ok_at_ms is not None else row.valid_from_ms
-        fact = self._parsed.facts[row.id]
-        taken = measured.of(row.kind, row.host_id, row.entity_id, fact)
-        if row.valid_from_ms > ok_ms:
+
+class _Group(Struct, gc=False):
+    """What is the same of all objects of a kind on one host."""
+
+    slug: str
+    ok_ms: int | None
+    known: bool
+    take: Callable[[int, Fact], Taken]
+
+    def seen(self, row: _Revision, fact: Fact) -> Seen[Any, Any]:
+        """An object of them, that has been like this since the revision."""
+        from_ms = row.valid_from_ms
+        taken = self.take(row.entity_id, fact)
+        ok_ms = from_ms if self.ok_ms is None else self.ok_ms
+        if from_ms > ok_ms:
             # Seen since the last scan, when libvirt told of it: what it measured before, if it is
             # another run of a domain now, was not this one's.
-            ok_ms = row.valid_from_ms
+            ok_ms = from_ms
             taken = since_measured(taken, fact)
-        known = status.known and row.kind not in status.unlisted
         return Seen(
-            record.slug, row.key, row.entity_id, fact, ok_ms, row.valid_from_ms, known,
+            self.slug, row.key, row.entity_id, fact, ok_ms, from_ms, self.known,
             taken.sample, taken.previous, taken.elapsed_ms, taken.rates,
         )  # fmt: skip
+
+
+def _group(slug: str, status: HostStatus, row: _Revision, measured: Measurements) -> _Group:
+    known = status.known and row.kind not in status.unlisted
+    take = measured.taker(row.kind, row.host_id)
+    return _Group(slug, status.last_ok_at_ms, known, take)
 
 
 # Put together once: that costs more than running it.

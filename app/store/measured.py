@@ -4,8 +4,8 @@ Within one read transaction. What was read for the last fleet is handed on to th
 never change once written.
 """
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,21 +73,26 @@ class Measurements:
         self._samples = self._read_samples()
         self._volumes = self._read_volumes(hosts)
         self._keyframes = self._read_keyframes()
-        self._pairs: dict[tuple[str, int], _Pair] = {}
 
-    def of(self, kind: KindName, host_id: int, entity_id: int, fact: Fact) -> Taken:
-        """What an object measured, or nothing."""
-        pair = self._pairs.get((kind, host_id))
-        if pair is None:
-            pair = self._pairs[kind, host_id] = self._pair(kind, host_id)
+    def taker(self, kind: KindName, host_id: int) -> Callable[[int, Fact], Taken]:
+        """What tells what an object of the kind on the host measured, or nothing, by its id and
+        what it is.
+        """
+        pair = self._pair(kind, host_id)
         if pair.cold:
-            return self._of_hour(kind, host_id, entity_id, fact)
-        sample, previous = pair.samples.get(entity_id), pair.previous.get(entity_id)
-        if previous is None:
-            return Taken(sample) if sample is not None else _NOTHING
-        return Taken(sample, previous, pair.elapsed_ms)
+            return partial(_of_hour, self._keyframes.get((host_id, kind), {}))
+        samples, previous, elapsed_ms = pair.samples.get, pair.previous.get, pair.elapsed_ms
 
-    def _pair(self, kind: KindName, host_id: int) -> "_Pair":
+        def take(entity_id: int, _: Fact) -> Taken:
+            before = previous(entity_id)
+            if before is not None:
+                return Taken(samples(entity_id), before, elapsed_ms)
+            sample = samples(entity_id)
+            return _NOTHING if sample is None else Taken(sample)
+
+        return take
+
+    def _pair(self, kind: KindName, host_id: int) -> _Pair:
         """What the last two good looks at a host measured of a kind."""
         look = self._looks.get(host_id)
         if look is None or look.ok is None:
@@ -102,13 +107,6 @@ class Measurements:
             return _Pair(samples, {})
         previous = self._samples.get((kind, look.before_ms), {})
         return _Pair(samples, previous, look.ok.at_ms - look.before_ms)
-
-    def _of_hour(self, kind: KindName, host_id: int, entity_id: int, fact: Fact) -> Taken:
-        found = self._keyframes.get((host_id, kind), {}).get(entity_id)
-        # It may have run at another time of the hour.
-        if found is None or not _is_measured(fact):
-            return Taken(rates={})
-        return Taken(found.sample, rates=found.rates)
 
     def _read_keyframes(self) -> Mapping[tuple[int, KindName], Mapping[int, keyframes.Measured]]:
         wanted: list[tuple[int, KindName, int]] = [
@@ -174,6 +172,14 @@ class Measurements:
             if host_id in since and at_ms <= self._looks[host_id].until_ms:
                 found[entity_id] = struct(*values)
         return found
+
+
+def _of_hour(found: Mapping[int, keyframes.Measured], entity_id: int, fact: Fact) -> Taken:
+    measured = found.get(entity_id)
+    # It may have run at another time of the hour.
+    if measured is None or not _is_measured(fact):
+        return Taken(rates={})
+    return Taken(measured.sample, rates=measured.rates)
 
 
 def since_measured(taken: Taken, fact: Fact) -> Taken:
