@@ -6,9 +6,11 @@ known.
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from app.capacity.daily import Daily
+from app.capacity.daily import Daily, bridged, daily_of, summed
 from app.capacity.evidence import (
     DomainEvidence,
     DomainUse,
@@ -480,6 +482,29 @@ def test_pools_of_one_file_system_count_once_others_do_not() -> None:
     assert len(storages([one, replace(other, host="kvm-02")])) == 2
     assert len(storages([one, replace(other, allocation=_days(1.0 * GIB))])) == 2
     assert len(storages([one, replace(other, available_bytes=1)])) == 2
+
+
+@given(
+    st.lists(
+        st.builds(
+            Daily, st.integers(20_000, 20_012),
+            st.lists(st.none() | st.floats(0, 1e15), max_size=12).map(tuple),
+        ),
+        max_size=6,
+    )
+)  # fmt: skip
+def test_series_are_added_up_day_by_day(parts: list[Daily]) -> None:
+    totals: dict[int, float] = {}
+    for part in (one.trimmed() for one in parts):
+        for day, value in enumerate(bridged(part.values), part.first_day):
+            totals[day] = totals.get(day, 0.0) + value
+    found = summed(parts)
+    assert found == daily_of(
+        {
+            day: total if any(part.at(day) is not None for part in parts) else None
+            for day, total in totals.items()
+        }
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ without one: that all stays as it was last, and that the straight line of least 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from statistics import linear_regression
 
 from msgspec import Struct
@@ -119,14 +120,24 @@ def last_month(evidence: Evidence, days: int = _MONTH) -> list[LastMonth]:
     for one in storages(evidence.pools):
         pool = one.pool
         names = tuple(f"{each.host}/{each.name}" for each in one.pools)
-        start = evidence.day - days
         # It may have been smaller or larger then.
-        limit = pool.capacity.at(start - 1) or pool.capacity_bytes
-        told: list[Came] | Refusal = Refusal("no-history", 0)
-        if limit:
-            told = came(pool.allocation.before(evidence.day), limit, start, range(1, days + 1))
-        if isinstance(told, Refusal):
-            found.append(LastMonth(pool.host, pool.uuid, names, (), None, told))
-        else:
-            found.append(LastMonth(pool.host, pool.uuid, names, tuple(told), quality(told), None))
+        limit = pool.capacity.at(evidence.day - days - 1) or pool.capacity_bytes
+        known = pool.allocation.before(evidence.day)
+        found.append(
+            LastMonth(pool.host, pool.uuid, names, *_since(known, limit, evidence.day, days))
+        )
     return found
+
+
+# As many as a large fleet has: what came is the same all day.
+@lru_cache(maxsize=1024)
+def _since(
+    series: Daily, limit: float | None, day: int, days: int
+) -> tuple[tuple[Came, ...], Quality | None, Refusal | None]:
+    """What was foretold so many days before `day`, how good it was, or why there was nothing."""
+    if not limit:
+        return (), None, Refusal("no-history", 0)
+    told = came(series, limit, day - days, range(1, days + 1))
+    if isinstance(told, Refusal):
+        return (), None, told
+    return tuple(told), quality(told), None

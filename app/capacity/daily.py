@@ -2,6 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add
+from typing import cast
 
 from msgspec import Struct
 
@@ -33,6 +35,8 @@ class Daily(Struct, frozen=True):
 
     def trimmed(self) -> "Daily":
         """The same without unseen days at its ends."""
+        if self.values and self.values[0] is not None and self.values[-1] is not None:
+            return self
         seen = [place for place, value in enumerate(self.values) if value is not None]
         if not seen:
             return Daily(self.first_day, ())
@@ -49,6 +53,8 @@ def daily_of(by_day: Mapping[int, float | None]) -> Daily:
 
 def bridged(values: Sequence[float | None]) -> list[float]:
     """The values with straight lines over the days that were not seen; both ends must be."""
+    if None not in values:
+        return cast(list[float], list(values))
     found: list[float] = []
     for place, value in enumerate(values):
         if value is None:
@@ -66,16 +72,22 @@ def summed(parts: Iterable[Daily]) -> Daily:
     """All of them together, on the days on which one at least was seen. One that was not seen for
     a while counts as in between; one that is there no more, or not yet, does not count.
     """
-    totals: dict[int, float] = {}
+    kept = [one for one in (part.trimmed() for part in parts) if one.values]
+    if not kept:
+        return Daily(0, ())
+    first = min(one.first_day for one in kept)
+    totals = [0.0] * (max(one.end_day for one in kept) - first)
     seen: set[int] = set()
-    for part in parts:
-        kept = part.trimmed()
-        for place, value in enumerate(bridged(kept.values)):
-            day = kept.first_day + place
-            totals[day] = totals.get(day, 0.0) + value
-            if kept.values[place] is not None:
-                seen.add(day)
-    return daily_of({day: total if day in seen else None for day, total in totals.items()})
+    for one in kept:
+        begin = one.first_day - first
+        there = slice(begin, begin + len(one.values))
+        totals[there] = map(add, totals[there], bridged(one.values))
+        if None in one.values:
+            seen.update(n for n, value in enumerate(one.values, begin) if value is not None)
+        else:
+            seen.update(range(there.start, there.stop))
+    told = (total if place in seen else None for place, total in enumerate(totals))
+    return Daily(first, tuple(told)).trimmed()
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -10,12 +10,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, product
 from math import exp, log, sqrt
-from operator import mul, sub
+from operator import sub
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from app.capacity.daily import Daily, bridged, percentile
 from app.capacity.forecast import FURTHEST_DAYS, Forecast, Refusal, Step
 from app.capacity.shape import steps_of, week_of
+
+Floats = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
 
 # So many days are the least to go on from, and so many times them is how far one may look ahead.
 LEAST_DAYS = 14
@@ -33,6 +39,9 @@ _WEEK = 7
 _FOLLOWS = (1.0, 0.35, 0.12)
 # Over how many days a trend is fitted, and how much of it is believed.
 _TRENDS = ((0, 0.0), (21, 1.0), (63, 1.0), (63, 0.5), (365, 1.0), (365, 0.5))
+_SPANS, _SHARES = np.array([span for span, _ in _TRENDS]), np.array([part for _, part in _TRENDS])
+# By how many days each level is behind a trend.
+_BEHIND = np.array([[(1 - follows) / follows] for follows in _FOLLOWS])
 # Over how many days steps are spread, where they are a part of the growth.
 _STEPS_OVER = 180
 _TOGETHER = 3
@@ -44,14 +53,14 @@ _WIDER, _WIDER_WHEN_FEW = 0.47, 1.37
 _HALF_WIDER = 0.8
 
 
-# As many as a large fleet has: a day's forecasts are the same all day.
-@lru_cache(maxsize=512)
+# As many as a large fleet has, with those of last month: a day's are the same all day.
+@lru_cache(maxsize=2048)
 def forecast(series: Daily, limit: float, day: int) -> Forecast | Refusal:
     """How a series goes on, as known when `day` began; its days from then on are not looked at.
     `limit` (more than 0) is what it cannot exceed.
     """
     kept = series.before(day).since(day - _MOST_DAYS).trimmed()
-    seen = sum(value is not None for value in kept.values)
+    seen = len(kept.values) - kept.values.count(None)
     if seen == 0:
         return Refusal("no-history", 0)
     if kept.end_day < day - _LATELY_DAYS:
@@ -64,10 +73,9 @@ def forecast(series: Daily, limit: float, day: int) -> Forecast | Refusal:
 
 def _unmoved(series: Daily, limit: float, seen: int) -> Forecast | None:
     """The forecast of what never moved: that it does not."""
-    values = set(series.values) - {None}
-    if len(values) > 1:
-        return None
     level = series.values[-1] or 0.0
+    if any(value is not None and value != level for value in series.values):
+        return None
     ahead = min(FURTHEST_DAYS, _AHEAD * len(series.values))
     return Forecast(series.end_day - 1, seen, level, 0.0, None, 0.0, 0.0, 0.0, limit, ahead)
 
@@ -81,11 +89,10 @@ class _Way(NamedTuple):
 
 
 class _Tried(NamedTuple):
-    """A way, how far it was off, and its errors by horizon, from one origin after the other."""
+    """A way, and its errors by horizon, from one origin after the other."""
 
     way: _Way
-    off: float
-    errors: list[list[float]]
+    errors: list[Floats]
 
 
 class _Fitting:
@@ -108,24 +115,20 @@ class _Fitting:
             smooth = list(map(sub, plain, self._stepped))
         self._levels = {share: _followed(smooth, share) for share in _FOLLOWS}
         # Sums from the beginning, for the trend of any stretch at once.
-        self._sums: list[float] = list(accumulate(smooth, initial=0.0))
-        self._products: list[float] = list(
-            accumulate(map(mul, smooth, range(self._count)), initial=0.0)
-        )
+        told = np.array([0.0, *smooth])
+        self._sums = np.cumsum(told)
+        self._products = np.cumsum(told * np.arange(-1, self._count))
 
     def fitted(self, seen: int) -> Forecast:
         """The forecast."""
         horizons = [ahead for ahead in _HORIZONS if ahead <= self._count * 0.4]
         first, last = max(_WEEK, self._count // 4), self._count - 1 - horizons[0]
         stride = max(1, (self._count - _WEEK - first) // _ORIGINS)
-        tried = self._tried(range(last, first - 1, -stride), horizons)
-        best = sorted(tried, key=lambda one: one.off)[:_TOGETHER]
+        best = self._best(range(last, first - 1, -stride), horizons)
         now = self._count - 1
         lines = [self._line(one.way, now) for one in best]
-        errors = [
-            [sum(some) / len(best) for some in zip(*of_ways, strict=True)]
-            for of_ways in zip(*(one.errors for one in best), strict=True)
-        ]
+        of_ways = zip(*(one.errors for one in best), strict=True)
+        errors: list[list[float]] = [(sum(some) / len(best)).tolist() for some in of_ways]
         scale, power = _law(horizons, errors, self._limit)
         off = [
             abs(error) / (scale * ahead**power)
@@ -147,54 +150,50 @@ class _Fitting:
             tuple(Step(self._series.first_day + n, size) for n, size in self._steps.items()),
         )
 
-    def _tried(self, origins: Sequence[int], horizons: Sequence[int]) -> list[_Tried]:
-        """Every way, tried from each origin."""
-        plain, end = self._plain, self._count
-        trends = {span: [self._trend(at, span) for at in origins] for span, _ in _TRENDS}
-        rates = {False: [0.0] * len(origins)}
+    def _best(self, origins: Sequence[int], horizons: Sequence[int]) -> list[_Tried]:
+        """The ways that were off least, the best first, every one tried from each origin."""
+        at, plain = np.array(origins), np.array(self._plain)
+        levels = np.array([[self._levels[follows][n] for n in origins] for follows in _FOLLOWS])
+        stepped = np.array([self._stepped[n] for n in origins])
+        trends = self._trends(at, _SPANS[:, None])
+        rates = np.zeros((2 if self._steps else 1, len(origins)))
         if self._steps:
-            rates[True] = [self._rate(at) for at in origins]
-        # Of an origin near the end only the nearer horizons have come; they are in falling order.
-        skips = [sum(at + ahead >= end for at in origins) for ahead in horizons]
-        found = []
-        for follows in _FOLLOWS:
-            levels, behind = self._levels[follows], (1 - follows) / follows
-            rests = [
-                [plain[at + ahead] - levels[at] - self._stepped[at] for at in origins[skip:]]
-                for ahead, skip in zip(horizons, skips, strict=True)
-            ]
-            for (span, share), with_steps in product(_TRENDS, rates):
-                off, errors = 0.0, []
-                for ahead, skip, rest in zip(horizons, skips, rests, strict=True):
-                    by_trend = share * (behind + ahead)
-                    some = [
-                        left - by_trend * trend - ahead * rate
-                        for left, trend, rate in zip(
-                            rest, trends[span][skip:], rates[with_steps][skip:], strict=True
-                        )
-                    ]
-                    off += sum(map(abs, some)) / sqrt(ahead)
-                    errors.append(some)
-                found.append(_Tried(_Way(follows, (span, share), with_steps), off, errors))
-        return found
+            rates[1] = [self._rate(origin) for origin in origins]
+        off = np.zeros((len(_FOLLOWS), len(_TRENDS), len(rates)))
+        errors = []
+        for ahead in horizons:
+            # Of an origin near the end only the nearer horizons have come; they fall.
+            skip = sum(origin + ahead >= self._count for origin in origins)
+            rest = plain[at[skip:] + ahead] - levels[:, skip:] - stepped[skip:]
+            lines = (_SHARES * (_BEHIND + ahead))[:, :, None] * trends[:, skip:]
+            some = (rest[:, None] - lines)[:, :, None] - ahead * rates[:, skip:]
+            # Added up one after the other, whatever their number.
+            off += np.cumsum(abs(some), axis=-1)[..., -1] / sqrt(ahead)
+            errors.append(some)
+        ways = list(product(*map(range, off.shape)))
+        told = off.ravel().tolist()
+        best = [ways[n] for n in sorted(range(len(ways)), key=told.__getitem__)[:_TOGETHER]]
+        return [
+            _Tried(_Way(_FOLLOWS[f], _TRENDS[t], bool(r)), [some[f, t, r] for some in errors])
+            for f, t, r in best
+        ]
 
     def _line(self, way: _Way, at: int) -> tuple[float, float]:
         """Level and growth per day from a day on."""
         span, share = way.trend
-        trend = share * self._trend(at, span)
+        trend = share * float(self._trends(np.array(at), np.array(span)))
         behind = (1 - way.follows) / way.follows
         level = self._levels[way.follows][at] + self._stepped[at] + trend * behind
         return level, trend + (self._rate(at) if way.with_steps else 0.0)
 
-    def _trend(self, at: int, span: int) -> float:
-        """What the least squares say of the days up to `at`, without the steps, per day."""
-        first = max(0, at + 1 - span)
+    def _trends(self, at: Whole, span: Whole) -> Floats:
+        """What the least squares say of the days up to some, without the steps, per day."""
+        first = np.maximum(0, at + 1 - span)
         count = at + 1 - first
-        if count < 5:
-            return 0.0
         total = self._sums[at + 1] - self._sums[first]
         product_ = self._products[at + 1] - self._products[first]
-        return (product_ - (first + at) / 2 * total) * 12 / (count * (count * count - 1.0))
+        risen = (product_ - (first + at) / 2 * total) * 12
+        return np.where(count < 5, 0.0, risen / np.maximum(1.0, count * (count * count - 1.0)))
 
     def _rate(self, at: int) -> float:
         """What the steps up to a day make a day."""
@@ -204,6 +203,8 @@ class _Fitting:
 
 def _running(steps: dict[int, float], count: int) -> list[float]:
     """What all steps up to each day make."""
+    if not steps:
+        return [0.0] * count
     return list(accumulate(steps.get(place, 0.0) for place in range(count)))
 
 
@@ -211,7 +212,12 @@ def _followed(values: Sequence[float], share: float) -> list[float]:
     """A level that moves by a share of its distance to each value."""
     if share == 1.0:
         return list(values)
-    return list(accumulate(values, lambda level, value: level + share * (value - level)))
+    level = values[0]
+    found = []
+    for value in values:
+        level += share * (value - level)
+        found.append(level)
+    return found
 
 
 def _law(

@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from app.capacity.daily import Daily
-from app.capacity.evidence import Evidence, HostEvidence
+from app.capacity.evidence import DomainEvidence, Evidence, HostEvidence, PoolEvidence
 from app.capacity.storage import storages
 
 # "not-judged": the host could not be seen, or does not tell what it has.
@@ -61,17 +61,30 @@ def overcommit(
     evidence: Evidence, from_day: int = 0, bounds: Bounds | None = None
 ) -> list[Overcommit]:
     """Every host, its use since `from_day`."""
-    return [_of_host(evidence, host, from_day, bounds or Bounds()) for host in evidence.hosts]
+    domains: dict[str, list[DomainEvidence]] = {}
+    for domain in evidence.domains:
+        domains.setdefault(domain.host, []).append(domain)
+    pools: dict[str, list[PoolEvidence]] = {}
+    for pool in evidence.pools:
+        pools.setdefault(pool.host, []).append(pool)
+    return [
+        _of_host(
+            host, domains.get(host.name, []), pools.get(host.name, []), from_day,
+            bounds or Bounds(),
+        )
+        for host in evidence.hosts
+    ]  # fmt: skip
 
 
-def _of_host(evidence: Evidence, host: HostEvidence, from_day: int, bounds: Bounds) -> Overcommit:
+def _of_host(
+    host: HostEvidence, mine: Sequence[DomainEvidence], all_pools: Sequence[PoolEvidence],
+    from_day: int, bounds: Bounds,
+) -> Overcommit:  # fmt: skip
     seen = host.seen_ms is not None
-    mine = [domain for domain in evidence.domains if domain.host == host.name]
     running = [domain for domain in mine if domain.active]
     vcpus = [_total([d.vcpus for d in some], seen=seen) for some in (running, mine)]
     memory = [_total([d.memory_bytes for d in some], seen=seen) for some in (running, mine)]
-    pools = storages(pool for pool in evidence.pools if pool.host == host.name)
-    sized = [one for one in pools if one.pool.capacity_bytes is not None]
+    sized = [one for one in storages(all_pools) if one.pool.capacity_bytes is not None]
     capacity = sum(one.pool.capacity_bytes or 0 for one in sized) if sized else None
     promised = None
     if sized and all(one.promised_bytes is not None for one in sized):
@@ -116,5 +129,5 @@ def _by_day(promised: Daily, real: int | None, from_day: int) -> Daily:
     kept = promised.since(from_day)
     if not real:
         return Daily(kept.first_day, ())
-    values = (None if value is None else value / real for value in kept.values)
+    values = [None if value is None else value / real for value in kept.values]
     return Daily(kept.first_day, tuple(values))

@@ -5,7 +5,8 @@ a domain that was deleted. It says nothing about the days to come, so that trend
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import sub
 from statistics import median
 
 from app.capacity.daily import Daily
@@ -32,13 +33,14 @@ def week_of(series: Daily, bridged: Sequence[float]) -> tuple[float, ...] | None
     count = len(bridged)
     if count < _LEAST_DAYS:
         return None
+    changes = map(sub, bridged[_WEEK:], bridged)
+    totals = accumulate(changes, initial=sum(bridged[:_WEEK]))
     apart: list[list[float]] = [[] for _ in range(_WEEK)]
-    total = sum(bridged[:_WEEK])
-    for place in range(3, count - 3):
-        if place > 3:
-            total += bridged[place + 3] - bridged[place - 4]
-        if series.values[place] is not None:
-            apart[(series.first_day + place) % _WEEK].append(bridged[place] - total / _WEEK)
+    weekday = (series.first_day + 3) % _WEEK
+    for seen, value, total in zip(series.values[3:-3], bridged[3:-3], totals, strict=True):
+        if seen is not None:
+            apart[weekday].append(value - total / _WEEK)
+        weekday = weekday + 1 if weekday < _WEEK - 1 else 0
     if min(map(len, apart)) < _LEAST_OF_WEEKDAY:
         return None
     effects = [median(ones) for ones in apart]
@@ -60,9 +62,9 @@ def steps_of(values: Sequence[float]) -> dict[int, float]:
     limit = _UNUSUAL * median([abs(change - usual) for change in changes])
     limit = max(limit, _LEAST_STEP * max(map(abs, values)))
     found = {}
-    for place, change in enumerate(changes, start=1):
-        if abs(change - usual) <= limit:
-            continue
+    unusual = [n for n, change in enumerate(changes, 1) if abs(change - usual) > limit]
+    for place in unusual:
+        change = changes[place - 1]
         # Where the days around it change as much it is no step: a new trend began.
         around = changes[max(0, place - 1 - _AROUND) : place + _AROUND]
         more = change - median(around)

@@ -43,26 +43,34 @@ class Storage(Struct, frozen=True):
 def storages(pools: Iterable[PoolEvidence]) -> list[Storage]:
     """The storages that pools are on, in the order of their first pools."""
     found: list[list[PoolEvidence]] = []
+    # By what they say now; of those of one host each may still be a storage of its own.
+    alike: dict[object, list[list[PoolEvidence]]] = {}
     for pool in pools:
-        same = next((group for group in found if _is_same(group[0], pool)), None)
+        key = _what_it_says(pool)
+        groups = [] if key is None else alike.setdefault(key, [])
+        same = next((group for group in groups if _is_same(group[0], pool)), None)
         if same is None:
             found.append([pool])
+            groups.append(found[-1])
         else:
             same.append(pool)
     return [Storage(tuple(group)) for group in found]
 
 
+def _what_it_says(pool: PoolEvidence) -> object | None:
+    """What pools on one storage have in common; None where nothing tells."""
+    if pool.capacity_bytes is None:
+        return None
+    if pool.type in REMOTE:
+        return None if pool.source is None else (pool.capacity_bytes, pool.type, pool.source)
+    if pool.available_bytes is None:
+        return None
+    return pool.capacity_bytes, pool.host, pool.allocation_bytes, pool.available_bytes
+
+
 def _is_same(one: PoolEvidence, other: PoolEvidence) -> bool:
-    if one.capacity_bytes is None or one.capacity_bytes != other.capacity_bytes:
-        return False
-    if one.type in REMOTE or other.type in REMOTE:
-        return one.source is not None and (one.type, one.source) == (other.type, other.source)
-    if one.host != other.host or one.available_bytes is None:
-        return False
-    sizes = (one.allocation_bytes, one.available_bytes)
-    return sizes == (other.allocation_bytes, other.available_bytes) and _were_same(
-        one.allocation, other.allocation
-    )
+    """Of two that say the same now whether they are the same."""
+    return one.type in REMOTE or _were_same(one.allocation, other.allocation)
 
 
 def _were_same(one: Daily, other: Daily) -> bool:

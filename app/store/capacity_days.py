@@ -2,7 +2,7 @@
 did of late. Reads only, a query a kind, past SQLAlchemy's rows: there are many.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -87,29 +87,40 @@ class PoolDays:
 def _columns(
     connection: sa.Connection, kind: KindName, names: Sequence[str], first: int, end: int
 ) -> dict[int, dict[str, Daily]]:
-    table = schema.dailies[kind]
-    values: dict[int, list[tuple[int, tuple[float | None, ...]]]] = {}
     numbers = _numbers(first, end)
-    for text, entity_id, *rest in _rows(connection, table, names, first, end):
-        values.setdefault(entity_id, []).append((numbers[text], tuple(rest)))
-    return {entity_id: _dense(names, rows) for entity_id, rows in values.items()}
-
-
-def _dense(
-    names: Sequence[str], rows: Sequence[tuple[int, tuple[float | None, ...]]]
-) -> dict[str, Daily]:
-    """Rows in the order of their days as a series for each column."""
-    first, last = rows[0][0], rows[-1][0]
-    columns = list(zip(*(values for _, values in rows), strict=True))
-    if last - first + 1 == len(rows):
-        return {name: Daily(first, column) for name, column in zip(names, columns, strict=True)}
     found = {}
-    for name, column in zip(names, columns, strict=True):
-        spread: list[float | None] = [None] * (last - first + 1)
-        for (number, _), value in zip(rows, column, strict=True):
-            spread[number - first] = value
-        found[name] = Daily(first, tuple(spread))
+    rows = _rows(connection, schema.dailies[kind], names, first, end)
+    for entity_id, (days, _, *columns) in _by_object(rows):
+        places = [numbers[text] for text in days]
+        found[entity_id] = {
+            name: _dense(places, column) for name, column in zip(names, columns, strict=True)
+        }
     return found
+
+
+def _by_object(
+    rows: Iterable[Sequence[Any]],
+) -> Iterator[tuple[int, tuple[tuple[Any, ...], ...]]]:
+    """Rows, the earliest first, as columns by the object that is their second value."""
+    gathered: dict[int, list[Sequence[Any]]] = {}
+    for row in rows:
+        of_one = gathered.get(row[1])
+        if of_one is None:
+            of_one = gathered[row[1]] = []
+        of_one.append(row)
+    for entity_id, of_one in gathered.items():
+        yield entity_id, tuple(zip(*of_one, strict=True))
+
+
+def _dense(days: Sequence[int], values: tuple[float | None, ...]) -> Daily:
+    """Values in the order of their days as a series."""
+    first, count = days[0], days[-1] - days[0] + 1
+    if count == len(days):
+        return Daily(first, values)
+    spread: list[float | None] = [None] * count
+    for day, value in zip(days, values, strict=True):
+        spread[day - first] = value
+    return Daily(first, tuple(spread))
 
 
 _USE = (
@@ -119,19 +130,11 @@ _USE = (
 
 
 def _uses(connection: sa.Connection, first: int, end: int) -> dict[int, DomainUse]:
-    table = schema.dailies["domain"]
     numbers = _numbers(first, end)
-    gathered: dict[int, list[Any]] = {}
-    for row in _rows(connection, table, _USE, first, end):
-        rows = gathered.get(row[1])
-        if rows is None:
-            rows = gathered[row[1]] = []
-        rows.append(row)
     found = {}
-    for entity_id, rows in gathered.items():
-        days, _, p95, most, memory, memory_most, read, written, received, sent = zip(
-            *rows, strict=True
-        )
+    rows = _rows(connection, schema.dailies["domain"], _USE, first, end)
+    for entity_id, columns in _by_object(rows):
+        days, _, p95, most, memory, memory_most, read, written, received, sent = columns
         found[entity_id] = DomainUse(
             [numbers[text] for text in days], list(p95), list(most), list(memory),
             list(memory_most), list(map(_together, read, written)),
