@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.capacity.fitting import forecast
 from app.capacity.periods import day_text
 from app.clock import DAY_MS, rfc3339
 from app.demo.plan import Plan
@@ -94,6 +95,19 @@ def test_two_periods_stand_side_by_side(panel: tuple[Web, Plan]) -> None:
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(panel: tuple[Web, Plan], query: str) -> None:
     assert panel[0].client.get(f"/capacity?{query}").status_code == 422
+
+
+def test_what_changes_with_the_days_alone_is_judged_once(panel: tuple[Web, Plan]) -> None:
+    web, plan = panel
+    then = rfc3339(plan.end_ms - DAY_MS)
+    known = web.text(f"/api/v1/capacity?at={then}")
+    fitted = forecast.cache_info().misses
+    # Somebody signed in: what was drawn is made anew.
+    web.sign_in("eve", "viewer")
+    assert web.text(f"/api/v1/capacity?at={then}") == known
+    web.text(f"/capacity?at={then}&of=2")
+    assert forecast.cache_info().misses == fitted
+    web.sign_in()
 
 
 def test_without_hosts_it_says_so(empty_web: Web) -> None:

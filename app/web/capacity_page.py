@@ -93,8 +93,11 @@ def _head(drawing: Drawing, told: Told) -> dict[str, object]:
 def _outlooks(drawing: Drawing, told: Told) -> dict[str, object]:
     """What is full when, and the chart of one of them."""
     chosen, at_ms = _chosen(told, drawing.arguments.get("of", "0")), told.evidence.at_ms
+    past = told.qualities
     rows = [
-        outlook_row(told, one, _href(drawing, {"of": str(place)}))
+        outlook_row(
+            one, past.get((one.host, one.pool_uuid)), at_ms, _href(drawing, {"of": str(place)})
+        )
         for place, one in enumerate(told.outlook)
     ]
     return {

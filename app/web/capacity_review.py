@@ -1,31 +1,27 @@
 """What a capacity review is asked for, and all that it tells, for the page and the API alike.
 
-Asks the store for the evidence of a moment and lets app/capacity judge it. A reader of some hosts
-is told of these alone; whether somebody uses a volume is judged over all hosts, because storage
-may be shared.
+What does not depend on what is asked for is judged once (app/web/capacity_judged).
 """
 
 from collections.abc import Mapping
 
 from msgspec import Struct
 
-from app.capacity.backtest import LastMonth, last_month
+from app.capacity.backtest import LastMonth, Quality
 from app.capacity.evidence import Evidence
 from app.capacity.growth import By, Compared, Growth, compared, growth, over
-from app.capacity.losses import Loss, losses
-from app.capacity.outlook import Outlook, outlooks
+from app.capacity.losses import Loss
+from app.capacity.outlook import Outlook
 from app.capacity.overcommit import Overcommit, overcommit
 from app.capacity.owners import checked
 from app.capacity.periods import Period, day_of, period
 from app.capacity.placement import Placement, Wish, place, wish
-from app.capacity.reclaim import Finding, Freed, freed, reclaimable
-from app.capacity.rightsizing import larger_than_needed
+from app.capacity.reclaim import Finding, Freed, freed
 from app.errors import InvalidField
 from app.services import services
-from app.store.capacity import evidence
 from app.store.dismissals import Dismissal, dismissals
+from app.web.capacity_judged import OLDEST_DAYS, Judged, judged
 from app.web.moment import Moment
-from app.web.scope import seen_fleet
 
 PARAMETERS = frozenset(
     (
@@ -37,7 +33,6 @@ BYS: tuple[By, ...] = ("fleet", "host", "pool", "owner")
 # The first word of a title, where nobody says what names the owner.
 OWNER = "{owner} "
 _DAYS = 90
-_OLDEST_DAYS = 800
 _DIGITS = 19
 
 
@@ -64,7 +59,7 @@ class Comparison(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True):
-    """Everything that a review tells; `findings` with what was said of those put aside."""
+    """Everything that a review tells; `findings` with how each was dismissed."""
 
     evidence: Evidence
     period: Period
@@ -78,6 +73,11 @@ class Told(Struct, frozen=True):
     losses: list[Loss]
     placement: Placement | None
     last_month: list[LastMonth]
+
+    @property
+    def qualities(self) -> dict[tuple[str, str], Quality | None]:
+        """By host and pool how good last month's forecasts were."""
+        return {(one.host, one.pool_uuid): one.quality for one in self.last_month}
 
 
 def asked(arguments: Mapping[str, str], at: Moment) -> Asked:
@@ -110,39 +110,28 @@ def _number(arguments: Mapping[str, str], name: str, default: int) -> int:
 
 def review(wanted: Asked) -> Told:
     """All of it. Raises InvalidField for days of which nothing can be told, StoreError."""
-    whole, seen = _evidence(wanted.at)
+    known = judged(wanted.at)
+    seen = known.evidence
     of = _period(wanted, seen)
-    found = _findings(whole, seen, wanted.at)
-    outlook = outlooks(seen)
+    found = _with_dismissals(known, wanted.at)
     return Told(
-        seen, of, outlook, overcommit(seen, of.from_day), found,
+        seen, of, known.outlook, overcommit(seen, of.from_day), found,
         freed(one for one, dismissal in found if dismissal is None),
         growth(seen, of, wanted.by, wanted.owner), over(seen, of, wanted.by, wanted.owner),
-        _comparison(wanted, seen, of), losses(seen),
-        None if wanted.wish is None else place(seen, wanted.wish, outlook), last_month(seen),
+        _comparison(wanted, seen, of), known.losses,
+        None if wanted.wish is None else place(seen, wanted.wish, known.outlook), known.last_month,
     )  # fmt: skip
 
 
 def findings(at: Moment) -> list[tuple[Finding, Dismissal | None]]:
     """What could be taken back at a moment, each with how it was dismissed. Raises StoreError."""
-    return _findings(*_evidence(at), at)
+    return _with_dismissals(judged(at), at)
 
 
-def _evidence(at: Moment) -> tuple[Evidence, Evidence]:
-    """Of all hosts, and of those that the one who asks may see."""
-    whole = evidence(services().store, at.at_ms, days=_OLDEST_DAYS)
-    return whole, whole.within({view.slug for view in seen_fleet(at.at_ms).hosts})
-
-
-def _findings(
-    whole: Evidence, seen: Evidence, at: Moment
-) -> list[tuple[Finding, Dismissal | None]]:
+def _with_dismissals(known: Judged, at: Moment) -> list[tuple[Finding, Dismissal | None]]:
     aside = dismissals(services().store, at.at_ms)
-    hosts = {host.name for host in seen.hosts}
     return [
-        (one, aside.get((one.host, one.kind, one.key, one.facts_digest)))
-        for one in (*reclaimable(whole), *larger_than_needed(seen))
-        if one.host in hosts
+        (one, aside.get((one.host, one.kind, one.key, one.facts_digest))) for one in known.findings
     ]
 
 
@@ -173,4 +162,4 @@ def _comparison(wanted: Asked, seen: Evidence, of: Period) -> Comparison | None:
 
 
 def _known_from(seen: Evidence) -> int | None:
-    return None if seen.first_day is None else max(seen.first_day, seen.day - _OLDEST_DAYS)
+    return None if seen.first_day is None else max(seen.first_day, seen.day - OLDEST_DAYS)

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from app.capacity.backtest import Quality
 from app.capacity.outlook import Outlook
 from app.capacity.overcommit import Overcommit
 from app.capacity.reclaim import Finding
 from app.store.dismissals import Dismissal
 from app.web import capacity_words as words
-from app.web.capacity_review import Told
 from app.web.figures import size
 from app.web.when import Zone
 
@@ -65,20 +65,18 @@ def outlook_name(one: Outlook) -> str:
     return f"{one.host}, {'CPU' if one.what == 'cpu' else 'memory'}"
 
 
-def outlook_row(told: Told, one: Outlook, address: str) -> OutlookRow:
-    """A row of what is full when; `address` draws its chart."""
-    past = next(
-        (p.quality for p in told.last_month if (p.host, p.pool_uuid) == (one.host, one.pool_uuid)),
-        None,
-    )
+def outlook_row(one: Outlook, past: Quality | None, at_ms: int, address: str) -> OutlookRow:
+    """A row of what is full when; `past` is how good last month's forecast was, `address` draws
+    its chart.
+    """
     share = None
     if one.value is not None and one.limit:
         share = round(100 * one.value / one.limit)
     return OutlookRow(
         outlook_name(one), address, one.known,
         words.amount(one, one.value), words.amount(one, one.limit), share, one.what,
-        words.per_day(one), words.when_full(one, told.evidence.at_ms), words.day_full(one),
-        words.urgency(one, told.evidence.at_ms),
+        words.per_day(one), words.when_full(one, at_ms), words.day_full(one),
+        words.urgency(one, at_ms),
         "–" if past is None else f"{100 * past.within_80:.0f} % within, ±{100 * past.error:.1f} %",
     )  # fmt: skip
 

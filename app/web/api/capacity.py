@@ -8,7 +8,7 @@ from flask import Response, request
 from msgspec.structs import asdict
 
 from app import clock
-from app.capacity.backtest import LastMonth
+from app.capacity.backtest import Quality
 from app.capacity.forecast import FURTHEST_DAYS, Forecast
 from app.capacity.outlook import Outlook
 from app.capacity.periods import Period, day_text
@@ -95,14 +95,14 @@ def _bands() -> int:
 
 
 def _body(told: Told, days: int) -> Item:
-    quality = {(one.host, one.pool_uuid): one for one in told.last_month}
+    past = told.qualities
     first, of = told.evidence.first_day, told.period
     return {
         "at": rfc3339(told.evidence.at_ms),
         "history_from": None if first is None else day_text(first),
         "period": _period(of),
         "outlook": [
-            _outlook(one, quality.get((one.host, one.pool_uuid)), days) for one in told.outlook
+            _outlook(one, past.get((one.host, one.pool_uuid)), days) for one in told.outlook
         ],
         "overcommit": _overcommits(told),
         "reclaim": [finding_item(*one) for one in told.findings],
@@ -130,7 +130,7 @@ def _comparison(told: Comparison) -> Item:
     }
 
 
-def _outlook(one: Outlook, past: LastMonth | None, days: int) -> Item:
+def _outlook(one: Outlook, past: Quality | None, days: int) -> Item:
     told = one.told
     return {
         "what": one.what,
@@ -145,7 +145,7 @@ def _outlook(one: Outlook, past: LastMonth | None, days: int) -> Item:
         "full_late_at": time_or_none(one.full_late_ms),
         "forecast": _forecast(told, days) if isinstance(told, Forecast) else None,
         "refusal": None if isinstance(told, Forecast) else told.reason,
-        "last_month": None if past is None or past.quality is None else asdict(past.quality),
+        "last_month": None if past is None else asdict(past),
     }
 
 
