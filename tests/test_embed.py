@@ -521,7 +521,7 @@ def test_a_frame_works_without_script_and_looks_as_it_is_told(
     assert answer.status_code == 200
     text = answer.text
     assert '<noscript><meta http-equiv="refresh" content="7"></noscript>' in text
-    assert '<html lang="en" class="npv-page" data-theme="dark">' in text
+    assert '<html lang="en-GB" class="npv-page" data-theme="dark">' in text
     plain = ask(web, "domains", tokens["domains"], None, as_="frame").text
     assert '<html lang="en" class="npv-page" data-theme="auto">' in plain
     (address,) = re.findall(r'href="(/embed/theme\.css[^"]*)"', text)
@@ -534,7 +534,29 @@ def test_a_frame_works_without_script_and_looks_as_it_is_told(
     assert element == (
         f'view="domains" token="{tokens["domains"]}" refresh="7" theme="dark" lang="en-GB"'
     )
-    assert ask(web, "domains", tokens["domains"], None, theme="dark").text in text
+    same = ask(web, "domains", tokens["domains"], None, theme="dark", lang="en-GB")
+    assert same.text in text
+
+
+def test_figures_and_dates_are_written_as_the_page_asks_and_words_are_english(
+    web: Web, tokens: dict[str, str]
+) -> None:
+    at = "2020-05-12T14:07Z"
+    written = {
+        "": ("GiB", "12 May 2020, 14:07", "en"),
+        "de": (",", "12 May 2020, 14:07", "en"),
+        "en-US": (".", "May 12, 2020, 14:07", "en-US"),
+        "zh-Hant-TW": (".", "2020-05-12, 14:07", "en"),
+    }
+    for locale, (mark, date, words) in written.items():
+        look = {"lang": locale} if locale else {}
+        overview = ask(web, "overview", tokens["overview"], **look).text
+        assert (re.search(r"\d,\d+ TiB|\d,\d+ GiB", overview) is not None) == (mark == ",")
+        then = ask(web, "hosts", tokens["hosts"], at=at, **look).text
+        assert f">{date}</time>" in then, locale
+        assert f'<div class="npv" lang="{words}"' in then
+    # What was drawn for one is not kept for another.
+    assert "," not in re.findall(r"[\d.,]+ [GT]iB", ask(web, "overview", tokens["overview"]).text)
 
 
 @pytest.mark.parametrize(

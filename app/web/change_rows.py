@@ -13,7 +13,7 @@ from app.web.change_words import NOUNS, look, phrase, when, who
 from app.web.identity import principal
 from app.web.moment import Moment
 from app.web.page import Drawing
-from app.web.when import Zone
+from app.web.when import Zone, month_day
 
 COLUMNS = (
     "id", "at", "after", "host", "kind", "key", "name", "what", "part", "old", "new", "text", "by",
@@ -84,8 +84,7 @@ class Rows:
         said, (icon, css) = phrase(change), look(change)
         time, between = when(change, self._zone, self._interval_ms)
         if dated:
-            at = self._zone.local(change.at_ms)
-            time = f"{at.day} {at.strftime('%b')} {time}"
+            time = f"{month_day(self._zone.local(change.at_ms))} {time}"
         host = change.host or ""
         return Row(
             id=change.id,

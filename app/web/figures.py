@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from app.inventory import Host, HostSample
 from app.store.views import Seen
+from app.web.locales import figure
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -105,7 +106,7 @@ def _number(value: float) -> str:
     if value >= 100:
         return f"{value:.0f}"
     text = f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-    return text.rstrip("0").rstrip(".")
+    return figure(text.rstrip("0").rstrip("."))
 
 
 def shares(parts: Iterable[tuple[str, float]]) -> list[Part]:

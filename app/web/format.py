@@ -6,6 +6,7 @@ Pure. Unknown is "–" and never 0.
 from collections.abc import Mapping, Sequence
 
 from app.inventory import Graphics
+from app.web.locales import figure
 
 UNKNOWN = "–"
 _LENGTHS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
@@ -69,8 +70,8 @@ def megabytes(per_second: float | None) -> str:
         return UNKNOWN
     value = per_second / 1e6
     if value < 0.05:
-        return "0" if per_second == 0 else "<0.1"
-    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+        return "0" if per_second == 0 else figure("<0.1")
+    return figure(f"{value:.1f}") if value < 100 else f"{value:.0f}"
 
 
 def both_ways(first: float | None, second: float | None) -> str:

@@ -27,6 +27,7 @@ from app.web.figures import (
 )
 from app.web.host_rows import RUNNING, condition, cpu_percent, facts_of, host_rows, samples_of
 from app.web.list_page import placed
+from app.web.locales import figure
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 from app.web.since import list_since
@@ -241,7 +242,7 @@ def _cpus(host: HostView) -> int:
 
 
 def _assigned(vcpus: int, threads: int) -> str:
-    return f"{vcpus} vCPU assigned to {threads} threads · {vcpus / threads:.1f}×"
+    return f"{vcpus} vCPU assigned to {threads} threads · {figure(f'{vcpus / threads:.1f}')}×"
 
 
 def _of_hosts(counted: int, total: int) -> str:

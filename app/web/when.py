@@ -9,8 +9,8 @@ from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from app.clock import rfc3339, utc
+from app.web.locales import date
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -50,7 +50,7 @@ class Zone:
         page = self.local(page_ms) if page_ms is not None else at
         clock = at.strftime("%H:%M:%S")
         return When(
-            at_ms, rfc3339(at_ms), _short(at, page), clock, f"{_date(at)} {clock} {_zone(at)}"
+            at_ms, rfc3339(at_ms), _short(at, page), clock, f"{date(at)} {clock} {_zone(at)}"
         )
 
     def maybe(self, at_ms: int | None, page_ms: int | None) -> When | None:
@@ -65,7 +65,7 @@ class Zone:
         """In full: "Friday 1 May 2026, 09:30"."""
         at = self.local(at_ms)
         seconds = ":%S" if at.second else ""
-        return f"{_DAYS[at.weekday()]} {_date(at)}, {at.strftime('%H:%M' + seconds)}"
+        return f"{_DAYS[at.weekday()]} {date(at)}, {at.strftime('%H:%M' + seconds)}"
 
     def date_and_time(self, at_ms: int) -> str:
         """Without the day of the week: "1 May 2026, 09:30"."""
@@ -74,23 +74,19 @@ class Zone:
     def day(self, at_ms: int) -> str:
         """The day in full: "Friday 1 May 2026"."""
         at = self.local(at_ms)
-        return f"{_DAYS[at.weekday()]} {_date(at)}"
+        return f"{_DAYS[at.weekday()]} {date(at)}"
 
     def name(self, at_ms: int) -> str:
         """The zone's offset at `at_ms`: "UTC+02:00"."""
         return _zone(self.local(at_ms))
 
 
-def _date(at: datetime) -> str:
-    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
-
-
 def _short(at: datetime, page: datetime) -> str:
     if at.date() == page.date():
         return at.strftime("%H:%M")
     if at.year == page.year:
-        return f"{at.day} {_MONTHS[at.month - 1]}"
-    return _date(at)
+        return month_day(at)
+    return date(at)
 
 
 def _zone(at: datetime) -> str:
@@ -103,4 +99,4 @@ def _zone(at: datetime) -> str:
 
 def month_day(at: datetime) -> str:
     """Day and month: "12 May"."""
-    return f"{at.day} {_MONTHS[at.month - 1]}"
+    return date(at, year=False)

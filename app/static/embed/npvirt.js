@@ -62,6 +62,7 @@
       // Until there is something to show: what stands between the tags.
       this.#box.append(document.createElement('slot'));
       this.#note.hidden = true;
+      this.#note.lang = 'en';
       this.#note.setAttribute('role', 'status');
       this.#root.append(this.#box, this.#note);
     }

@@ -24,6 +24,7 @@ from app.web.embed.parameters import Look, read_filters, read_look
 from app.web.embed.sending import Drawn, pack
 from app.web.embed.views import VIEWS, View
 from app.web.identity import principal
+from app.web.locales import language_of, written_for
 from app.web.moment import Moment, moment
 from app.web.page import pages
 from app.web.scope import seen_fleet
@@ -88,7 +89,8 @@ def scope(host_ids: frozenset[int] | None, slugs: Sequence[str] | None) -> froze
 
 
 def _wrapped(view: View, drawing: Drawing, look: Look, base: str) -> str:
-    fragment = fragment_of(view, drawing, look.theme, base)
+    with written_for(look.locale):
+        fragment = fragment_of(view, drawing, look.theme, base, language_of(look.locale))
     return (
         framed(view.title, fragment, look, live=drawing.live)
         if look.wrapper == "frame"
@@ -108,6 +110,7 @@ def framed(title: str, fragment: str, look: Look, *, live: bool) -> str:
         fragment=Markup(fragment),  # noqa: S704 (see above)
         attributes=_attributes(look),
         theme=look.theme,
+        language=language_of(look.locale),
         file=asset_address,
         colours=f"/embed/theme.css?{urlencode(wanted)}" if wanted else "",
         # The past stays as it is.
@@ -127,14 +130,15 @@ def _attributes(look: Look) -> list[tuple[str, str]]:
     return [(name, value) for name, value in told if value]
 
 
-def fragment_of(view: View, drawing: Drawing, theme: str, base: str) -> str:
-    """The view itself, for any wrapper."""
+def fragment_of(view: View, drawing: Drawing, theme: str, base: str, language: str = "en") -> str:
+    """The view itself, for any wrapper, whose words are of that language."""
     fleet, zone, at = drawing.fleet, drawing.zone, drawing.moment
     context = BUILDERS[view.name](drawing)
     return render_template(
         view.template,
         view=view,
         theme=theme,
+        language=language,
         base=base,
         moment=at,
         as_of=zone.maybe(fleet.as_of_ms, None),

@@ -34,7 +34,7 @@ _READ_ELSEWHERE = frozenset(("t", "at", "v"))
 
 class Look(Struct, frozen=True):
     """How an embed is to look. `colours` (hexadecimal) and `font` are a frame's alone: other pages
-    set the custom properties themselves.
+    set the custom properties themselves. `locale` is how figures and dates are written.
     """
 
     wrapper: str
@@ -42,19 +42,21 @@ class Look(Struct, frozen=True):
     refresh_s: int
     font: str
     colours: tuple[tuple[str, str], ...]
+    locale: str = ""
 
 
 def read_look(given: MultiDict[str, str]) -> Look:
     """The look that the query string asks for; raises InvalidField."""
     lang = _one(given, "lang")
     if lang and not _LANGUAGE.fullmatch(lang):
-        raise InvalidField("lang", "lang is a language such as en.")
+        raise InvalidField("lang", "lang is a language such as de or en-US.")
     return Look(
         _choice(given, "as", WRAPPERS),
         _choice(given, "theme", THEMES) if "theme" in given else "",
         _refresh(_one(given, "refresh")),
         _choice(given, "font", tuple(FONTS)) if "font" in given else "",
         tuple((name, _colour(name, value)) for name in COLOURS if (value := _one(given, name))),
+        lang,
     )
 
 

@@ -13,6 +13,7 @@ from app.metrics import Unit
 from app.web.charts import Chart, Line
 from app.web.figures import size
 from app.web.format import UNKNOWN, megabytes
+from app.web.locales import figure
 from app.web.when import Zone, month_day
 
 # Of the viewBox in which the curves are.
@@ -115,12 +116,12 @@ def said(unit: Unit, value: float) -> str:
     """A value with its unit, in as few figures as are needed."""
     if unit == "ratio":
         text = f"{100 * value:.1f}" if 0 < value < 0.1 else f"{100 * value:.0f}"
-        return f"{text.removesuffix('.0')} %"
+        return f"{figure(text.removesuffix('.0'))} %"
     if unit == "bytes":
         return size(round(value))
     if unit == "bytes/s":
         return f"{megabytes(value)} MB/s"
-    return f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+    return f"{value:.0f}" if value >= 10 or value == int(value) else figure(f"{value:.1f}")
 
 
 def _x(at_ms: float, found: Values) -> float:
