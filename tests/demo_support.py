@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.clock import now_ms
+from app.clock import DAY_MS, now_ms
 from app.demo.build import build
 from app.demo.collector import DemoCollector
 from app.demo.live import Stage
@@ -56,6 +56,20 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
     plan = small_plan()
     make_demo(data, plan)
     return data, plan
+
+
+# A past that is just long enough for what takes thirty days, and ends soon after April 2026.
+APRIL = Plan(20_574 * DAY_MS + 20 * 60_000, hosts=5, domains=26, days=33)
+
+
+@pytest.fixture(scope="session")
+def april_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with the fleet of `APRIL`, in which all planted facts are; for reading and
+    copying.
+    """
+    data = tmp_path_factory.mktemp("april") / "var"
+    make_demo(data, APRIL, Keep(raw_days=0, minute_days=1, ten_days=2))
+    return data
 
 
 @pytest.fixture

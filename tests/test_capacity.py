@@ -4,6 +4,7 @@ known.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -37,13 +38,12 @@ from app.clock import DAY_MS
 from app.connection import Connection
 from app.demo.plan import DAY, Plan
 from app.demo.planted import FILLING, IDLE, ORPHANS, OVERCOMMITTED, OVERSIZED
-from app.demo.spans import Keep
 from app.errors import InvalidField
 from app.store.capacity import evidence
 from app.store.engine import Store
 from app.store.hosts import add_host
 from tests.capacity_series import of_the_demonstration
-from tests.demo_support import make_demo
+from tests.demo_support import APRIL
 from tests.made_once import open_store
 from tests.storing import a_store
 
@@ -52,18 +52,15 @@ __all__ = ["a_store"]
 pytestmark = pytest.mark.xdist_group("capacity")
 
 GIB = 1 << 30
-TODAY = 20_574
-AT_MS = TODAY * DAY_MS + 20 * 60_000
-# A past that is just long enough for what takes thirty days, and ends soon after midnight.
-PLAN = Plan(AT_MS, hosts=5, domains=26, days=33)
+PLAN = APRIL
+AT_MS = PLAN.end_ms
+TODAY = AT_MS // DAY_MS
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(april_data: Path) -> Iterator[Store]:
     """A made-up fleet with all planted facts; read only."""
-    data = tmp_path_factory.mktemp("capacity") / "var"
-    make_demo(data, PLAN, Keep(raw_days=0, minute_days=1, ten_days=2))
-    opened = open_store(data / "npvirt.sqlite")
+    opened = open_store(april_data / "npvirt.sqlite")
     yield opened
     opened.close()
 

@@ -128,7 +128,7 @@ def test_every_answer_is_as_it_is_described(api: Api, told: dict[str, Any], slug
             answer = _get(api, address)
             if address != plain and ("at" not in takes or "at=" in plain):
                 continue
-            if answer.status_code == 404 and path.endswith("_id}"):
+            if answer.status_code == 404 and path.endswith(("_id}", "{month}")):
                 continue
             assert answer.status_code == 200, (address, answer.text)
             wrong = list(validator.iter_errors(answer.get_json()))

@@ -34,13 +34,13 @@ _OPEN = frozenset(
 # What tells of the whole fleet: of all hosts or of nothing.
 _EVERYWHERE = frozenset(
     ("/store", "/notifications/messages", "/notifications/rules",
-     "/notifications/rules/<int:rule_id>")
+     "/notifications/rules/<int:rule_id>", "/capacity/reports", "/capacity/reports/<month>")
 )  # fmt: skip
 # What viewers read and admins change, at the same address.
 _CHANGED_BY_ADMINS = frozenset(("/notifications/rules", "/notifications/rules/<int:rule_id>"))
 _VIEWER = frozenset(
     ("/", "/account", "/account/password", "/account/sessions/<int:session_id>/end", "/audit",
-     "/capacity",
+     "/capacity", "/capacity/reports", "/capacity/reports/<month>",
      "/changes", "/compare", "/domains", "/events", "/go", "/health", "/help", "/help/api",
      "/hosts", "/hosts/<slug>", "/hosts/<slug>/domains",
      "/hosts/<slug>/domains/<uuid>", "/hosts/<slug>/domains/<uuid>/devices/<key>",
@@ -103,7 +103,7 @@ _KEYS = {
     "uuid": "00000001-0000-4000-8000-000000000001", "key": "00000001-0000-4000-8000-000000000001",
     "name": "nothing", "action": "suspend", "secret": "nothing", "filename": "nothing.css",
     "job_id": "1", "session_id": "999", "rule_id": "999", "target_id": "999", "change_id": "1",
-    "view": "domains", "token_id": "999",
+    "view": "domains", "token_id": "999", "month": "2026-10",
 }  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def test_a_migration_that_is_cut_off_leaves_the_old_schema(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "old", ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
+    "old", ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
 )
 def test_a_store_of_every_older_schema_is_carried_over_with_all_that_it_holds(
     tmp_path: Path, old: str

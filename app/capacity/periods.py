@@ -82,6 +82,12 @@ def month_before(day: int) -> Period:
     return Period((start - _EPOCH).days, (end - _EPOCH).days)
 
 
+def month_after(month: str) -> Period:
+    """The whole month after the one of that name ("2026-05")."""
+    following = date.fromisoformat(f"{month}-01") + timedelta(days=31)
+    return month_before((following.replace(day=1) + timedelta(days=31) - _EPOCH).days)
+
+
 def day_of(field: str, text: str) -> int:
     """The day that "2026-05-01" names, since 1970; raises InvalidField."""
     try:

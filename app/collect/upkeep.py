@@ -1,5 +1,5 @@
 """Upkeep of the store beside the scans: compaction, retention and a daily look at all of it, in
-slices with pauses between.
+slices with pauses between; backups, and the capacity report of a month that is over.
 
 Only the process that collects does it. A slice holds the store's lock for some milliseconds at a
 time, so a scan that is ready is written between two of them.
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from app import clock
 from app.collect.backups import Backups
 from app.collect.patience import Patience
+from app.collect.reports import Reports
 from app.collect.soundness import Soundness
 from app.errors import StoreError
 from app.settings import Settings
@@ -53,6 +54,7 @@ class Upkeep:
         self._retention = Retention(store, lengths_of(settings))
         self._soundness = Soundness(store)
         self._backups = Backups(settings, store)
+        self._reports = Reports(settings, store)
         self._retained_s: float | None = None
         self._stopping = threading.Event()
         self._turning = threading.Lock()
@@ -106,6 +108,7 @@ class Upkeep:
                 self._figures = replace(self._figures, retained_ms=clock.now_ms())
             self._soundness.daily(lambda work: self._work(work, until_s))
             self._backups.turn(self._finish)
+            self._reports.turn()
         except StoreError as error:
             self._figures = replace(self._figures, trouble=str(error))
             log.error("The store's upkeep has to wait: %s", error)

@@ -6,7 +6,7 @@ for markup or for somebody to be called.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -25,6 +25,7 @@ _SUBJECT_MAX = 180
 _TEXT_LINES = 20
 # What chats take for links, mentions and code; the nearest that is none stands for it.
 _CHAT = str.maketrans({"<": "‹", ">": "›", "@": "＠", "[": "(", "]": ")", "`": "'", "&": "＆"})
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class Context(Struct, frozen=True):
@@ -46,6 +47,14 @@ def plain(text: str) -> str:
     return line if len(line) <= _LINE_MAX else f"{line[: _LINE_MAX - 1]}…"
 
 
+def size(count: float) -> str:
+    """Bytes with their unit."""
+    value, power = float(count), 0
+    while abs(value) >= 1000 and power < len(_UNITS) - 1:
+        value, power = value / 1024, power + 1
+    return f"{value:.3g} {_UNITS[power]}"
+
+
 def subject_of(events: Sequence[Event]) -> str:
     """What a message about some events is called, at most a line."""
     if len(events) == 1:
@@ -58,6 +67,8 @@ def subject_of(events: Sequence[Event]) -> str:
 
 def address_of(event: Event) -> str:
     """Where npvirt shows what an event is about, as a local address."""
+    if event.kind == "report":
+        return f"/capacity/reports/{event.key}"
     if event.host is None:
         return "/changes"
     base = f"/hosts/{event.host}"
@@ -119,9 +130,12 @@ def event_item(event: Event, address: str) -> dict[str, Any]:
 
 
 def mail(
-    message: Message, events: Sequence[Event], context: Context, sender: str, addresses: str
-) -> EmailMessage:
-    """What goes out as mail: plain text, never more than one line in a header."""
+    message: Message, events: Sequence[Event], context: Context, sender: str, addresses: str,
+    details: Mapping[str, Sequence[str]] | None = None,
+) -> EmailMessage:  # fmt: skip
+    """What goes out as mail: plain text, never more than one line in a header. `details` are
+    lines that stand under an event, by its `uid`.
+    """
     made = EmailMessage(policy=SMTP)
     made["Subject"] = f"[npvirt] {plain(message.subject)}"
     made["From"] = sender
@@ -130,11 +144,14 @@ def mail(
     # The same at every try, so that a mail server knows a second one for what it is.
     made["Message-ID"] = f"<{message.uid}@{sender.rpartition('@')[2]}>"
     made["Auto-Submitted"] = "auto-generated"
-    made.set_content("\n".join(_mail_lines(message, events, context)) + "\n")
+    made.set_content("\n".join(_mail_lines(message, events, context, details or {})) + "\n")
     return made
 
 
-def _mail_lines(message: Message, events: Sequence[Event], context: Context) -> list[str]:
+def _mail_lines(
+    message: Message, events: Sequence[Event], context: Context,
+    details: Mapping[str, Sequence[str]],
+) -> list[str]:  # fmt: skip
     lines: list[str] = []
     if message.kind != "alert":
         lines += [plain(message.subject), ""]
@@ -148,6 +165,8 @@ def _mail_lines(message: Message, events: Sequence[Event], context: Context) -> 
         local = at.astimezone(context.zone).strftime("%Y-%m-%d %H:%M:%S %z")
         lines += [f"  {local} · {event.severity} · rule “{event.rule}”",
                   f"  {context.address}{address_of(event)}", ""]  # fmt: skip
+        if event.uid in details:
+            lines += [*(f"  {plain(one)}".rstrip() for one in details[event.uid]), ""]
     return [*lines, "-- ", f"npvirt · {context.address}/notifications · {message.uid}"]
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 RuleKind = Literal[
     "host-unknown", "host-partial", "pool-full", "pool-filling", "domain-crashed",
-    "domain-io-error", "change",
+    "domain-io-error", "change", "capacity-report",
 ]  # fmt: skip
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -46,6 +46,7 @@ SORTS: Mapping[RuleKind, Sort] = {
     "domain-crashed": Sort("VM crashed", "domain"),
     "domain-io-error": Sort("VM paused on an I/O error", "domain"),
     "change": Sort("A change", ""),
+    "capacity-report": Sort("Monthly capacity report", "report"),
 }
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from app.clock import MINUTE_MS
 from app.inventory import Domain, Pool, PoolSample
+from app.notification.texts import size
 from app.notification.values import Rule, RuleKind
 from app.notifier.filling import Filling
 from app.store.views import Fleet, HostView, Seen
@@ -17,7 +18,6 @@ from app.store.views import Fleet, HostView, Seen
 # An alert ends this much below its threshold: what hovers around it is told once.
 _FULL_LESS_PERCENT = 2
 _FILLING_MORE_DAYS = 1.25
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class Thing(NamedTuple):
@@ -120,7 +120,7 @@ def _pool_full(rule: Rule, seeing: Seeing) -> States:
         less = _FULL_LESS_PERCENT if thing in seeing.said else 0
         holds = percent >= limit - less
         title = f"{name} is {'' if holds else 'down to '}{percent:.0f} % full"
-        text = f"{_size(max(0, capacity - allocation))} of {_size(capacity)} are left."
+        text = f"{size(max(0, capacity - allocation))} of {size(capacity)} are left."
         yield thing, State(seen.host, seen.fact.name, holds, title, text)
 
 
@@ -139,7 +139,7 @@ def _pool_filling(rule: Rule, seeing: Seeing) -> States:
             yield thing, State(seen.host, seen.fact.name, False, title)
             continue
         title = f"{name} is full in about {left:.0f} day{'' if round(left) == 1 else 's'}"
-        left_size = _size(max(0, sample[1] - sample[0]))
+        left_size = size(max(0, sample[1] - sample[0]))
         text = f"{left_size} are left; foretold from {found.days_seen} days."
         text = " ".join((text, *_within(found)))
         yield thing, State(seen.host, seen.fact.name, True, title, text)
@@ -148,7 +148,7 @@ def _pool_filling(rule: Rule, seeing: Seeing) -> States:
 def _within(found: Filling) -> Iterator[str]:
     """How fast it fills, and between which days it is full, as far as the two differ."""
     if found.bytes_per_day > 0:
-        yield f"It grows by {_size(round(found.bytes_per_day))} a day."
+        yield f"It grows by {size(round(found.bytes_per_day))} a day."
     early = round(found.early_days or 0)
     if found.late_days is None:
         yield f"With 80 % that is not before {early} days, and perhaps much later."
@@ -219,13 +219,6 @@ def _minutes(long_ms: int) -> str:
     minutes = long_ms // MINUTE_MS
     hours, rest = divmod(minutes, 60)
     return f"{hours} h {rest} min" if hours else f"{minutes} min"
-
-
-def _size(count: int) -> str:
-    value, power = float(count), 0
-    while value >= 1000 and power < len(_UNITS) - 1:
-        value, power = value / 1024, power + 1
-    return f"{value:.3g} {_UNITS[power]}"
 
 
 _FINDERS: Mapping[RuleKind, Callable[[Rule, Seeing], Any]] = {

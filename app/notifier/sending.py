@@ -5,9 +5,11 @@ Nothing is sent before it is committed that it is; what came of it is committed 
 certainly failed is made again, later and later, for a day. One that may have arrived is not.
 """
 
+import contextlib
 import logging
 import random
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -18,7 +20,9 @@ from app.notification.texts import Context, json_body, mail
 from app.notification.values import Event, Message, Target
 from app.notifier import webhook
 from app.notifier.mail import send
+from app.notifier.report_text import report_lines
 from app.settings import Settings
+from app.store.capacity_reports import get_report
 from app.store.demonstration import is_demonstration
 from app.store.engine import Store
 from app.store.notification_messages import (
@@ -158,7 +162,7 @@ def deliver(
     begun_s = clock.monotonic_s()
     try:
         target = get_target(store, message.target_id)
-        outcome = _deliver(settings, target, message, events)
+        outcome = _deliver(settings, store, target, message, events)
     except NotFound as error:
         outcome = Outcome("failed", str(error))
     except StoreError as error:
@@ -172,15 +176,25 @@ def deliver(
 
 
 def _deliver(
-    settings: Settings, target: Target, message: Message, events: tuple[Event, ...]
+    settings: Settings, store: Store, target: Target, message: Message, events: tuple[Event, ...]
 ) -> Outcome:
     context = context_of(settings)
     if target.kind == "mail":
-        made = mail(message, events, context, settings.smtp_from, target.address)
+        details = dict(_details(store, events))
+        made = mail(message, events, context, settings.smtp_from, target.address, details)
         return send(settings, made, target.address)
     secret = read_secret(Path(settings.data), target.id)
     body = json_body(message, events, context)
     return webhook.post(secret, message.uid, clock.now_ms() // 1000, body)
+
+
+def _details(store: Store, events: tuple[Event, ...]) -> Iterator[tuple[str, list[str]]]:
+    """The reports that events tell of, as text; one that is kept no more stays out."""
+    for event in events:
+        if event.kind == "report":
+            with contextlib.suppress(NotFound):
+                _, report = get_report(store, event.key, None)
+                yield event.uid, report_lines(report)
 
 
 def context_of(settings: Settings) -> Context:

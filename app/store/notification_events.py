@@ -55,11 +55,7 @@ def record(
     """
     count = 0
     with store.writing(durable=True) as connection:
-        rules = _unchanged(connection, {one.rule.id: one.rule for one in told})
-        targets = _enabled_targets(connection)
-        for one in told:
-            if one.rule.id in rules:
-                count += _record(connection, one, now_ms, targets)
+        count += record_within(connection, told, now_ms)
         rule = schema.notification_rule
         for rule_id, change_id in (seen or {}).items():
             behind = (rule.c.id == rule_id, rule.c.seen_change_id < change_id)
@@ -68,6 +64,13 @@ def record(
             still = (_alert.c.id.in_(forgotten), _alert.c.ended_ms.is_(None))
             connection.execute(sa.update(_alert).where(*still).values(ended_ms=now_ms))
     return count
+
+
+def record_within(connection: sa.Connection, told: Sequence[Told], now_ms: int) -> int:
+    """The same within a transaction that writes what is told of as well."""
+    rules = _unchanged(connection, {one.rule.id: one.rule for one in told})
+    targets = _enabled_targets(connection)
+    return sum(_record(connection, one, now_ms, targets) for one in told if one.rule.id in rules)
 
 
 def told_since(store: Store, rule_id: int, host_id: int | None, key: str, since_ms: int) -> bool:
@@ -160,7 +163,11 @@ def _record(connection: sa.Connection, told: Told, now_ms: int, targets: Collect
 
 
 def _is_known(connection: sa.Connection, told: Told) -> bool:
-    mine = (_event.c.rule_id == told.rule.id, _event.c.change_id == told.change_id)
+    # What is no change happens once to its object.
+    mine = (
+        _event.c.rule_id == told.rule.id, _event.c.change_id == told.change_id,
+        _event.c.kind == told.kind, _event.c.key == told.key,
+    )  # fmt: skip
     return connection.scalar(sa.select(_event.c.id).where(*mine)) is not None
 
 

@@ -39,8 +39,13 @@ class RuleDraft(Struct, frozen=True):
 def list_rules(store: Store) -> list[Rule]:
     """All rules by name."""
     with store.reading() as connection:
-        query = sa.select(schema.notification_rule).order_by(schema.notification_rule.c.name)
-        return [_rule(row) for row in connection.execute(query)]
+        return rules_within(connection)
+
+
+def rules_within(connection: sa.Connection) -> list[Rule]:
+    """The same within a transaction."""
+    query = sa.select(schema.notification_rule).order_by(schema.notification_rule.c.name)
+    return [_rule(row) for row in connection.execute(query)]
 
 
 def get_rule(store: Store, rule_id: int) -> Rule:

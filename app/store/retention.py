@@ -15,6 +15,7 @@ from app.clock import DAY_MS
 from app.settings import Settings
 from app.store import keyframes, schema, tiers
 from app.store.archive import archive, day_id
+from app.store.capacity_reports import forget_reports
 from app.store.engine import Store
 from app.store.slices import Sliced
 from app.store.walking import untold
@@ -81,6 +82,9 @@ class Retention(Sliced):
             yield from self._chunks(tier, (now_ms - self._lengths.of(tier)) // DAY_MS)
         yield from self._keyframes((now_ms - self._lengths.hours_ms) // DAY_MS)
         yield from self._days((now_ms - self._lengths.daily_ms) // DAY_MS)
+        # Reports are of the same days.
+        with self._store.writing() as connection:
+            forget_reports(connection, now_ms - self._lengths.daily_ms)
 
     def _samples(self, before_ms: int) -> Iterator[None]:
         with self._store.reading() as connection:

@@ -13,7 +13,7 @@ from app.inventory import KINDS, Kind
 from app.metrics import METRICS
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0010"
+REVISION = "0011"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -303,6 +303,19 @@ dismissal = sa.Table(
     sqlite_strict=True,
 )
 sa.Index("dismissal_finding", dismissal.c.host_id, dismissal.c.kind, dismissal.c.key)
+
+# The capacity reports of months ("2026-10"), as known at `at_ms`, a month's end; `body` is the JSON
+# of app/capacity/report.
+capacity_report = sa.Table(
+    "capacity_report",
+    metadata,
+    sa.Column("id", Wide, primary_key=True),
+    sa.Column("month", sa.Text, nullable=False, unique=True),
+    sa.Column("at_ms", Wide, nullable=False),
+    sa.Column("made_ms", Wide, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sqlite_strict=True,
+)
 
 # Append-only. An intent has no outcome; the entry of its outcome names it in intent_id. A refusal
 # is one entry. Each digest covers its row and the digest before it.

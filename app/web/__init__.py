@@ -20,6 +20,7 @@ from app.web import (
     api,
     audit_page,
     capacity_page,
+    capacity_reports_page,
     change_words,
     changes_page,
     compare_page,
@@ -91,9 +92,9 @@ def register(app: Flask) -> None:
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
         actions, acting, jobs, audit_page, changes_page, help_page, travel, compare_page,
-        series_page, capacity_page, dismissing, store_page, health_page, metrics_page,
-        notifications_page, notification_rules_page, notification_targets_page, events, embed,
-        embed_tokens, share, api, openapi_page,
+        series_page, capacity_page, capacity_reports_page, dismissing, store_page, health_page,
+        metrics_page, notifications_page, notification_rules_page, notification_targets_page,
+        events, embed, embed_tokens, share, api, openapi_page,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)

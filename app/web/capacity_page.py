@@ -16,6 +16,7 @@ from app.web.capacity_chart import drawn
 from app.web.capacity_review import BYS, Told, asked, review
 from app.web.capacity_rows import FindingRow, finding_row, outlook_name, outlook_row, overcommit_row
 from app.web.figures import size
+from app.web.identity import principal
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 
@@ -63,6 +64,7 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         "placed": told.placement,
         "verdicts": [] if told.placement is None
         else [words.verdict(fit, told.evidence.at_ms) for fit in told.placement.fits],
+        "all_hosts": principal().host_ids is None,
         "asked": {name: arguments.get(name, "") for name in CAPACITY.parameters},
         "csv": {table: _csv(drawing, table) for table in
                 ("outlook", "overcommit", "reclaim", "growth", "comparison")},

@@ -8,6 +8,7 @@ from app.capacity.periods import day_text
 from app.capacity.placement import Fit
 from app.capacity.placement import Reason as PlaceReason
 from app.capacity.reclaim import Finding
+from app.capacity.report import Foreseen
 from app.clock import DAY_MS
 from app.web.figures import size
 from app.web.format import plural
@@ -47,7 +48,7 @@ class Verdict(NamedTuple):
     text: str
 
 
-def amount(one: Outlook, value: float | None) -> str:
+def amount(one: Outlook | Foreseen, value: float | None) -> str:
     """A value of an outlook with its unit."""
     if value is None:
         return "–"
@@ -80,7 +81,7 @@ def day_full(one: Outlook) -> str:
     return "" if one.full_ms is None else day_text(one.full_ms // DAY_MS)
 
 
-def urgency(one: Outlook, at_ms: int) -> str:
+def urgency(one: Outlook | Foreseen, at_ms: int) -> str:
     """The class of what is full soon."""
     if one.full_ms is None:
         return ""

@@ -131,6 +131,9 @@ def draft_of(body: RuleBody) -> RuleDraft:
     for unit in ("minutes", "percent", "days"):
         if unit != sort.field and getattr(body, unit) is not None:
             raise InvalidField(unit, f"A rule of the kind {kind} has no {unit}.")
+    for names in ("hosts", "objects"):
+        if sort.object_kind == "report" and getattr(body, names).strip():
+            raise InvalidField(names, f"A rule of the kind {kind} is about all hosts.")
     quiet = body.quiet
     return RuleDraft(
         name=check_name(body.name),

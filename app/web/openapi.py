@@ -44,6 +44,8 @@ _PATH: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
             {"type": "string"}),
     "name": ("name", "The name.", {"type": "string"}),
     "action": ("action", "What to do.", {"type": "string"}),
+    "month": ("month", "A month, as 2026-10.",
+              {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$"}),
 }  # fmt: skip
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _SAYS: Mapping[int, str] = {

@@ -12,6 +12,7 @@ blueprint = Blueprint("api", __name__)
 from app.web.api import (  # noqa: E402  # as said above
     accounts,
     capacity,
+    capacity_reports,
     health,
     lists,
     matters,
@@ -23,6 +24,6 @@ from app.web.api import (  # noqa: E402  # as said above
 )
 
 __all__ = (
-    "accounts", "blueprint", "capacity", "health", "lists", "matters", "objects", "registry",
-    "scans", "series", "together",
+    "accounts", "blueprint", "capacity", "capacity_reports", "health", "lists", "matters",
+    "objects", "registry", "scans", "series", "together",
 )  # fmt: skip

@@ -10,10 +10,12 @@ from msgspec.structs import asdict
 from app import clock
 from app.capacity.backtest import Quality
 from app.capacity.forecast import FURTHEST_DAYS, Forecast
+from app.capacity.growth import Compared
 from app.capacity.outlook import Outlook
 from app.capacity.periods import Period, day_text
 from app.capacity.placement import Fit, Placement
 from app.capacity.reclaim import Finding
+from app.capacity.report import Dismissed
 from app.clock import rfc3339
 from app.csv import to_csv
 from app.errors import InvalidField
@@ -100,7 +102,7 @@ def _body(told: Told, days: int) -> Item:
     return {
         "at": rfc3339(told.evidence.at_ms),
         "history_from": None if first is None else day_text(first),
-        "period": _period(of),
+        "period": period_item(of),
         "outlook": [
             _outlook(one, past.get((one.host, one.pool_uuid)), days) for one in told.outlook
         ],
@@ -114,7 +116,13 @@ def _body(told: Told, days: int) -> Item:
     }  # fmt: skip
 
 
-def _period(of: Period) -> Item:
+def compared_item(one: Compared) -> Item:
+    """A group in two periods."""
+    return {"group": one.group, "first": asdict(one.first), "second": asdict(one.second)}
+
+
+def period_item(of: Period) -> Item:
+    """The days of a period, the last one included."""
     return {
         "from": day_text(of.from_day), "to": day_text(of.end_day - 1), "cut": list(of.cut),
     }  # fmt: skip
@@ -122,11 +130,8 @@ def _period(of: Period) -> Item:
 
 def _comparison(told: Comparison) -> Item:
     return {
-        "period": _period(told.period),
-        "groups": [
-            {"group": one.group, "first": asdict(one.first), "second": asdict(one.second)}
-            for one in told.groups
-        ],
+        "period": period_item(told.period),
+        "groups": [compared_item(one) for one in told.groups],
     }
 
 
@@ -170,7 +175,7 @@ def _overcommits(told: Told) -> list[Item]:
     return found
 
 
-def finding_item(one: Finding, aside: Dismissal | None) -> Item:
+def finding_item(one: Finding, aside: Dismissal | Dismissed | None) -> Item:
     """A finding with how it was dismissed."""
     item = asdict(one)
     item["seen_at"] = rfc3339(item.pop("seen_ms"))

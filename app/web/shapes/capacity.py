@@ -263,3 +263,73 @@ class Review(Scans):
     comparison: Comparison | None
     losses: list[Loss]
     placement: Placement | None
+
+
+class KeptReport(Shape):
+    """A report that is kept: of which month ("2026-10"), as known when, and made when."""
+
+    month: str
+    at: Time
+    made_at: Time
+
+
+class KeptReports(Shape):
+    """The reports that are kept, the newest month first."""
+
+    items: list[KeptReport]
+    total: int
+
+
+class Foreseen(Shape):
+    """How full a storage, or a host's memory or CPUs, was at the month's end, how it goes on, and
+    when it is full; without a forecast `refusal` says why.
+    """
+
+    what: Annotated[str, Meta(extra_json_schema={"enum": ["storage", "memory", "cpu"]})]
+    host: str | None
+    names: list[str]
+    known: bool
+    value: float | None
+    limit: float | None
+    per_day: float | None
+    furthest_days: int | None
+    full_at: Time | None
+    refusal: str | None
+
+
+class Promised(Shape):
+    """What a host had promised to its domains at the month's end; use is that of the month."""
+
+    host: str
+    known: bool
+    verdict: Annotated[
+        str, Meta(extra_json_schema={"enum": ["fine", "overcommitted", "not-judged"]})
+    ]
+    cpus: int | None
+    memory_bytes: int | None
+    running_vcpus: int | None
+    running_memory_bytes: int | None
+    vcpus_per_cpu: float | None
+    memory_ratio: float | None
+    storage_ratio: float | None
+    cpu_p95: float | None
+    memory_used_p95_bytes: float | None
+
+
+class Report(KeptReport):
+    """The capacity report of a month, as it was made; `growth` is of the fleet ("") and each host,
+    beside the month before where that is known.
+    """
+
+    period: Period
+    month_before: Period | None
+    hosts: int
+    not_judged: list[str]
+    domains: int
+    running: int
+    foreseen: list[Foreseen]
+    promised: list[Promised]
+    reclaim: list[Finding]
+    freed: Freed
+    growth: list[Compared]
+    losses: list[Loss]

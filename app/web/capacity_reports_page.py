@@ -1,0 +1,180 @@
+"""The pages of the capacity reports that are kept: their list, and one, drawn of what is kept.
+
+Reports are of the whole fleet, so they are for who sees all hosts.
+"""
+
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, request
+
+from app import clock
+from app.capacity.growth import Compared
+from app.capacity.periods import day_text
+from app.capacity.reclaim import Finding
+from app.capacity.report import Foreseen, Promised, Report, title
+from app.clock import rfc3339
+from app.notifier.report_text import when_full
+from app.services import services
+from app.store.capacity_reports import Kept, get_report, list_reports
+from app.web import capacity_words as words
+from app.web.api.answers import check_parameters
+from app.web.figures import size
+from app.web.moment import Moment, moment
+from app.web.page import form_page, pages
+from app.web.permission import needs
+
+blueprint = Blueprint("capacity_reports", __name__)
+
+_PAGE = "/capacity/reports"
+
+
+class ForeseenRow(NamedTuple):
+    """A storage, or a host's memory or CPUs."""
+
+    name: str
+    known: bool
+    value: str
+    limit: str
+    percent: str
+    per_day: str
+    full: str
+    css: str
+
+
+class PromisedRow(NamedTuple):
+    """A host and what it had promised."""
+
+    one: Promised
+    vcpus: str
+    memory: str
+    storage: str
+    p95: str
+
+
+class FindingRow(NamedTuple):
+    """Something that could be taken back."""
+
+    one: Finding
+    why: str
+    frees: str
+    note: str
+
+
+@blueprint.get("/capacity/reports")
+@needs("viewer", everywhere=True)
+def report_list() -> Response:
+    """Which reports are kept."""
+    at = _asked()
+    rows = [(one.month, _made(one)) for one in list_reports(services().store, at.at_ms)]
+    return form_page(
+        "capacity/reports.html", "capacity", "Capacity reports", at=at, address=_PAGE, rows=rows
+    )
+
+
+@blueprint.get("/capacity/reports/<month>")
+@needs("viewer", everywhere=True)
+def report(month: str) -> Response:
+    """The report of a month; raises NotFound."""
+    at = _asked()
+    kept, told = get_report(services().store, month, at.at_ms)
+    return form_page(
+        "capacity/report.html", "capacity", title(told), at=at, address=f"{_PAGE}/{kept.month}",
+        made=_made(kept), told=told, **_context(told),
+    )  # fmt: skip
+
+
+def _asked() -> Moment:
+    check_parameters(("at",))
+    return moment(request.args, clock.now_ms())
+
+
+def _made(kept: Kept) -> str:
+    return pages().zone.date_and_time(kept.made_ms)
+
+
+def _context(told: Report) -> dict[str, Any]:
+    first, before = told.first_full, told.month_before
+    rows = [(one.what, _foreseen(one, told.at_ms)) for one in told.foreseen]
+    return {
+        "from_text": day_text(told.seen_from_day),
+        "to_text": day_text(told.end_day - 1),
+        "cut": told.seen_from_day > told.from_day,
+        "before": "" if before is None
+        else f"{day_text(before.from_day)} – {day_text(before.end_day - 1)}",
+        "first_full": "none foreseen" if first is None
+        else f"{first.names[0]} {when_full(first, told.at_ms)}",
+        "first_css": "" if first is None else words.urgency(first, told.at_ms),
+        "storages": [row for what, row in rows if what == "storage"],
+        "of_hosts": [row for what, row in rows if what != "storage"],
+        "promised": [_promised(one) for one in told.promised],
+        "findings": [_finding(told, place) for place in range(len(told.findings))],
+        "freed_disk": size(told.freed.disk_bytes),
+        "freed_memory": size(told.freed.memory_bytes),
+        "growth": [_growth(one) for one in told.growth],
+        "csv": {table: _csv(told, table) for table in
+                ("outlook", "overcommit", "reclaim", "comparison", "losses")},
+    }  # fmt: skip
+
+
+def _csv(told: Report, table: str) -> str:
+    """The same table of the review as of the month's end."""
+    pairs = {
+        "at": rfc3339(told.at_ms), "from": day_text(told.from_day),
+        "to": day_text(told.end_day - 1), "format": "csv", "table": table,
+    }  # fmt: skip
+    if table == "comparison" and told.month_before is not None:
+        pairs |= {"by": "host", "compare_from": day_text(told.month_before.from_day),
+                  "compare_to": day_text(told.month_before.end_day - 1)}  # fmt: skip
+    return f"/api/v1/capacity?{urlencode(pairs)}"
+
+
+def _foreseen(one: Foreseen, at_ms: int) -> ForeseenRow:
+    if one.what == "storage":
+        name = " = ".join(one.names) if one.host else "All pools"
+    else:
+        name = f"{one.host}, {'CPU' if one.what == 'cpu' else 'memory'}"
+    percent = "–"
+    if one.value is not None and one.limit:
+        percent = f"{100 * one.value / one.limit:.0f} %"
+    grown = "–"
+    if one.per_day is not None:
+        grown = (
+            f"{100 * one.per_day * 30:+.1f} % a month" if one.what == "cpu"
+            else f"{words.more(one.per_day)} a day"
+        )  # fmt: skip
+    return ForeseenRow(
+        name, one.known, words.amount(one, one.value), words.amount(one, one.limit), percent,
+        grown, when_full(one, at_ms), words.urgency(one, at_ms),
+    )  # fmt: skip
+
+
+def _promised(one: Promised) -> PromisedRow:
+    def ratio(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f}×"
+
+    p95 = "–" if one.cpu_p95 is None else f"{100 * one.cpu_p95:.0f} %"
+    return PromisedRow(
+        one, ratio(one.vcpus_per_cpu), ratio(one.memory_ratio), ratio(one.storage_ratio), p95
+    )
+
+
+def _finding(told: Report, place: int) -> FindingRow:
+    one, dismissed = told.findings[place], told.dismissed.get(place)
+    why = words.why(one, told.at_ms)
+    if one.kind == "larger-than-needed":
+        has = [f"{one.enough_vcpus} of {one.vcpus} vCPU"] if one.enough_vcpus is not None else []
+        if one.enough_memory_bytes is not None:
+            has.append(f"{size(one.enough_memory_bytes)} of {size(one.memory_bytes)}")
+        why = f"larger than needed; enough: {', '.join(has)}"
+    return FindingRow(one, why, words.frees(one), "" if dismissed is None else dismissed.note)
+
+
+def _growth(one: Compared) -> tuple[str, list[tuple[str, str]]]:
+    """A group and, of created, deleted, memory and allocated, the month before and the month."""
+    sides = [
+        (str(grown.created), str(grown.deleted), words.more(grown.memory_bytes),
+         words.more(grown.allocated_bytes))
+        for grown in (one.first, one.second)
+    ]  # fmt: skip
+    return one.group, list(zip(*sides, strict=True))
