@@ -1,17 +1,26 @@
-"""Tokens of embeds for tests, and what pages of another site ask with them."""
+"""A panel whose views stand on other people's pages: tokens of embeds for tests, and what pages of
+another site ask with them.
 
-from collections.abc import Mapping, Sequence
+One panel for all tests of a file: a test that changes something changes its own token alone.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import pytest
 from werkzeug.test import TestResponse
 
 from app.access import Principal
 from app.clock import DAY_MS, now_ms
 from app.store.embed_tokens import EmbedToken, create_embed_token
 from app.store.engine import Store
+from app.web.embed.views import VIEWS
 from tests.fleet_support import domain_uuid, pool_uuid
 from tests.signing import a_user
-from tests.web_support import Web
+from tests.web_support import Web, make_web
 
 PAGE = "https://intranet.example"
 OTHER = "https://other.example"
@@ -70,3 +79,32 @@ def ask(
     # `as` is a word of Python's.
     query = {name.removesuffix("_"): value for name, value in asked.items()}
     return web.client.get(f"/embed/v1/{view}", query_string=query, headers=headers)
+
+
+def sentence(answer: TestResponse) -> str:
+    """What an answer says in place of a view."""
+    found = re.search(r'class="npv-said">.*?<span>(.*?)</span>', answer.text)
+    assert found is not None, answer.text
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def web_of_module(filled_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """The web over the larger fleet, for all tests of a file."""
+    data = shutil.copytree(filled_data, tmp_path_factory.mktemp("embeds") / "var")
+    made = make_web(data, NPVIRT_TIMEZONE="UTC")
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def web(web_of_module: Web) -> Web:
+    """The same, with nobody signed in."""
+    web_of_module.sign_out()
+    return web_of_module
+
+
+@pytest.fixture(scope="module")
+def tokens(web_of_module: Web) -> dict[str, str]:
+    """A token for each view."""
+    return {view: a_token(web_of_module.store, view)[0] for view in VIEWS}
