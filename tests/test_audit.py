@@ -23,9 +23,9 @@ from app.store.audit import (
     records,
 )
 from app.store.engine import Store
+from tests.command_support import Npvirt
 from tests.made_once import open_store
 from tests.signing import bearer
-from tests.test_command import Npvirt
 from tests.web_support import HOSTILE, Web
 
 

@@ -1,40 +1,16 @@
 """The command npvirt: exit status 0, 1 or 2, errors in one sentence, nothing changed on refusal."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command_support import Npvirt
+
 NODE = """<node><domain type='test'><name>web</name>
 <uuid>11111111-2222-4333-8444-555555555555</uuid><memory>65536</memory><vcpu>1</vcpu>
 <os><type>hvm</type></os></domain></node>"""
-
-
-class Npvirt:
-    """The command with a data directory of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.environ = {
-            **{name: text for name, text in os.environ.items() if not name.startswith("NPVIRT_")},
-            "NPVIRT_DATA": str(directory / "var"),
-            "NPVIRT_ALLOW_TEST_FILES": "1",
-        }
-
-    def __call__(self, *arguments: str, status: int = 0) -> str:
-        """What it prints; fails the test when it ends with another status."""
-        done = subprocess.run(
-            [sys.executable, "-m", "app.cli", *arguments],
-            env=self.environ, capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == status, (arguments, done.stdout, done.stderr)
-        if status:
-            assert "Traceback" not in done.stderr
-        return done.stdout if status == 0 or done.stdout else done.stderr
 
 
 @pytest.fixture
