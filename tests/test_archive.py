@@ -72,6 +72,7 @@ def told(store: Store, moments: list[int]) -> list[Any]:
         found.append(archive.good_scans(connection, 1, START + DAY, START + 3 * DAY))
     for at_ms in moments[::10]:
         found.append(scans(store, 1, at_ms, 20))
+    for at_ms in moments[::30]:
         found += listed(store, at_ms)
     return found
 
