@@ -8,6 +8,7 @@ import re
 import smtplib
 import socket
 import ssl
+from contextlib import closing
 from email.message import EmailMessage
 
 from app.notifier.guarded import DEADLINE_S, Guard
@@ -38,24 +39,28 @@ def send(settings: Settings, mail: EmailMessage, addresses: str) -> Outcome:
         return Outcome(
             "failed", f"The mail server {server.host} cannot be reached: {said or 'no answer'}."
         )
-    with Guard(connected) as guard:
+    session = smtplib.SMTP(local_hostname=socket.gethostname())
+    # Its reader holds the connection as well.
+    with Guard(connected) as guard, closing(session) as smtp:
         try:
-            smtp = _greeted(settings, guard)
+            _greet(smtp, settings, guard)
             refused = _enveloped(smtp, settings, addresses.split(", "))
         except _Refused as error:
             return Outcome("failed", str(error), error.status, error.detail)
+        except ssl.SSLCertVerificationError as error:
+            shows = f"The mail server {server.host} shows a certificate that cannot be trusted"
+            return Outcome("failed", f"{shows}: {error.verify_message}.")
         except (OSError, smtplib.SMTPException) as error:
             said = _reason(error)
             return Outcome("failed", f"The mail server {server.host} does not serve: {said}.")
         return _handed_over(smtp, mail, refused)
 
 
-def _greeted(settings: Settings, guard: Guard) -> smtplib.SMTP:
-    """A session over the guarded connection, encrypted and signed in as the settings say."""
+def _greet(smtp: smtplib.SMTP, settings: Settings, guard: Guard) -> None:
+    """Begin a session over the guarded connection, encrypted and signed in as the settings say."""
     server = settings.smtp_server
     assert server is not None
     context = ssl.create_default_context()
-    smtp = smtplib.SMTP(local_hostname=socket.gethostname())
     if settings.smtp_security == "tls":
         guard.secured(context, server.host)
     smtp.sock = guard.socket
@@ -74,7 +79,6 @@ def _greeted(settings: Settings, guard: Guard) -> smtplib.SMTP:
         except smtplib.SMTPAuthenticationError as error:
             # Its words may hold what was sent.
             raise _Refused("The mail server refused npvirt's password.", error.smtp_code) from None
-    return smtp
 
 
 def _enveloped(smtp: smtplib.SMTP, settings: Settings, addresses: list[str]) -> list[str]:
@@ -122,8 +126,6 @@ def _text(words: bytes) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
     if isinstance(error, TimeoutError):
         return "it takes too long"
     said = error.strerror if isinstance(error, OSError) else ""
