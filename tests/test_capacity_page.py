@@ -15,6 +15,7 @@ from app.capacity.periods import day_text
 from app.clock import DAY_MS, rfc3339
 from app.demo.plan import Plan
 from app.demo.planted import ORPHANS
+from app.store.history import fleet
 from tests.demo_support import demo_web
 from tests.web_support import Web
 
@@ -59,6 +60,20 @@ def test_of_a_past_moment_it_shows_what_was_known_then(panel: tuple[Web, Plan]) 
     assert f"/hosts/kvm-01?at={then}" in page
     before = unescape(web.text(f"/capacity?at={rfc3339(plan.end_ms - 100 * DAY_MS)}"))
     assert "fast-nvme" not in before
+
+
+def test_pages_of_pools_say_in_how_many_days_they_are_full(panel: tuple[Web, Plan]) -> None:
+    web, plan = panel
+    then = f"?at={rfc3339(plan.end_ms - 4 * DAY_MS)}"
+    (pool,) = [one for one in fleet(web.store, None).pools if one.fact.name == "fast-nvme"]
+    address = f"/hosts/{pool.host}/pools/{pool.key}"
+    for page in ("/", "/pools", address):
+        assert ">in 6 days" in web.text(page), page
+        assert ">in 10 days" in web.text(f"{page}{then}"), page
+    day = rfc3339(plan.end_ms + 6 * DAY_MS)[:8]
+    assert f'<span class="sub">{day}' in web.text(address)
+    early = f"{address}?at={rfc3339(plan.end_ms - 20 * DAY_MS)}"
+    assert '– <span class="sub">history is too short' in web.text(early)
 
 
 def test_every_group_of_growth_and_every_chart_is_shown(panel: tuple[Web, Plan]) -> None:

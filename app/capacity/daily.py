@@ -8,7 +8,7 @@ from typing import cast
 from msgspec import Struct
 
 
-class Daily(Struct, frozen=True):
+class Daily(Struct, frozen=True, cache_hash=True):
     """A value for each day from `first_day` (of UTC, since 1970) on; None: not seen on that day."""
 
     first_day: int

@@ -3,6 +3,7 @@
 app/capacity/fitting makes them.
 """
 
+from functools import lru_cache
 from math import ceil
 from typing import Literal
 
@@ -43,7 +44,7 @@ class Band(Struct, frozen=True):
     high_80: float
 
 
-class Forecast(Struct, frozen=True):
+class Forecast(Struct, frozen=True, cache_hash=True):
     """How a series goes on after `last_day`, in its own unit.
 
     So many days later it is likely `level` + `per_day` · days, and what its weekday is off
@@ -99,6 +100,8 @@ class Full(Struct, frozen=True):
     late_days: float | None
 
 
+# As many as a large fleet has: most go on as foretold all day.
+@lru_cache(maxsize=1024)
 def full(told: Forecast) -> Full:
     """When a forecast reaches its limit."""
     if told.level >= told.limit:

@@ -111,7 +111,7 @@ def _outlook(
         return found
     return Outlook(
         what, host, pool_uuid, names, known, value, limit, series, told,
-        *(_ms(told, evidence, days) for days in _days_of(when)),
+        *(full_ms(told, days, evidence.at_ms) for days in _days_of(when)),
     )  # fmt: skip
 
 
@@ -119,8 +119,8 @@ def _days_of(when: Full) -> tuple[float | None, float | None, float | None]:
     return when.likely_days, when.early_days, when.late_days
 
 
-def _ms(told: Forecast, evidence: Evidence, days: float | None) -> int | None:
+def full_ms(told: Forecast, days: float | None, at_ms: int) -> int | None:
     """A number of days after the last one's end as a time, not before the moment itself."""
     if days is None:
         return None
-    return max(evidence.at_ms, floor((told.last_day + 1 + days) * DAY_MS))
+    return max(at_ms, floor((told.last_day + 1 + days) * DAY_MS))

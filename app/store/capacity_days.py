@@ -84,12 +84,26 @@ class PoolDays:
         return self._series
 
 
+def pool_days(store: Store, day: int, entity_ids: Sequence[int]) -> Mapping[int, Daily]:
+    """The same of some pools, and not kept: for days that were looked at by chance."""
+    with store.reading() as connection:
+        found = _columns(
+            connection, "pool", (_ALLOCATION,), day - _POOL_DAYS, day, entity_ids
+        )  # fmt: skip
+    return {one: columns[_ALLOCATION] for one, columns in found.items()}
+
+
 def _columns(
-    connection: sa.Connection, kind: KindName, names: Sequence[str], first: int, end: int
+    connection: sa.Connection,
+    kind: KindName,
+    names: Sequence[str],
+    first: int,
+    end: int,
+    entity_ids: Sequence[int] | None = None,
 ) -> dict[int, dict[str, Daily]]:
     numbers = _numbers(first, end)
     found = {}
-    rows = _rows(connection, schema.dailies[kind], names, first, end)
+    rows = _rows(connection, schema.dailies[kind], names, first, end, entity_ids)
     for entity_id, (days, _, *columns) in _by_object(rows):
         places = [numbers[text] for text in days]
         found[entity_id] = {
@@ -152,11 +166,14 @@ def _numbers(first: int, end: int) -> dict[str, int]:
 
 
 def _rows(
-    connection: sa.Connection, table: sa.Table, names: Sequence[str], first: int, end: int
-) -> Sequence[Any]:
+    connection: sa.Connection, table: sa.Table, names: Sequence[str], first: int, end: int,
+    entity_ids: Sequence[int] | None = None,
+) -> Sequence[Any]:  # fmt: skip
     query = sa.select(table.c.day, table.c.entity, *(table.c[name] for name in names)).where(
         table.c.day >= day_text(max(0, first)), table.c.day < day_text(end)
     )
+    if entity_ids is not None:
+        query = query.where(table.c.entity.in_(entity_ids))
     cursor = connection.execute(query).cursor
     assert cursor is not None
     rows: Sequence[Any] = cursor.fetchall()

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from app.capacity.forecast import FURTHEST_DAYS, Forecast, Reason
+from app.capacity.forecast import FURTHEST_DAYS, Forecast, Reason, Refusal
 from app.capacity.outlook import Outlook
 from app.capacity.periods import day_text
 from app.capacity.placement import Fit
@@ -67,25 +67,40 @@ def per_day(one: Outlook) -> str:
 
 def when_full(one: Outlook, at_ms: int) -> str:
     """In how many days it is full, or why that is not said."""
-    if not isinstance(one.told, Forecast):
-        return _REFUSED[one.told.reason]
-    if one.full_ms is None:
-        days = one.told.furthest_days
+    return full_in(one.told, one.full_ms, at_ms)
+
+
+def full_in(told: Forecast | Refusal, full_ms: int | None, at_ms: int) -> str:
+    """In how many days a time is at which something is full, or why there is none."""
+    if isinstance(told, Refusal):
+        return _REFUSED[told.reason]
+    if full_ms is None:
+        days = told.furthest_days
         return "over 2 years" if days >= FURTHEST_DAYS else f"over {plural(days, 'day')}"
-    left = (one.full_ms - at_ms) / DAY_MS
+    left = (full_ms - at_ms) / DAY_MS
     return f"in {plural(round(left), 'day')}" if left > 0 else "full"
 
 
 def day_full(one: Outlook) -> str:
     """The day (of UTC) on which it is full; empty where that is not said."""
-    return "" if one.full_ms is None else day_text(one.full_ms // DAY_MS)
+    return full_on(one.full_ms)
+
+
+def full_on(full_ms: int | None) -> str:
+    """The day (of UTC) of a time; empty for none."""
+    return "" if full_ms is None else day_text(full_ms // DAY_MS)
 
 
 def urgency(one: Outlook | Foreseen, at_ms: int) -> str:
     """The class of what is full soon."""
-    if one.full_ms is None:
+    return urgent(one.full_ms, at_ms)
+
+
+def urgent(full_ms: int | None, at_ms: int) -> str:
+    """The class of a time that comes soon."""
+    if full_ms is None:
         return ""
-    days = (one.full_ms - at_ms) / DAY_MS
+    days = (full_ms - at_ms) / DAY_MS
     return "bad-t" if days < 30 else "warn-t" if days < 90 else ""
 
 

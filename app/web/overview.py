@@ -16,6 +16,7 @@ from app.web.attention import attention
 from app.web.change_rows import fleet_panel
 from app.web.chart_panel import Subject, panel
 from app.web.charts import FLEET_CHARTS, PARAMETERS
+from app.web.days_left import days_left
 from app.web.figures import (
     Part,
     capacity,
@@ -80,6 +81,8 @@ def build(drawing: Drawing) -> Mapping[str, object]:
     """What the overview shows of a fleet."""
     fleet, zone = drawing.fleet, drawing.zone
     page_ms = fleet.as_of_ms
+    pools = pool_rows(fleet)
+    shown = (fleet.pool(row.host, row.uuid) for row in pools)
     return {
         "title": "Overview",
         "as_of": zone.stamp(page_ms) if page_ms is not None else "",
@@ -92,7 +95,8 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         "attention": attention(fleet, zone),
         "charts": panel(drawing, "/", Subject("fleet", seen_ms=page_ms), FLEET_CHARTS),
         "rows": host_rows(fleet, zone, page_ms, Sparks(fleet).host),
-        "pools": pool_rows(fleet),
+        "pools": pools,
+        "left": days_left(drawing, (one for one in shown if one is not None)),
         "what_changed": fleet_panel(drawing),
     }
 

@@ -17,6 +17,7 @@ from app.web.api.lists import answer_named
 from app.web.change_rows import pool_panel
 from app.web.chart_panel import Subject, panel
 from app.web.charts import PARAMETERS, POOL_CHARTS
+from app.web.days_left import days_left
 from app.web.figures import percent, size, size_of, warning
 from app.web.finding import find_pool
 from app.web.format import UNKNOWN, number, plural, switch
@@ -61,6 +62,7 @@ _COLUMNS = (
     ("State", "", "state", ""),
     ("Type", "p3", "type", ""),
     ("Used", "", "used", ""),
+    ("Full", "p2", "", ""),
     ("24 h", "p4", "", ""),
     ("Allocated / size", "num p2", "allocation_bytes", ""),
     ("Promised", "num p3", "", ""),
@@ -181,6 +183,7 @@ def build_list(drawing: Drawing) -> Mapping[str, object]:
         "states": state_choices(words, ask.query.state),
         "columns": columns(ask, _COLUMNS if drawing.live else _PAST_COLUMNS),
         "rows": [pool_row(one, since, drawing.zone, draw.pool(one)) for one in answer.found.items],
+        "left": days_left(drawing, answer.found.items),
         "total": answer.found.total,
         "total_everywhere": len(seen.pools),
         "has_hosts": bool(seen.hosts),
@@ -317,6 +320,7 @@ def build_pool(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]:
         "seen_at": zone.when(seen.at_ms, fleet.as_of_ms),
         "refreshed": zone.maybe(sample.refreshed_at_ms, fleet.as_of_ms),
         "facts": pool_facts(seen),
+        "left": days_left(drawing, [seen])[seen.host, seen.key],
         "asked": ask,
         "text": ask.query.text,
         "columns": columns(ask, _VOLUME_COLUMNS),
