@@ -42,6 +42,7 @@ LOCKED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "pools": {},
     "volumes": {},
     "networks": {},
+    "interfaces": {},
     "changes": {},
     "chart": {"kind": ["domain"], "host": ["kvm-01"], "id": [domain_uuid(0, 0)]},
     "gauge": {"kind": ["pool"], "host": ["kvm-01"], "id": [pool_uuid(0, 0)]},

@@ -125,7 +125,16 @@ def test_a_token_is_over_with_its_time_and_with_who_made_it(web: Web) -> None:
 
 def test_a_token_shows_no_more_than_its_maker_may_see(web: Web) -> None:
     maker = a_maker(web.store, "of-two", ["kvm-02"])
-    for view in ("overview", "hosts", "domains", "pools", "volumes", "networks", "changes"):
+    for view in (
+        "overview",
+        "hosts",
+        "domains",
+        "pools",
+        "volumes",
+        "networks",
+        "interfaces",
+        "changes",
+    ):
         text, _ = a_token(web.store, view, {}, maker=maker)
         answer = ask(web, view, text)
         assert answer.status_code == 200

@@ -31,6 +31,7 @@ _FILTERS: Mapping[str, tuple[Filters, ...]] = {
     "pools": ({}, {"q": [MARK]}, {"pool": [uuid_of("images"), uuid_of(f"{MARK}-pool")]}),
     "volumes": ({}, {"q": [MARK]}, {"pool": [uuid_of("images"), uuid_of(f"{MARK}-pool")]}),
     "networks": ({}, {"q": [MARK]}),
+    "interfaces": ({}, {"q": [MARK]}),
     "changes": (
         {}, {"kind": ["domain"]}, {"what": ["moved"]}, {"key": [TWIN]}, {"key": [MOVED]},
         {"key": [uuid_of(f"{MARK}-one")]}, {"q": [MARK]},

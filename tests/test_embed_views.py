@@ -105,10 +105,11 @@ def test_the_domains_that_are_asked_for_are_shown(web: Web) -> None:
     assert "52 more" in paged
 
 
-def test_pools_volumes_and_networks_can_be_chosen(web: Web) -> None:
+def test_pools_volumes_networks_and_interfaces_can_be_chosen(web: Web) -> None:
     for view, filters, rows in (
         ("pools", {"pool": [pool_uuid(0, 0), pool_uuid(1, 1)]}, 2),
         ("networks", {"network": [network_uuid(0)]}, 1),
+        ("interfaces", {"host": ["kvm-02"], "q": ["br20"]}, 1),
         ("volumes", {"host": ["kvm-01"], "pool": [pool_uuid(0, 0)]}, 15),
     ):
         text = ask(web, view, a_token(web.store, view, filters)[0]).text

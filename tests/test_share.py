@@ -38,7 +38,7 @@ _TABLES = {
     "/domains": ["domains"],
     "/pools": ["pools"],
     "/hosts/<slug>/pools/<uuid>": ["gauge", "volumes"],
-    "/networks": ["networks"],
+    "/networks": ["interfaces", "networks"],
     "/changes": ["changes"],
 }
 _FORM = {"days": "30", "refresh": "10", "theme": "", "frame": "yes"}

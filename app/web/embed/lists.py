@@ -23,6 +23,7 @@ from app.web.host_rows import host_rows
 from app.web.identity import principal
 from app.web.kinds import (
     DOMAINS,
+    INTERFACES,
     NETWORKS,
     POOLS,
     VOLUMES,
@@ -32,7 +33,7 @@ from app.web.kinds import (
     volumes_of,
 )
 from app.web.listing import Kind, Query, read_query
-from app.web.networks import network_row
+from app.web.networks import interface_row, network_row
 from app.web.overview import cpu_total, domains_total, hosts_total, memory_total, storage_total
 from app.web.sparks import NO_SPARK
 from app.web.storage import pool_row, volume_row
@@ -101,6 +102,15 @@ def build_networks(drawing: Drawing) -> Context:
     since = _since(drawing)
     rows = [network_row(seen, since, drawing.zone) for seen in found.items]
     return {"rows": rows, **_rest(query, len(rows), found.total, fleet)}
+
+
+def build_interfaces(drawing: Drawing) -> Context:
+    """The hosts' own interfaces."""
+    query = replace(_query(drawing, INTERFACES), per_page=_NETWORKS_SHOWN)
+    found = plain_list(drawing.fleet.interfaces, INTERFACES, query).found
+    since = _since(drawing)
+    rows = [interface_row(seen, since) for seen in found.items]
+    return {"rows": rows, **_rest(query, len(rows), found.total, drawing.fleet)}
 
 
 def build_changes(drawing: Drawing) -> Context:

@@ -47,6 +47,7 @@ VIEWS: Mapping[str, View] = {
             ("host", "q", "pool", *_LIST), ("host", "pool", *_LIST),
         ),
         View("networks", "Networks", "/networks", ("host", "q", "network"), ("host",)),
+        View("interfaces", "Host interfaces", "/networks", ("host", "q"), ("host",)),
         View(
             "changes", "Changes", "/changes",
             ("host", "kind", "what", "key", "q", "from", "to", "page", "per_page"),
