@@ -15,11 +15,9 @@ from app.connection import Connection
 from app.store.audit import Wanted, records
 from app.store.hosts import add_host
 from app.store.record import Recorder
-from tests.browser_support import chromium, watched
+from tests.browser_support import watched
 from tests.signing import bearer
 from tests.web_support import INTERVAL_MS, Web, a_scan, make_web
-
-__all__ = ["chromium"]
 
 API = "/api/v1/hosts/kvm-01/findings"
 SUBJECT = "vm-1-2"
