@@ -5,8 +5,8 @@ import sys
 
 NAMES = (
     "store", "huge", "changes", "tiers", "series", "compare", "page", "process", "scan", "idle",
-    "streams", "event", "acts", "demo", "metrics", "embed", "embedded", "years", "forecast",
-    "capacity",
+    "streams", "event", "acts", "demo", "metrics", "rules", "embed", "embedded", "years",
+    "forecast", "capacity",
 )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def run() -> Iterator[str]:
 
 
 def _figures(web: Web) -> Iterator[str]:
-    scans = [_a_host(web, number) for number in range(HOSTS)]
+    scans = [a_host(web, number) for number in range(HOSTS)]
     for scan in scans:
         scan(600)
     headers = bearer(web.store, "viewer")
@@ -51,11 +51,11 @@ def _figures(web: Web) -> Iterator[str]:
     changed, drawn, unchanged = [], [], []
     for number in range(ROUNDS):
         scans[number](700 + number)
-        changed.append(_took_ms(partial(_scrape, web, headers)))
+        changed.append(took_ms(partial(_scrape, web, headers)))
         scans[number](800 + number)
         fleet(web.store, None)
-        drawn.append(_took_ms(partial(_scrape, web, headers)))
-        unchanged.append(_took_ms(partial(_scrape, web, headers)))
+        drawn.append(took_ms(partial(_scrape, web, headers)))
+        unchanged.append(took_ms(partial(_scrape, web, headers)))
     yield (
         f"{HOSTS} hosts, {HOSTS * DOMAINS:,} domains: {samples:,} samples, "
         f"{len(text) / 1e6:.2f} MB, packed {packed / 1e6:.2f}"
@@ -68,8 +68,8 @@ def _figures(web: Web) -> Iterator[str]:
         yield f"{name}: {statistics.median(times):.1f} ms, least {min(times):.1f} ms"
 
 
-def _a_host(web: Web, number: int) -> Callable[[int], None]:
-    """Adds a host; what scans it, so many seconds after its counters began."""
+def a_host(web: Web, number: int) -> Callable[[int], None]:
+    """Add a host; what scans it, so many seconds after its counters began."""
     record = add_host(web.store, f"kvm-{number:02d}", Connection())
     recorder = Recorder(web.store, record, KNOWN_MS)
     names = [field.name for field in fields(DomainSample)]
@@ -103,7 +103,8 @@ def _scrape(web: Web, headers: dict[str, str]) -> bytes:
     return text
 
 
-def _took_ms(work: Callable[[], object]) -> float:
+def took_ms(work: Callable[[], object]) -> float:
+    """The processor time of something."""
     started_s = time.process_time()
     work()
     return 1000 * (time.process_time() - started_s)
