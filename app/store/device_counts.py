@@ -6,6 +6,8 @@ domain's figures are its figures (app/store/devices tells the same over time).
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
@@ -39,15 +41,10 @@ _read: WeakKeyDictionary[Store, Mapping[int, Fact]] = WeakKeyDictionary()
 def device_counts(store: Store, fleet: Fleet) -> DeviceCounts:
     """Those of the hosts of `fleet` (of the present) that answer; raises StoreError."""
     known = {view.record.id: view for view in fleet.hosts if view.status.known}
-    entity, revision = schema.entity, schema.revision
-    query = (
-        sa.select(revision.c.id, revision.c.entity_id, entity.c.host_id)
-        .join(entity, entity.c.id == revision.c.entity_id)
-        .where(revision.c.kind == "device", revision.c.valid_to_ms.is_(None))
-        .where(entity.c.host_id.in_(known))
-    )
     with store.reading() as connection:
-        rows = [tuple(row) for row in connection.execute(query)]
+        # All at once: one by one they take three times as long.
+        every = connection.execute(_present()).all()
+        rows = [row for row in every if row[2] in known]
         facts = _facts(store, connection, [row[0] for row in rows])
         times = {view.status.last_ok_at_ms for view in known.values()}
         samples = _samples(connection, {at_ms for at_ms in times if at_ms is not None})
@@ -59,6 +56,17 @@ def device_counts(store: Store, fleet: Fleet) -> DeviceCounts:
             count = DeviceCount(fact.share, fact.run, sample)
             found.setdefault((view.slug, fact.domain_uuid), {})[fact.name] = count
     return found
+
+
+@cache
+def _present() -> sa.Select[Any]:
+    """The revisions of all devices that are there, with entity and host. Put together once."""
+    entity, revision = schema.entity, schema.revision
+    return (
+        sa.select(revision.c.id, revision.c.entity_id, entity.c.host_id)
+        .join(entity, entity.c.id == revision.c.entity_id)
+        .where(revision.c.kind == "device", revision.c.valid_to_ms.is_(None))
+    )
 
 
 def _facts(store: Store, connection: sa.Connection, ids: Sequence[int]) -> Mapping[int, Fact]:
