@@ -4,8 +4,7 @@ The driver's events work at once; its world "default" is one for all connections
 each test makes objects of its own.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -91,14 +90,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened = open_store(tmp_path / "npvirt.sqlite")
     yield opened
     opened.close()
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait until `condition` holds; fails the test when it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.01)
 
 
 class Watched:

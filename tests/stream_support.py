@@ -3,12 +3,13 @@
 import http.client
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.waiting import until
 
 
 @dataclass
@@ -73,14 +74,6 @@ def listening(
             thread.join(10)
     finally:
         connection.close()
-
-
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until `condition` holds; fails the test when it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.01)
 
 
 def _read(answer: http.client.HTTPResponse, found: Listening) -> None:

@@ -1,8 +1,7 @@
 """The collector: scans on a schedule, follows the registry, takes over when another one ends."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from app.store.history import HostStatus, fleet
 from app.store.hosts import add_host, edit_host, list_hosts, remove_host, set_enabled
 from app.store.record import Recorder
 from tests.made_once import open_store
+from tests.waiting import until
 
 DEMO = Connection(driver="test", transport="embedded", path="default")
 
@@ -41,14 +41,6 @@ def collector(settings: Settings, store: Store) -> Iterator[Collector]:
     made = Collector(settings, store)
     yield made
     made.stop()
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait until `condition` holds; fails the test when it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def status(store: Store, slug: str) -> HostStatus:

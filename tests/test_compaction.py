@@ -35,7 +35,7 @@ from app.store.retention import Lengths, Retention
 from app.store.slices import Sliced
 from tests.made_once import open_store
 from tests.storing import a_host, a_store
-from tests.test_collector import until
+from tests.waiting import until
 
 __all__ = ["a_store"]
 

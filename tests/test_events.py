@@ -7,7 +7,8 @@ import pytest
 from app import clock
 from app.inventory import Told
 from app.store.history import fleet
-from tests.events_support import Watched, World, counted, store, until, watched, world
+from tests.events_support import Watched, World, counted, store, watched, world
+from tests.waiting import until
 
 __all__ = ["store", "watched", "world"]
 

@@ -15,7 +15,8 @@ from app.inventory import PartialLook, Told
 from app.store.engine import Store
 from app.store.history import fleet
 from app.virt.read.reader import Reader
-from tests.events_support import Watched, World, counted, store, until, watched, world
+from tests.events_support import Watched, World, counted, store, watched, world
+from tests.waiting import until
 
 __all__ = ["store", "watched", "world"]
 

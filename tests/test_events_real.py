@@ -21,9 +21,10 @@ from app.store.hosts import add_host
 from app.virt import events
 from app.virt.session import Session
 from tests.endpoints import over_socket
-from tests.events_support import DEMO, World, counted, until, world
+from tests.events_support import DEMO, World, counted, world
 from tests.lab.host import LabHost
 from tests.made_once import open_store
+from tests.waiting import until
 
 __all__ = ["world"]
 

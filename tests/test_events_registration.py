@@ -12,8 +12,8 @@ from app.errors import VirtError
 from app.inventory import Told
 from app.virt import events, registration
 from app.virt.session import Session
-from tests.events_support import until
 from tests.faults.daemon import SessionDaemon, unavailable
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason=unavailable() or "")
 _DELIVERED_S = 60.0

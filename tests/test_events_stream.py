@@ -31,8 +31,9 @@ from app.web.stream_loop import Loop
 from tests.made_once import make_app, open_store
 from tests.panel import Panel, panel
 from tests.signing import COOKIE, a_user, bearer, session_cookie
-from tests.stream_support import listening, until
+from tests.stream_support import listening
 from tests.test_collector import DEMO
+from tests.waiting import until
 from tests.web_support import Web
 
 pytestmark = pytest.mark.xdist_group("events")

@@ -29,7 +29,8 @@ from app.web.health_page import _looking
 from app.web.health_report import HostReport
 from tests.signing import bearer
 from tests.storing import a_host, a_store
-from tests.test_collector import DEMO, until
+from tests.test_collector import DEMO
+from tests.waiting import until
 from tests.web_support import HOSTILE, Web
 
 __all__ = ["a_store"]

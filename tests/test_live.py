@@ -18,7 +18,8 @@ from app.store.history import fleet
 from app.store.hosts import add_host, remove_host, set_enabled
 from app.store.record import Recorder
 from tests.made_once import open_store
-from tests.test_collector import DEMO, until
+from tests.test_collector import DEMO
+from tests.waiting import until
 from tests.web_support import a_scan, fill
 
 HOSTS = ("kvm-01", "kvm-02", "kvm-03")

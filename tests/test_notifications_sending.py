@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from email import message_from_bytes
 from email.policy import default
@@ -48,6 +48,7 @@ from tests.notification_support import (
     post_office,
     receiver,
 )
+from tests.waiting import until
 from tests.web_support import HOSTILE
 
 START_MS = 1_777_627_800_000
@@ -243,16 +244,6 @@ def test_one_that_does_not_answer_holds_up_no_other(
         assert len(stuck.requests) == 1
         release.set()
         assert place.notifier.sender.wait(30)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for what another thread does."""
-    waiting = threading.Event()
-    for _ in range(1500):
-        if condition():
-            return
-        waiting.wait(0.02)
-    raise AssertionError("it did not come true in time")
 
 
 def test_redirects_are_not_followed_and_refusals_are_told_in_words(

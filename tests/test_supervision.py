@@ -32,8 +32,9 @@ from app.virt import session as session_module
 from app.virt.relay import Relay
 from app.virt.session import Session
 from tests.made_once import open_store
-from tests.test_collector import DEMO, status, until
+from tests.test_collector import DEMO, status
 from tests.test_watchdog import scans_of
+from tests.waiting import until
 from tests.web_support import Web
 
 

@@ -33,7 +33,8 @@ from app.store.record import Recorder
 from tests.clocks import steered
 from tests.faults.clocks import STEPS_S, a_scan
 from tests.made_once import open_store
-from tests.test_collector import DEMO, until
+from tests.test_collector import DEMO
+from tests.waiting import until
 
 TICK_S = 0.4
 
