@@ -117,6 +117,27 @@ def test_pools_volumes_networks_and_interfaces_can_be_chosen(web: Web) -> None:
         assert "kvm-06" not in text or view != "volumes"
 
 
+def test_a_table_has_the_order_of_the_panels_own_page(web: Web) -> None:
+    """What is pasted looks as what it was made of."""
+    pool = {"host": ["kvm-01"], "pool": [pool_uuid(0, 0)]}
+    pages: dict[str, tuple[dict[str, list[str]], str]] = {
+        "pools": ({"host": ["kvm-01"]}, "/pools?host=kvm-01"),
+        "volumes": (pool, f"/hosts/kvm-01/pools/{pool_uuid(0, 0)}"),
+        "domains": ({"host": ["kvm-01"]}, "/domains?host=kvm-01"),
+    }
+    embedded = {
+        view: ask(web, view, a_token(web.store, view, filters)[0]).text
+        for view, (filters, _) in pages.items()
+    }
+    web.sign_in()
+    for view, (_, address) in pages.items():
+        names = re.findall(r'<th scope="row"[^>]*><bdi>(.*?)</bdi>', embedded[view])
+        assert len(names) > 5, view
+        table = web.text(address).partition("<table")[2]
+        places = [table.index(f"<bdi>{name}</bdi>") for name in names]
+        assert places == sorted(places), view
+
+
 def test_what_nobody_can_see_now_is_said_to_be_unknown(web: Web, tokens: dict[str, str]) -> None:
     text = ask(web, "domains", tokens["domains"], host="kvm-06").text
     assert text.count("Unknown") == 24

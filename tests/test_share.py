@@ -121,6 +121,14 @@ def test_filters_and_the_moment_go_along(web: Web) -> None:
     assert re.search(r'name="filter-host" value="kvm-01"', page)
     assert re.search(r'name="filter-state" value="shutoff"', page)
     assert re.search(r'name="filter-q" value="vm"', page)
+    (volumes,) = [
+        one
+        for one in _offered(
+            web.text("/hosts/kvm-01/pools/00000001-0000-4000-9000-000000000001?q=vm&sort=name")
+        )
+        if _view(one) == "volumes"
+    ]
+    assert volumes.endswith("&q=vm&sort=name")
     search = "q=vm-1&from=2020-01-01T00%3A00Z&to=2020-02-01T00%3A00Z"
     (history,) = _offered(web.text(f"/changes?kind=domain&{search}"))
     assert f"kind=domain&{search}" in history

@@ -307,6 +307,7 @@ def build_pool(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]:
     sample = seen.sample or PoolSample()
     state = seen.fact.state if seen.known else None
     base = f"/hosts/{slug}/pools/{seen.key}"
+    asked_for = ask.exported().partition("?")[2]
     return {
         "title": f"{seen.fact.name} on {slug}",
         "slug": slug,
@@ -322,6 +323,7 @@ def build_pool(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]:
         "facts": pool_facts(seen),
         "left": days_left(drawing, [seen])[seen.host, seen.key],
         "asked": ask,
+        "embedded": "&".join(filter(None, (f"host={slug}", f"pool={seen.key}", asked_for))),
         "text": ask.query.text,
         "columns": columns(ask, _VOLUME_COLUMNS),
         "rows": [volume_row(one, usage, drawing.moment.query) for one in answer.found.items],

@@ -25,8 +25,6 @@ from app.web.kinds import (
     DOMAINS,
     INTERFACES,
     NETWORKS,
-    POOLS,
-    VOLUMES,
     VolumeSeen,
     domain_list,
     plain_list,
@@ -36,7 +34,7 @@ from app.web.listing import Kind, Query, read_query
 from app.web.networks import interface_row, network_row
 from app.web.overview import cpu_total, domains_total, hosts_total, memory_total, storage_total
 from app.web.sparks import NO_SPARK
-from app.web.storage import pool_row, volume_row
+from app.web.storage import POOLS_PAGE, VOLUMES_PAGE, pool_row, volume_row
 from app.web.when import When
 
 Context = Mapping[str, object]
@@ -74,8 +72,8 @@ def build_domains(drawing: Drawing) -> Context:
 def build_pools(drawing: Drawing) -> Context:
     """The storage pools that are asked for."""
     fleet = _chosen(drawing.fleet, "pools", drawing.arguments.getlist("pool"))
-    query = _query(drawing, POOLS, "pool")
-    found = plain_list(fleet.pools, POOLS, query).found
+    query = _query(drawing, POOLS_PAGE, "pool")
+    found = plain_list(fleet.pools, POOLS_PAGE, query).found
     since = _since(drawing)
     rows = [pool_row(seen, since, drawing.zone) for seen in found.items]
     return {"rows": rows, **_rest(query, len(rows), found.total, fleet)}
@@ -84,11 +82,11 @@ def build_pools(drawing: Drawing) -> Context:
 def build_volumes(drawing: Drawing) -> Context:
     """The volumes that are asked for."""
     fleet, pools = drawing.fleet, frozenset(drawing.arguments.getlist("pool"))
-    query = _query(drawing, VOLUMES, "pool")
+    query = _query(drawing, VOLUMES_PAGE, "pool")
     objects: Sequence[VolumeSeen] = volumes_of(fleet)
     if pools:
         objects = [seen for seen in objects if seen.fact.pool_uuid in pools]
-    found = plain_list(objects, VOLUMES, query).found
+    found = plain_list(objects, VOLUMES_PAGE, query).found
     usage = Usage(fleet)
     rows = [(volume_row(seen, usage, ""), seen.host, usage.pool_name(seen)) for seen in found.items]
     return {"rows": rows, **_rest(query, len(rows), found.total, fleet)}
