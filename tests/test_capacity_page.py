@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, expect
 
 from app.capacity.fitting import forecast
 from app.capacity.periods import day_text
@@ -16,6 +17,7 @@ from app.clock import DAY_MS, rfc3339
 from app.demo.plan import Plan
 from app.demo.planted import ORPHANS
 from app.store.history import fleet
+from tests.browser_support import watched
 from tests.demo_support import demo_web
 from tests.web_support import Web
 
@@ -123,6 +125,33 @@ def test_what_changes_with_the_days_alone_is_judged_once(panel: tuple[Web, Plan]
     web.text(f"/capacity?at={then}&of=2")
     assert forecast.cache_info().misses == fitted
     web.sign_in()
+
+
+_CUT = """() => [...document.querySelectorAll('.scroll')]
+  .filter(one => one.scrollWidth > one.clientWidth + 1)
+  .map(one => one.querySelector('caption').textContent)"""
+_HIDDEN = """() => [...document.querySelectorAll('thead th:not(.acts-cell)')]
+  .filter(one => getComputedStyle(one).display === 'none').map(one => one.textContent)"""
+_SHOWN = """() => [...document.querySelectorAll('header.top, .ribbon, .btn, .acts-cell, .end a')]
+  .filter(one => one.checkVisibility()).map(one => one.outerHTML)"""
+
+
+# What A4 and Letter leave between their margins, in CSS pixels.
+@pytest.mark.parametrize("width", [703, 725])
+def test_on_paper_every_table_is_whole_and_nothing_is_to_be_pressed(
+    panel: tuple[Web, Plan], chromium: Browser, width: int
+) -> None:
+    with watched(chromium, panel[0].app, width=width, dark=True) as seen:
+        page = seen.go("/capacity?vcpus=2&memory_gib=4&disk_gib=20&by=pool")
+        assert page.evaluate(_SHOWN)
+        page.emulate_media(media="print")
+        assert page.evaluate(_SHOWN) == []
+        assert page.evaluate(_HIDDEN) == []
+        assert page.evaluate(_CUT) == []
+        expect(page.get_by_text("As npvirt knew it on")).to_be_visible()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(255, 255, 255)"
+        )
 
 
 def test_without_hosts_it_says_so(empty_web: Web) -> None:

@@ -79,6 +79,7 @@ def _head(drawing: Drawing, told: Told) -> dict[str, object]:
         "has_hosts": bool(drawing.fleet.hosts),
         "hosts": len(seen.hosts),
         "unjudged": [host.name for host in seen.hosts if not host.known],
+        "known_at": f"{drawing.zone.date_and_time(seen.at_ms)} {drawing.zone.name(seen.at_ms)}",
         "period": told.period,
         "from_text": day_text(told.period.from_day),
         "to_text": day_text(told.period.end_day - 1),

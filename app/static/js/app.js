@@ -212,6 +212,10 @@ document.addEventListener('submit', event => {
 
 /* --- small helpers --------------------------------------------------------------------------- */
 
+document.addEventListener('click', event => {
+  if (event.target.closest('[data-print]')) window.print();
+});
+
 document.addEventListener('click', async event => {
   const button = event.target.closest('[data-copy]');
   if (!button) return;
