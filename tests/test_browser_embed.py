@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -142,6 +143,15 @@ _HTMX_2 = (
 _HTMX_4 = (
     '<meta name="htmx-config" content=\'{"mode":"cors"}\'><script src="/htmx4.js" defer></script>'
 )
+
+
+def _marking() -> str:
+    """The script with which a page marks fragments by itself."""
+    text = (Path(__file__).parents[1] / "docs" / "embed.md").read_text(encoding="utf-8")
+    (script,) = (
+        block.partition("```")[0] for block in text.split("```js")[1:] if "data-npv-away" in block
+    )
+    return script
 
 
 def _frame(site: Site, token: str, view: str = "domains") -> str:
@@ -329,8 +339,16 @@ def test_what_was_last_seen_stays_while_npvirt_is_away(site: Site, way: str) -> 
 
 
 @pytest.mark.parametrize("way", ["htmx2", "htmx4"])
-def test_a_fragment_is_marked_while_npvirt_is_away(site: Site, way: str) -> None:
+@pytest.mark.parametrize("by", ["attribute", "script"])
+def test_a_fragment_is_marked_while_npvirt_is_away(
+    site: Site, way: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     head, body = _WAYS[way]
+    if by == "script":
+        # As the reference has it, where no text may become code.
+        head, body = f"{head}<script>{_marking()}</script>", _htmx
+        policy = "script-src 'self' 'unsafe-inline'"
+        monkeypatch.setitem(site.intranet.headers, "Content-Security-Policy", policy)
     with served(site.web.app) as base:
         here = dataclasses.replace(site, base=base)
         token = here.token(host="kvm-02")
