@@ -212,8 +212,8 @@ def _is_sent_to_sign_in(answer: TestResponse) -> bool:
 @pytest.mark.parametrize("who", list(_RANK))
 def test_every_cell_of_role_route_and_method(web: Web, calls: _Calls, who: str) -> None:
     checked = refusals = 0
+    headers = _sign_in(web, who)
     for path, first in {rule.rule: rule for rule in _rules(web)}.items():
-        headers = _sign_in(web, who)
         for method in _METHODS:
             matched = _matching(web, _address(first, "kvm-01"), method)
             known, rule = matched is not None, matched or first
