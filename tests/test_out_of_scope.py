@@ -155,6 +155,7 @@ def _named(web: Web, rule: Rule, slug: str, keys: Keys) -> Iterator[str]:
                 "slug": slug, "uuid": one, "key": key if "/devices/" in rule.rule else one,
                 "name": "x", "action": "suspend", "job_id": 1, "change_id": 1, "secret": "x",
                 "session_id": 1, "rule_id": 1, "target_id": 1, "view": "domains", "token_id": 1,
+                "month": "2026-10",
             }  # fmt: skip
             built = rule.build({k: values[k] for k in rule.arguments}, append_unknown=False)
             assert built is not None
