@@ -1,19 +1,36 @@
 """Views on other people's pages: their look as the page asks for it, and how they write."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from app.clock import now_ms, rfc3339
+from app.connection import Connection
+from app.store.hosts import add_host
+from app.store.record import Recorder
+from app.web.drawing import part_address
 from app.web.embed.parameters import COLOURS, FONTS, WRAPPERS
+from app.web.embed.views import VIEWS
 from tests.embed_support import (
+    a_token,
     ask,
     sentence,
     tokens,
     web,
     web_of_module,
 )
-from tests.fleet_support import filled_data
-from tests.web_support import Web
+from tests.fleet_support import (
+    KNOWN_MS,
+    domain_uuid,
+    filled_data,
+    make_domain,
+    make_scan,
+    pool_uuid,
+)
+from tests.web_support import GIB, INTERVAL_MS, Web, make_web
 
 __all__ = ["filled_data", "tokens", "web", "web_of_module"]
 
@@ -62,8 +79,61 @@ def test_figures_and_dates_are_written_as_the_page_asks_and_words_are_english(
         then = ask(web, "hosts", tokens["hosts"], at=at, **look).text
         assert f">{date}</time>" in then, locale
         assert f'<div class="npv" lang="{words}"' in then
-    # What was drawn for one is not kept for another.
-    assert "," not in re.findall(r"[\d.,]+ [GT]iB", ask(web, "overview", tokens["overview"]).text)
+
+
+def test_what_was_written_for_one_page_is_shown_to_no_other(tmp_path: Path) -> None:
+    made = make_web(tmp_path / "var", NPVIRT_TIMEZONE="UTC")
+    now = now_ms()
+    record = add_host(made.store, "kvm-01", Connection())
+    with made.store.writing() as writing:
+        writing.exec_driver_sql(f"UPDATE host SET created_at_ms = {now - 3_600_000}")
+    recorder = Recorder(made.store, record, KNOWN_MS)
+    domains = {domain_uuid(0, place): make_domain(0, place) for place in range(3)}
+    domains[domain_uuid(0, 0)] = replace(domains[domain_uuid(0, 0)], memory_bytes=7 * GIB // 2)
+    for ago in (2, 1, 0):
+        scan = make_scan(0, record, now - ago * INTERVAL_MS, 3, 720 - 60 * ago)
+        recorder.record(replace(scan, domains=domains))
+    tokens = {view: a_token(made.store, view)[0] for view in VIEWS}
+    made.store.close()
+    then = rfc3339(now - INTERVAL_MS // 2)
+    # Each over a store of its own, so that nothing of one is kept for the other.
+    first, second = (
+        make_web(shutil.copytree(tmp_path / "var", tmp_path / name), NPVIRT_TIMEZONE="UTC")
+        for name in ("first", "second")
+    )
+    # The comma, and the year before the day.
+    plain, hungarian = _all_drawn(first, tokens, then, "", "hu")
+    others = _all_drawn(second, tokens, then, "hu", "")
+    for other, alone in zip(others, (hungarian, plain), strict=True):
+        assert [name for name in alone if other[name] != alone[name]] == []
+    for at in ("", f"?at={then}"):
+        assert "3.5 GiB" in plain[f"/ui/domains{at}"]
+        assert "3.5 GiB" in plain[f"domains{at}"]
+        assert "3,5 GiB" in hungarian[f"domains{at}"]
+    first.store.close()
+    second.store.close()
+
+
+def _all_drawn(web: Web, tokens: dict[str, str], then: str, *locales: str) -> list[dict[str, str]]:
+    """For one locale after the other: every view, now and then, and (where it is the panel's own)
+    every page of the panel that tells the same.
+    """
+    pages = {
+        *(view.path for view in VIEWS.values()), "/hosts/kvm-01",
+        f"/hosts/kvm-01/domains/{domain_uuid(0, 0)}", f"/hosts/kvm-01/pools/{pool_uuid(0, 0)}",
+    }  # fmt: skip
+    found = []
+    for locale in locales:
+        drawn = {}
+        for at in ("", f"?at={then}"):
+            look = {**({"lang": locale} if locale else {}), **({"at": then} if at else {})}
+            for view, token in tokens.items():
+                drawn[f"{view}{at}"] = ask(web, view, token, **look).text
+            if not locale:
+                for page in map(part_address, pages):
+                    drawn[f"{page}{at}"] = web.text(f"{page}{at}")
+        found.append(drawn)
+    return found
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ The same domains make the same rows; nothing is read or written but the rows' ow
 
 Flat tuples of strings: hundreds of them are drawn at every change, and each look-up, call or
 piece of text in a template would be paid hundreds of times. What follows from a domain's facts
-alone is kept for as long as these stay the very same object, which they do between scans.
+alone is kept, as each style writes it, for as long as these stay the very same object, which they
+do between scans.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from app.web.figures import percent, size, size_of
 from app.web.flags import is_active
 from app.web.format import both_ways, number, port, quiet_reason
 from app.web.kinds import DomainSeen
+from app.web.locales import Style, style
 from app.web.rates import domain_rates
 from app.web.sparks import Spark
 from app.web.when import When, Zone
@@ -79,7 +81,7 @@ class _Still(NamedTuple):
     act: tuple[str, str, str, str, bool]
 
 
-_still_kept: dict[tuple[str, str], _Still] = {}
+_still_kept: dict[tuple[str, str, Style], _Still] = {}
 
 
 def domain_rows(
@@ -107,12 +109,13 @@ def _stopping(row: DomainRow, asked: When) -> DomainRow:
 
 
 def _still(seen: DomainSeen) -> _Still:
-    kept = _still_kept.get((seen.host, seen.key))
+    key = (seen.host, seen.key, style())
+    kept = _still_kept.get(key)
     if kept is not None and kept.fact is seen.fact:
         return kept
     if len(_still_kept) >= _KEPT:
         _still_kept.clear()
-    made = _still_kept[(seen.host, seen.key)] = _make_still(seen)
+    made = _still_kept[key] = _make_still(seen)
     return made
 
 

@@ -76,6 +76,11 @@ def written_for(locale: str) -> Iterator[None]:
         _style.reset(token)
 
 
+def style() -> Style:
+    """How this thread writes now; whoever keeps what is written keeps it by this as well."""
+    return _style.get()
+
+
 def figure(text: str) -> str:
     """A figure made with a decimal point, with the mark that is used."""
     return text.replace(".", _style.get().decimal_mark)
