@@ -27,6 +27,7 @@ from app.clock import DAY_MS
 from app.inventory import Pool, PoolSample
 from app.store.capacity_days import Days, compacted, read_days
 from app.store.capacity_events import first_seen, last_stops, read_events
+from app.store.compaction import end_of_done_days
 from app.store.engine import Store
 from app.store.history import fleet
 from app.store.usage import DomainSeen, Usage
@@ -43,14 +44,17 @@ Kept = TypeVar("Kept")
 
 
 def evidence(
-    store: Store, moment_ms: int | None, *, days: int = 400, use_days: int = USE_DAYS
-) -> Evidence:
+    store: Store, moment_ms: int | None, *, days: int = 400, use_days: int = USE_DAYS,
+    every_day: bool = False,
+) -> Evidence:  # fmt: skip
     """What a review as of `moment_ms` (None: now) goes by, over so many days before it; of what
-    domains did over `use_days`. Of a past moment only what was known then. Raises StoreError.
+    domains did over `use_days`. Of a past moment only what was known then: its days as far as they
+    had been put together or, with `every_day`, all that are by now. Raises StoreError.
     """
     return _cache_of(store).evidence(
-        store, moment_ms, min(max(1, days), MOST_DAYS), min(max(1, use_days), MOST_DAYS)
-    )
+        store, moment_ms, min(max(1, days), MOST_DAYS), min(max(1, use_days), MOST_DAYS),
+        every_day=every_day,
+    )  # fmt: skip
 
 
 class _Cache:
@@ -61,9 +65,11 @@ class _Cache:
         self._days: OrderedDict[object, Days] = OrderedDict()
         self._found: OrderedDict[object, tuple[Fleet, Evidence]] = OrderedDict()
 
-    def evidence(self, store: Store, moment_ms: int | None, days: int, use_days: int) -> Evidence:
+    def evidence(
+        self, store: Store, moment_ms: int | None, days: int, use_days: int, *, every_day: bool
+    ) -> Evidence:
         seen = fleet(store, moment_ms)
-        asked = (moment_ms, days, use_days)
+        asked = (moment_ms, days, use_days, every_day)
         with self._lock:
             known = self._found.get(asked)
             # The same fleet is given out until something changes.
@@ -72,20 +78,24 @@ class _Cache:
             at_ms = moment_ms
             if at_ms is None:
                 at_ms = max(clock.now_ms(), seen.as_of_ms or 0)
-            day = at_ms // DAY_MS
+            day = end = at_ms // DAY_MS
+            if moment_ms is not None and not every_day:
+                end = end_of_done_days(moment_ms)
             with store.reading() as connection:
-                told = self._days_before(connection, day, days, use_days)
+                told = self._days_before(connection, day, days, use_days, end)
                 making = _Making(connection, seen, told, at_ms)
                 found = making.evidence(day - days, day - use_days)
             _keep(self._found, asked, (seen, found))
             return found
 
-    def _days_before(self, connection: sa.Connection, day: int, days: int, use_days: int) -> Days:
+    def _days_before(
+        self, connection: sa.Connection, day: int, days: int, use_days: int, end: int
+    ) -> Days:
         # More days may have been put together since.
-        asked = (day, days, use_days, compacted(connection))
+        asked = (day, days, use_days, end, compacted(connection))
         told = self._days.get(asked)
         if told is None:
-            told = read_days(connection, day, days, use_days)
+            told = read_days(connection, day, days, use_days, end=end)
             _keep(self._days, asked, told)
         return told
 

@@ -12,6 +12,7 @@ from app.capacity.daily import Daily
 from app.capacity.evidence import NOTHING, DomainUse
 from app.inventory import KindName
 from app.store import schema
+from app.store.compaction import end_of_done_days
 from app.store.engine import Store
 from app.store.tiers import day_number, day_text
 
@@ -49,18 +50,18 @@ def compacted(connection: sa.Connection) -> tuple[tuple[int, int], ...]:
     return tuple((row.host_id, row.before_day) for row in connection.execute(query))
 
 
-def read_days(connection: sa.Connection, day: int, days: int, use_days: int) -> Days:
-    """The rows of so many days before `day`."""
+def read_days(connection: sa.Connection, day: int, days: int, use_days: int, *, end: int) -> Days:
+    """The rows of so many days before `day`, as far as they are before `end`, too."""
     found: dict[tuple[KindName, int], Mapping[str, Daily]] = {}
     for kind, names in _COLUMNS.items():
-        for entity_id, columns in _columns(connection, kind, names, day - days, day).items():
+        for entity_id, columns in _columns(connection, kind, names, day - days, end).items():
             found[kind, entity_id] = columns
     table = schema.dailies["host"]
     first: str | None = connection.scalar(sa.select(sa.func.min(table.c.day)))
     first_day = None if first is None else day_number(first)
-    if first_day is not None and first_day >= day:
+    if first_day is not None and first_day >= end:
         first_day = None
-    return Days(first_day, found, _uses(connection, day - use_days, day))
+    return Days(first_day, found, _uses(connection, day - use_days, end))
 
 
 class PoolDays:
@@ -84,11 +85,14 @@ class PoolDays:
         return self._series
 
 
-def pool_days(store: Store, day: int, entity_ids: Sequence[int]) -> Mapping[int, Daily]:
-    """The same of some pools, and not kept: for days that were looked at by chance."""
+def pool_days(store: Store, at_ms: int, entity_ids: Sequence[int]) -> Mapping[int, Daily]:
+    """The same of some pools as known at a past moment, and not kept: such moments are looked at by
+    chance.
+    """
+    end = end_of_done_days(at_ms)
     with store.reading() as connection:
         found = _columns(
-            connection, "pool", (_ALLOCATION,), day - _POOL_DAYS, day, entity_ids
+            connection, "pool", (_ALLOCATION,), end - _POOL_DAYS, end, entity_ids
         )  # fmt: skip
     return {one: columns[_ALLOCATION] for one, columns in found.items()}
 

@@ -13,18 +13,17 @@ from msgspec import Struct
 from app.capacity.evidence import Evidence
 from app.capacity.periods import Period, month_after, month_before
 from app.capacity.report import Dismissed, FindingKey, Report
-from app.clock import DAY_MS, HOUR_MS
+from app.clock import DAY_MS
 from app.errors import NotFound, StoreError
 from app.store import schema
 from app.store.capacity import evidence
+from app.store.compaction import DONE_AFTER_MS
 from app.store.dismissals import dismissals
 from app.store.engine import Store
 from app.store.notification_events import Told, record_within
 from app.store.notification_rules import rules_within
 from app.store.tiers import day_number
 
-# Scans of a month's end are stored, and its last day is put together, some minutes later.
-_GRACE_MS = HOUR_MS
 _DAYS = 800
 _table = schema.capacity_report
 
@@ -56,7 +55,7 @@ def month_due(store: Store, now_ms: int) -> Period | None:
         scanned: int | None = connection.scalar(sa.select(sa.func.max(schema.scan.c.at_ms)))
     if first is None or scanned is None:
         return None
-    last = month_before(min(now_ms - _GRACE_MS, scanned) // DAY_MS)
+    last = month_before(min(now_ms - DONE_AFTER_MS, scanned) // DAY_MS)
     due = last if newest is None else month_after(newest)
     return due if due.end_day <= last.end_day and day_number(first) < due.end_day else None
 
@@ -68,7 +67,8 @@ def known_at_end(store: Store, of: Period) -> tuple[Evidence, dict[FindingKey, D
         key: Dismissed(one.at_ms, one.who, one.note)
         for key, one in dismissals(store, at_ms).items()
     }
-    return evidence(store, at_ms, days=_DAYS), dismissed
+    # Nobody makes the report before the month's last day is put together.
+    return evidence(store, at_ms, days=_DAYS, every_day=True), dismissed
 
 
 def keep_report(store: Store, report: Report, subject: Subject, now_ms: int) -> bool:

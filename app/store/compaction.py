@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.clock import DAY_MS
+from app.clock import DAY_MS, HOUR_MS
 from app.errors import StoreError
 from app.inventory import KINDS, KindName
 from app.store import keyframes, schema, tiers
@@ -25,9 +25,19 @@ log = logging.getLogger(__name__)
 
 # A scan is stored when it ends: of the last scans of a day, some minutes into the next.
 _GRACE_MS = 15 * 60_000
+# So long after its end a day is put together: that begins after the grace, and takes minutes at
+# the very most.
+DONE_AFTER_MS = HOUR_MS
 _MEASURED: tuple[KindName, ...] = tuple(kind.name for kind in KINDS if kind.sample)
 # Objects that are read together: it takes some twenty milliseconds for a day of scans a minute.
 _BATCH = 8
+
+
+def end_of_done_days(at_ms: int) -> int:
+    """The day before which all days had been put together by a moment. What was put together later
+    than that, after npvirt had been away, is not told apart.
+    """
+    return (at_ms - DONE_AFTER_MS) // DAY_MS
 
 
 class _HostDay(Struct, frozen=True):

@@ -17,6 +17,7 @@ from app.clock import rfc3339
 from app.notifier.report_text import when_full
 from app.services import services
 from app.store.capacity_reports import Kept, get_report, list_reports
+from app.store.compaction import DONE_AFTER_MS
 from app.web import capacity_words as words
 from app.web.api.answers import check_parameters
 from app.web.figures import size
@@ -118,9 +119,9 @@ def _context(told: Report) -> dict[str, Any]:
 
 
 def _csv(told: Report, table: str) -> str:
-    """The same table of the review as of the month's end."""
+    """The same table of the review, as of when the month's last day had been put together."""
     pairs = {
-        "at": rfc3339(told.at_ms), "from": day_text(told.from_day),
+        "at": rfc3339(told.at_ms + DONE_AFTER_MS), "from": day_text(told.from_day),
         "to": day_text(told.end_day - 1), "format": "csv", "table": table,
     }  # fmt: skip
     if table == "comparison" and told.month_before is not None:

@@ -51,7 +51,7 @@ def days_left(drawing: Drawing, pools: Iterable[PoolSeen]) -> dict[tuple[str, st
         series = _present(services().store, at_ms // DAY_MS)
     else:
         ids = [pool.entity_id for pool in some]
-        series = pool_days(services().store, at_ms // DAY_MS, ids)
+        series = pool_days(services().store, at_ms, ids)
     found = {(pool.host, pool.key): _left(pool, series, at_ms) for pool in some}
     return found | {(pool.host, pool.key): _NOT_TOLD for pool in every[_MOST:]}
 
