@@ -26,14 +26,15 @@ class Bounds(Struct, frozen=True):
     memory_ratio: float = 1.0
 
 
-class Overcommit(Struct, frozen=True):
-    """One host; ratios are None where either side is not known. `…_defined` count the domains
-    that are off as well. The series tell each day's highest of what was promised to running ones.
+class Promises(Struct, frozen=True):
+    """What a host promised to its domains beside what it has, and what was used in the period.
+
+    Ratios are null where either side is not known; `defined_…` counts the domains that are off as
+    well.
     """
 
     host: str
     known: bool
-    seen_ms: int | None
     verdict: Verdict
     reasons: tuple[Literal["vcpus", "memory"], ...]
     cpus: int | None
@@ -53,6 +54,14 @@ class Overcommit(Struct, frozen=True):
     cpu_peak: float | None
     memory_used_p95_bytes: float | None
     memory_used_peak_bytes: float | None
+
+
+class Overcommit(Promises, frozen=True):
+    """The same with when the host was last seen, and each day's highest of what was promised to
+    running domains.
+    """
+
+    seen_ms: int | None
     vcpus_per_cpu_by_day: Daily
     memory_ratio_by_day: Daily
 
@@ -99,12 +108,12 @@ def _of_host(
     if not host.known or (not reasons and None in (vcpu_ratio, memory_ratio)):
         verdict = "not-judged"
     return Overcommit(
-        host.name, host.known, host.seen_ms, verdict, tuple(reasons), host.cpus, host.memory_bytes,
+        host.name, host.known, verdict, tuple(reasons), host.cpus, host.memory_bytes,
         vcpus[0], vcpus[1], memory[0], memory[1], vcpu_ratio, _ratio(vcpus[1], host.cpus),
         memory_ratio, _ratio(memory[1], host.memory_bytes), capacity, promised,
         _ratio(promised, capacity), _highest(host.cpu_p95, from_day),
         _highest(host.cpu_max, from_day), _highest(host.memory_used_p95_bytes, from_day),
-        _highest(host.memory_used_max_bytes, from_day),
+        _highest(host.memory_used_max_bytes, from_day), host.seen_ms,
         _by_day(host.assigned_vcpus, host.cpus, from_day),
         _by_day(host.assigned_memory_bytes, host.memory_bytes, from_day),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from app import clock
 from app.capacity.backtest import Quality
 from app.capacity.forecast import FURTHEST_DAYS, Forecast
 from app.capacity.growth import Compared
+from app.capacity.losses import Loss
 from app.capacity.outlook import Outlook
 from app.capacity.periods import Period, day_text
 from app.capacity.placement import Fit, Placement
@@ -256,7 +257,8 @@ _ITEMS: Mapping[str, Callable[[Told], Sequence[Item]]] = {
 
 
 def _named(shape: Any, *without: str) -> tuple[str, ...]:
-    return tuple(name for name in shape.__annotations__ if name not in without)
+    names = getattr(shape, "__struct_fields__", None) or shape.__annotations__
+    return tuple(name for name in names if name not in without)
 
 
 _COMPARED = _named(shapes.Growth, "period", "group")
@@ -271,6 +273,6 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "comparison": (
         "group", *(f"{which}_{name}" for name in _COMPARED for which in ("first", "second")),
     ),
-    "losses": _named(shapes.Loss),
+    "losses": _named(Loss),
     "placement": _named(shapes.Fit),
 }  # fmt: skip

@@ -1,12 +1,16 @@
-"""The shapes of the capacity review."""
+"""The shapes of the capacity review; what is told just as it was judged has its shape from
+app/capacity.
+"""
 
 from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
+from app.capacity.losses import Loss
+from app.capacity.overcommit import Promises
 from app.capacity.placement import Reason as PlaceReason
 from app.capacity.placement import Verdict as PlaceVerdict
-from app.capacity.reclaim import FindingKind
+from app.capacity.reclaim import FindingKind, Freed
 from app.web.shapes.common import Scans, Shape, Share, Time
 
 Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
@@ -81,33 +85,14 @@ class Outlook(Shape):
     last_month: Quality | None
 
 
-class Overcommit(Shape):
-    """What a host promised to its domains beside what it has, and what was used in the period."""
+class Overcommit(Promises, frozen=True):
+    """What a host promised to its domains beside what it has, and what was used in the period.
 
-    host: str
-    known: bool
+    Ratios are null where either side is not known; `defined_…` counts the domains that are off as
+    well.
+    """
+
     seen_at: Time | None
-    verdict: Annotated[
-        str, Meta(extra_json_schema={"enum": ["fine", "overcommitted", "not-judged"]})
-    ]
-    reasons: list[str]
-    cpus: int | None
-    memory_bytes: int | None
-    running_vcpus: int | None
-    defined_vcpus: int | None
-    running_memory_bytes: int | None
-    defined_memory_bytes: int | None
-    vcpus_per_cpu: float | None
-    defined_vcpus_per_cpu: float | None
-    memory_ratio: float | None
-    defined_memory_ratio: float | None
-    storage_capacity_bytes: int | None
-    storage_promised_bytes: int | None
-    storage_ratio: float | None
-    cpu_p95: float | None
-    cpu_peak: float | None
-    memory_used_p95_bytes: float | None
-    memory_used_peak_bytes: float | None
 
 
 class Dismissed(Shape):
@@ -153,16 +138,6 @@ class FindingUndone(Shape):
     item: Finding | None
 
 
-class Freed(Shape):
-    """What all findings that nobody put aside would free; some do not tell their disks."""
-
-    count: int
-    vcpus: int
-    memory_bytes: int
-    disk_bytes: int
-    unknown_disks: int
-
-
 class Growth(Shape):
     """What a group grew by in a month ("2026-05"; "" the whole period)."""
 
@@ -196,19 +171,6 @@ class Comparison(Shape):
 
     period: Period
     groups: list[Compared]
-
-
-class Loss(Shape):
-    """What would break if a host were lost: which of its running domains find no place."""
-
-    host: str
-    known: bool
-    domains: int
-    vcpus: int
-    memory_bytes: int
-    without_place: list[str]
-    breaks: str
-    local: list[str]
 
 
 class Fit(Shape):
