@@ -25,17 +25,24 @@ def _words(text: str) -> frozenset[str]:
 
 # Languages with a decimal comma, and regions that have it otherwise than their language.
 _COMMA = _words(
-    "af az be bg br bs ca cs da de el es et eu fi fo fr fy gl hr hu hy id is it ka kk ky lb lo lt "
-    "lv mk nb nl nn no pl pt rm ro ru sc sk sl sq sr su sv tg tk tr tt uk uz vi wo"
+    "ady af agq ast az ba bas be bg blo br bs bua ca cs cv da de dsb dua dyo el eo es et eu ewo "
+    "ff fi fo fr fy gl hr hsb ht hu hy ia id ie is it jgo jv ka kab kbd kea kgp kk kkj kl ksf ku "
+    "ky lb lij lld ln lo lt lu lv mgh mk mua nb nl nmg nn nnh no nr pl pms pt rm rn ro ru rw sah "
+    "sc scn se seh sg shi sk sl smn sq sr ss su sv tg tk tok tr ts tt tzm uk uz ve vec vi wo yav "
+    "yrl zgh"
 )
 _OTHERWISE = _words(
-    "de-CH de-LI en-AT en-BE en-CZ en-DE en-DK en-EE en-ES en-FI en-FR en-GE en-HU en-ID en-IT "
-    "en-LT en-LV en-NL en-NO en-PL en-PT en-RO en-SE en-SI en-SK en-UA en-ZA es-419 es-BR es-BZ "
-    "es-CU es-DO es-GT es-HN es-MX es-NI es-PA es-PE es-PR es-SV es-US fr-RW it-CH ms-BN "
-    "ms-ID"
+    "ar-DZ ar-LY ar-MA ar-TN de-CH de-LI en-AT en-BE en-CZ en-DE en-DK en-EE en-ES en-FI en-FR "
+    "en-GE en-HU en-ID en-IT en-LT en-LV en-NL en-NO en-PL en-PT en-RO en-SE en-SI en-SK en-UA "
+    "en-ZA es-419 es-BR es-BZ es-CU es-DO es-GT es-HN es-MX es-NI es-PA es-PE es-PR es-SV es-US "
+    "fr-RW it-CH ms-BN ms-ID qu-BO sw-CD"
 )
-_YEAR_FIRST = _words("eu hu ja ko lt mn si zh")
-_MONTH_FIRST = _words("en-AS en-BI en-CA en-GU en-JP en-MH en-MP en-PH en-PR en-UM en-US en-VI")
+# Languages and regions whose dates begin otherwise than with the day.
+_YEAR_FIRST = _words("bo cv eu hu hy ja kk ko ky lt lv mn sah si tok tyv vo yue zh")
+_MONTH_FIRST = _words(
+    "blo cad ceb chr cic cop ee en-AS en-BI en-CA en-GU en-JP en-MH en-MP en-PH en-PR en-UM en-US "
+    "en-VI es-PA es-PR fil gaa gv iu kn lkt mic mus om or osa smn ti xh zu"
+)
 
 
 class Style(NamedTuple):
@@ -57,7 +64,11 @@ def style_of(locale: str) -> Style:
     language, region = found[1].lower(), (found[2] or "").upper()
     name = f"{language}-{region}"
     has_comma = (language in _COMMA) != (name in _OTHERWISE)
-    order: Order = "year" if language in _YEAR_FIRST else "month" if name in _MONTH_FIRST else "day"
+    order: Order = "day"
+    if language in _YEAR_FIRST:
+        order = "year"
+    elif language in _MONTH_FIRST or name in _MONTH_FIRST:
+        order = "month"
     return Style("," if has_comma else ".", order)
 
 
