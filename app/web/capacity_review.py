@@ -59,7 +59,7 @@ class Comparison(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True):
-    """Everything that a review tells; `findings` with how each was dismissed."""
+    """Everything that a review tells; `findings` each with how it was dismissed."""
 
     evidence: Evidence
     period: Period
