@@ -1,7 +1,7 @@
-"""Findings of the capacity review that somebody put aside, with a note. Reads and writes them.
+"""Findings of the capacity review that somebody dismissed, with a note. Reads and writes them.
 
 One holds until the facts that the finding rests on are others, or somebody takes it back. Nothing
-is deleted: a review of a past moment tells what was aside then.
+is deleted: a review of a past moment tells what was dismissed then.
 """
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ _KEY_MAX = 4096
 
 
 class Dismissal(Struct, frozen=True):
-    """A finding put aside: what of which object of a host, the digest of its facts, and why."""
+    """A dismissed finding: what of which object of a host, the digest of its facts, and why."""
 
     host: str
     kind: str
@@ -29,7 +29,7 @@ class Dismissal(Struct, frozen=True):
 
 
 def dismiss(store: Store, host_id: int, wanted: Dismissal) -> None:
-    """Put a finding aside, in place of what was said of it before. Raises InvalidField."""
+    """Dismiss a finding, in place of what was said of it before. Raises InvalidField."""
     if wanted.kind not in FINDING_KINDS:
         raise InvalidField("kind", f"Give one of {', '.join(FINDING_KINDS)}.")
     if not wanted.key or len(wanted.key) > _KEY_MAX:
@@ -53,10 +53,10 @@ def dismiss(store: Store, host_id: int, wanted: Dismissal) -> None:
 
 
 def take_back(store: Store, host_id: int, kind: str, key: str, at_ms: int) -> None:
-    """Have a finding told again. Raises NotFound where it was not put aside."""
+    """Have a finding told again. Raises NotFound where it is not dismissed."""
     with store.writing() as connection:
         if not _end(connection, host_id, kind, key, at_ms):
-            raise NotFound("That finding was not put aside.")
+            raise NotFound("That finding is not dismissed.")
 
 
 def _end(connection: sa.Connection, host_id: int, kind: str, key: str, at_ms: int) -> int:
@@ -71,7 +71,7 @@ def _end(connection: sa.Connection, host_id: int, kind: str, key: str, at_ms: in
 
 
 def dismissals(store: Store, moment_ms: int | None) -> dict[tuple[str, str, str, str], Dismissal]:
-    """What is aside at a moment (None: now), by host, kind, key and digest of the facts."""
+    """What is dismissed at a moment (None: now), by host, kind, key and digest of the facts."""
     table, host = schema.dismissal, schema.host
     query = sa.select(table, host.c.slug).join(host, host.c.id == table.c.host_id)
     if moment_ms is None:

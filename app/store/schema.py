@@ -286,7 +286,7 @@ embed_token = sa.Table(
     sqlite_strict=True,
 )
 
-# Findings of the capacity review that somebody put aside, until the facts that they rest on are
+# Findings of the capacity review that somebody dismissed, until the facts that they rest on are
 # others (app/capacity/reclaim). Rows stay: of a past moment is told what was aside then.
 dismissal = sa.Table(
     "dismissal",
