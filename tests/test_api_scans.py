@@ -2,15 +2,17 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from app.clock import DAY_MS, now_ms, rfc3339
 from app.connection import Connection
 from app.inventory import Missing, Scan
-from app.store import scan_list
+from app.store import gap_list, scan_list
 from app.store.archive import archive
 from app.store.hosts import add_host, list_hosts
 from app.store.record import Recorder
@@ -32,20 +34,23 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     made.store.close()
 
 
-def fill(web: Web, first_ms: int) -> None:
-    """kvm-01 as said above; kvm-02 was looked at a minute later, and all went well."""
+def fill(
+    web: Web, first_ms: int, times: Sequence[int] = TIMES, failed: Collection[int] = FAILED
+) -> None:
+    """kvm-01 as said above, or otherwise; kvm-02 was looked at every minute, and all went well."""
     for slug in ("kvm-01", "kvm-02"):
         record = add_host(web.store, slug, Connection(transport="ssh", host=f"{slug}.test"))
         with web.store.writing() as connection:
             connection.exec_driver_sql(f"UPDATE host SET created_at_ms = {first_ms - MINUTE}")
         recorder = Recorder(web.store, record, MINUTE)
-        for minute in TIMES if slug == "kvm-01" else range(43):
+        for minute in times if slug == "kvm-01" else range(43):
             at_ms = first_ms + minute * MINUTE + (slug == "kvm-02") * 7
-            recorder.record(_scan(at_ms, minute, whole=slug == "kvm-02"))
+            whole = slug == "kvm-02"
+            recorder.record(_scan(at_ms, minute, whole=whole, ok=whole or minute not in failed))
 
 
-def _scan(at_ms: int, minute: int, *, whole: bool) -> Scan:
-    if minute in FAILED and not whole:
+def _scan(at_ms: int, minute: int, *, whole: bool, ok: bool) -> Scan:
+    if not ok:
         return Scan(at_ms, 900 + minute, ok=False, problem="timeout", sentence=f"={HOSTILE}")
     missing = (Missing("networks", "No answer."),) if minute == PARTIAL and not whole else ()
     return Scan(at_ms, 100 + minute, ok=True, missing=missing, rpc_count=20)
@@ -181,3 +186,48 @@ def test_of_archived_days_a_bounded_number_is_listed(
     told = _json(empty_web, query, 422)
     assert "Name a host" in told["detail"]
     assert _json(empty_web, f"{query}&host=kvm-02")["total"] == 43
+
+
+@contextmanager
+def _opened_days() -> Iterator[list[str]]:
+    """The statements that read archived days meanwhile."""
+    found: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if "scan_day.body" in statement:
+            found.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def test_for_gaps_no_archived_day_is_opened_once_for_each(
+    empty_web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_ms = (now_ms() // DAY_MS - 6) * DAY_MS
+    # Six gaps, in all of which scans failed.
+    flapping = [minute for minute in range(60) if minute % 10 > 5]
+    fill(empty_web, first_ms, failed=flapping, times=range(61))
+    query = f"gaps?host=kvm-01&from={rfc3339(first_ms)}&to={rfc3339(first_ms + 61 * MINUTE)}"
+    before = _json(empty_web, query)
+    assert [one["failed_scans"] for one in before["items"]] == [4] * 6
+    with empty_web.store.writing() as connection:
+        for record in list_hosts(empty_web.store):
+            archive(connection, record.id, first_ms // DAY_MS)
+    pages = ("", "&per_page=1&page=6", "&sort=duration", "&format=csv")
+    for page in pages:
+        with _opened_days() as opened:
+            assert empty_web.client.get(f"/api/v1/{query}{page}").status_code == 200
+        # Once for the gaps, once for what failed.
+        assert len(opened) == 2, page
+    assert _json(empty_web, query) == before
+    monkeypatch.setattr(gap_list, "MOST_READ", 60)
+    with _opened_days() as opened:
+        told = _json(empty_web, query.replace("host=kvm-01&", ""), 422)
+    assert told["invalid"][0]["name"] == "from"
+    assert "Name a host" in told["detail"]
+    assert opened == []
+    assert _json(empty_web, query)["total"] == 6

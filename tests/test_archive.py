@@ -14,10 +14,11 @@ from app.store.building import Builder, Parsed
 from app.store.compaction import Compactor
 from app.store.density import gaps_between
 from app.store.engine import Store
+from app.store.gap_list import list_gaps
 from app.store.history import scans
 from app.store.record import Recorder
 from app.store.retention import Lengths, Retention
-from app.store.scan_list import OUTCOMES, ScanOutcome, ScansWanted, list_gaps, list_scans
+from app.store.scan_list import OUTCOMES, ScanOutcome, ScansWanted, list_scans
 from tests.made_once import open_store
 from tests.storing import a_host, a_store
 from tests.test_compaction import DAY, INTERVAL, START, a_scan, rows, work
@@ -88,7 +89,7 @@ def listed(store: Store, at_ms: int) -> list[Any]:
             found.append(list_scans(store, wanted, limit=20, offset=7))
             found.append(list_scans(store, wanted, limit=5, sort="took", descending=False))
     wanted = ScansWanted((1,), at_ms - 3 * DAY, at_ms, as_of_ms=at_ms)
-    found.append(list_gaps(store, wanted))
+    found.append(list_gaps(store, wanted, limit=1000))
     return found
 
 

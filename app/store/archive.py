@@ -6,9 +6,9 @@ or ceased to answer); the others stand in one blob. Whoever asks what was looked
 here as well.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from operator import add
 from typing import Annotated, Any
@@ -232,24 +232,51 @@ def _days_query() -> sa.Select[Any]:
     )
 
 
-def failures_between(connection: sa.Connection, host_id: int, after_ms: int, to_ms: int) -> int:
-    """How many archived looks at a host failed after a time and up to another."""
+def failures_between(
+    connection: sa.Connection, host_id: int, stretches: Sequence[tuple[int, int]]
+) -> list[int]:
+    """How many archived looks at a host failed in each stretch: after its first time and up to
+    its second. A day is opened where a stretch begins or ends in it, and once if the stretches
+    stand in the order of time, in either direction.
+    """
+    if not stretches:
+        return []
     table = schema.scan_day
-    first, last = max(0, after_ms // DAY_MS), to_ms // DAY_MS
-    query = sa.select(table).where(
-        table.c.id.between(day_id(host_id, first), day_id(host_id, last)), table.c.failed > 0
+    first_ms, last_ms = min(one for one, _ in stretches), max(one for _, one in stretches)
+    query = (
+        sa.select(table.c.id, table.c.from_ms, table.c.until_ms, table.c.failed)
+        .where(table.c.id.between(*_ids(host_id, first_ms, last_ms)), table.c.failed > 0)
+        .order_by(table.c.id)
     )
-    count = 0
-    for row in connection.execute(query):
-        if row.from_ms > after_ms and row.until_ms <= to_ms:
-            count += row.failed
-            continue
-        day = ArchivedDay(row.body)
-        count += sum(
-            not ok and after_ms < at_ms <= to_ms
-            for at_ms, ok in zip(day.times_ms, day.column("ok"), strict=True)
-        )
-    return count
+    days = connection.execute(query).all()
+    ids = [day.id for day in days]
+    # Two days, so that stretches from one to the next open neither twice.
+    failures_of = lru_cache(2)(partial(_failures_of, connection))
+    found = []
+    for after_ms, to_ms in stretches:
+        begin, end = _ids(host_id, after_ms, to_ms)
+        count = 0
+        for day in days[bisect_left(ids, begin) : bisect_right(ids, end)]:
+            if after_ms < day.from_ms and day.until_ms <= to_ms:
+                count += day.failed
+            else:
+                times_ms = failures_of(day.id)
+                count += bisect_right(times_ms, to_ms) - bisect_right(times_ms, after_ms)
+        found.append(count)
+    return found
+
+
+def _ids(host_id: int, from_ms: int, to_ms: int) -> tuple[int, int]:
+    """The ids of the first and last day of a host's stretch."""
+    return day_id(host_id, max(0, from_ms // DAY_MS)), day_id(host_id, max(0, to_ms // DAY_MS))
+
+
+def _failures_of(connection: sa.Connection, number: int) -> list[int]:
+    """When the looks failed that are archived in the day of that id."""
+    table = schema.scan_day
+    body = connection.execute(sa.select(table.c.body).where(table.c.id == number)).scalar_one()
+    day = ArchivedDay(body)
+    return [at_ms for at_ms, ok in zip(day.times_ms, day.column("ok"), strict=True) if not ok]
 
 
 def rows_before(connection: sa.Connection, host_id: int, at_ms: int, limit: int) -> list[ScanRow]:
@@ -283,10 +310,8 @@ def good_scans(
     )
     # All at once: one by one they take three times as long.
     found = [(at_ms, interval_ms) for at_ms, interval_ms in connection.execute(rows).all()]
-    ids = table.c.id.between(
-        day_id(host_id, max(0, from_ms // DAY_MS)), day_id(host_id, max(0, (to_ms - 1) // DAY_MS))
-    )
-    for body in connection.execute(sa.select(table.c.body).where(ids)).scalars():
+    days = (table.c.id.between(*_ids(host_id, from_ms, to_ms - 1)), table.c.good > 0)
+    for body in connection.execute(sa.select(table.c.body).where(*days)).scalars():
         day = ArchivedDay(body)
         columns = (day.times_ms, day.column("ok"), day.column("interval_ms"))
         found += [
@@ -295,6 +320,21 @@ def good_scans(
             if ok and from_ms <= at_ms < to_ms
         ]
     return sorted(found)
+
+
+def count_good_scans(connection: sa.Connection, host_id: int, from_ms: int, to_ms: int) -> int:
+    """How many scans have to be read for `good_scans`: all of the archived days are."""
+    scan, table = schema.scan, schema.scan_day
+    rows = (
+        sa.select(sa.func.count())
+        .where(scan.c.host_id == host_id, scan.c.ok == 1)
+        .where(scan.c.at_ms >= from_ms, scan.c.at_ms < to_ms)
+    )
+    days = sa.select(sa.func.sum(table.c.good + table.c.failed)).where(
+        table.c.id.between(*_ids(host_id, from_ms, to_ms - 1)), table.c.good > 0
+    )
+    stored, archived = connection.scalar(rows), connection.scalar(days)
+    return int(stored or 0) + int(archived or 0)
 
 
 def looked_at(

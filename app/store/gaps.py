@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from app.clock import DAY_MS, MINUTE_MS
 from app.store import schema, tiers
-from app.store.archive import good_scans
+from app.store.archive import count_good_scans, good_scans
 from app.store.looks import MISSED_TICKS
 from app.store.tiers import HOURS, Tier
 
@@ -100,6 +100,21 @@ def gaps_of(
         if last is None or now.end_ms >= last.end_ms:
             last = now
     return found
+
+
+def read_for_gaps(connection: sa.Connection, host_id: int, from_ms: int, to_ms: int) -> int:
+    """How much `gaps_of` has to read of a host, in scans and buckets: at most, but for a host of
+    which figures are kept of other times alone.
+    """
+    chunked_ms = chunked_to_ms(connection, host_id)
+    if to_ms - from_ms <= SCANS_MS or not chunked_ms:
+        return count_good_scans(connection, host_id, from_ms, to_ms)
+    tier = _tier(connection, interval_of(connection, host_id, to_ms), from_ms, to_ms)
+    kept_ms = max(from_ms, tiers.horizon_ms(connection, tier.name))
+    buckets = max(0, min(chunked_ms, to_ms) - kept_ms) // tier.width_ms
+    days = max(0, kept_ms - from_ms) // DAY_MS
+    scans = count_good_scans(connection, host_id, max(from_ms, chunked_ms), to_ms)
+    return buckets + days + scans
 
 
 def _seen_by_looks(looks: Sequence[Look]) -> list[_Seen]:

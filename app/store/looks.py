@@ -187,7 +187,8 @@ def _failures(connection: sa.Connection, host_id: int, ok: Any, last: Any) -> in
         )
         or 0
     )
-    return rows + failures_between(connection, host_id, after_ms, last.at_ms)
+    (archived,) = failures_between(connection, host_id, [(after_ms, last.at_ms)])
+    return rows + archived
 
 
 def look_at(connection: sa.Connection, host_id: int, at_ms: int) -> HostLook | None:

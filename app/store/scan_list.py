@@ -1,5 +1,5 @@
 """The scans of hosts as a list: one page of those of a stretch of time, how many there are by
-outcome, and the gaps between them.
+outcome.
 
 Reads only. Of days long past most scans stand in the archive, packed day by day: a page of such a
 stretch has to open all of its days, so there is a bound to how many scans they may hold.
@@ -7,7 +7,6 @@ stretch has to open all of its days, so there is a bound to how many scans they 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
@@ -16,11 +15,10 @@ from msgspec import Struct
 from app.errors import InvalidField
 from app.inventory import Missing
 from app.store import schema
-from app.store.archive import ArchivedDay, failures_between
+from app.store.archive import ArchivedDay
 from app.store.building import decoded_missing
 from app.store.engine import Store
-from app.store.gaps import gaps_of
-from app.store.looks import STORED_WITHIN_MS, look_at, over_at
+from app.store.looks import STORED_WITHIN_MS, over_at
 
 ScanOutcome = Literal["ok", "partial", "failed"]
 OUTCOMES: tuple[ScanOutcome, ...] = ("ok", "partial", "failed")
@@ -65,18 +63,6 @@ class ScansFound(NamedTuple):
     counts: dict[str, int]
 
 
-class Gap(NamedTuple):
-    """A stretch in which nobody looked at a host, or it did not answer; `failed`: how many scans
-    of it failed in that time. `goes_on`: it reaches the end of what was asked for.
-    """
-
-    host_id: int
-    from_ms: int
-    to_ms: int
-    failed: int
-    goes_on: bool
-
-
 class _Place(NamedTuple):
     """Where a scan stands: in an archived day, or in the table (`position` is its id)."""
 
@@ -115,29 +101,6 @@ def list_scans(
         places.sort(key=lambda place: (place.order, place.at_ms, place.host_id), reverse=descending)
         shown = _read(connection, places[offset : offset + limit])
         return ScansFound(shown, _fitting(counts, wanted), _all(counts))
-
-
-def list_gaps(store: Store, wanted: ScansWanted) -> list[Gap]:
-    """The gaps of a stretch, by host and time; none before a host was first looked at. Raises
-    StoreError for a damaged chunk.
-    """
-    found = []
-    with store.reading() as connection:
-        for host_id in wanted.host_ids:
-            to_ms = wanted.to_ms
-            if wanted.as_of_ms is not None:
-                look = look_at(connection, host_id, wanted.as_of_ms)
-                to_ms = to_ms if look is None else min(to_ms, look.until_ms)
-            first_ms = _first_ms(connection, host_id)
-            from_ms = wanted.from_ms if first_ms is None else max(wanted.from_ms, first_ms)
-            if first_ms is None or from_ms >= to_ms:
-                continue
-            found += [
-                Gap(host_id, begin_ms, end_ms, _failed(connection, host_id, begin_ms, end_ms),
-                    end_ms >= to_ms)
-                for begin_ms, end_ms in gaps_of(connection, host_id, from_ms, to_ms)
-            ]  # fmt: skip
-    return found
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -275,30 +238,3 @@ def _fitting(counts: Counter[str], wanted: ScansWanted) -> int:
 
 def _all(counts: Counter[str]) -> dict[str, int]:
     return {one: counts[one] for one in OUTCOMES}
-
-
-def _first_ms(connection: sa.Connection, host_id: int) -> int | None:
-    """When a host was first looked at, as far as is known; None: it never was."""
-    found = connection.execute(_first_query(), {"host_id": host_id}).one()
-    return min((one for one in found if one is not None), default=None)
-
-
-@cache
-def _first_query() -> sa.Select[Any]:
-    """Put together once: that costs more than running it."""
-    scan, entity = schema.scan, schema.entity
-    host_id: sa.BindParameter[int] = sa.bindparam("host_id")
-    scans = sa.select(sa.func.min(scan.c.at_ms)).where(scan.c.host_id == host_id)
-    seen = sa.select(sa.func.min(entity.c.first_seen_ms)).where(
-        entity.c.host_id == host_id, entity.c.kind == "host"
-    )
-    return sa.select(scans.scalar_subquery(), seen.scalar_subquery())
-
-
-def _failed(connection: sa.Connection, host_id: int, from_ms: int, to_ms: int) -> int:
-    table = schema.scan
-    query = sa.select(sa.func.count()).where(
-        table.c.host_id == host_id, table.c.ok == 0, table.c.at_ms.between(from_ms + 1, to_ms)
-    )
-    stored = int(connection.scalar(query) or 0)
-    return stored + failures_between(connection, host_id, from_ms, to_ms)

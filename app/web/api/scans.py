@@ -12,15 +12,8 @@ from werkzeug.datastructures import MultiDict
 from app.clock import rfc3339
 from app.errors import InvalidField
 from app.services import services
-from app.store.scan_list import (
-    OUTCOMES,
-    Gap,
-    ListedScan,
-    ScanOutcome,
-    ScansWanted,
-    list_gaps,
-    list_scans,
-)
+from app.store.gap_list import Gap, list_gaps
+from app.store.scan_list import OUTCOMES, ListedScan, ScanOutcome, ScansWanted, list_scans
 from app.store.views import Fleet
 from app.web.api import blueprint
 from app.web.api.answers import Made, answer_made, known_hosts
@@ -36,11 +29,8 @@ _SCANS: Kind[Any] = Kind(
     default_sort="-at",
 )  # fmt: skip
 _GAPS: Kind[Any] = Kind(
-    texts=lambda seen: (), default_sort="-from",
-    sorts={
-        "from": lambda gap: (gap.from_ms, gap.host_id),
-        "duration": lambda gap: (gap.to_ms - gap.from_ms, gap.from_ms),
-    },
+    texts=lambda seen: (), sorts=dict.fromkeys(("from", "duration"), lambda seen: None),
+    default_sort="-from",
 )  # fmt: skip
 _OWN = frozenset(("from", "to", "outcome"))
 _SHARED = ("host", "sort", "page", "per_page")
@@ -77,6 +67,7 @@ def list_of_scans() -> Response:
 def list_of_gaps() -> Response:
     """When nobody looked at a host or it did not answer, as charts leave it blank: longer than
     three planned intervals. Over more than three days to the width of a bucket of its series.
+    Where very much had to be read for that, name a host or a shorter stretch.
     """
     return answer_made(
         (*_SHARED, "from", "to"), _gaps, "gaps", _GAP_COLUMNS, follows_fleet=False
@@ -96,15 +87,15 @@ def _scans(seen: Fleet, *, everything: bool) -> Made:
 
 def _gaps(seen: Fleet, *, everything: bool) -> Made:
     query, wanted, slugs = _asked(seen, _GAPS)
-    found = list_gaps(services().store, wanted)
-    found.sort(key=_GAPS.sorts[query.sort_key], reverse=query.descending)
-    first = (query.page - 1) * query.per_page
-    shown = found if everything else found[first : first + query.per_page]
-    counts = dict.fromkeys(sorted(slugs.values(), key=natural), 0)
-    for gap in found:
-        counts[slugs[gap.host_id]] += 1
-    items = [_gap_item(gap, slugs[gap.host_id]) for gap in shown]
-    return Made(items, len(found), query.page, counts, query.hosts)
+    first = 0 if everything else (query.page - 1) * query.per_page
+    found = list_gaps(
+        services().store, wanted, limit=_CSV_MOST if everything else query.per_page, offset=first,
+        sort="duration" if query.sort_key == "duration" else "from", descending=query.descending,
+    )  # fmt: skip
+    by_name = sorted(slugs, key=lambda host_id: natural(slugs[host_id]))
+    counts = {slugs[host_id]: found.counts.get(host_id, 0) for host_id in by_name}
+    items = [_gap_item(gap, slugs[gap.host_id]) for gap in found.items]
+    return Made(items, found.total, query.page, counts, query.hosts)
 
 
 def _asked(seen: Fleet, kind: Kind[Any]) -> tuple[Query, ScansWanted, dict[int, str]]:
