@@ -183,8 +183,10 @@ def test_of_archived_days_a_bounded_number_is_listed(
             archive(connection, record.id, first_ms // DAY_MS)
     assert (_json(empty_web, query), _json(empty_web, f"{query}{at}&sort=took")) == before
     monkeypatch.setattr(scan_list, "MOST_SCANS", 50)
-    told = _json(empty_web, query, 422)
+    with _opened_days() as opened:
+        told = _json(empty_web, query, 422)
     assert "Name a host" in told["detail"]
+    assert opened == []
     assert _json(empty_web, f"{query}&host=kvm-02")["total"] == 43
 
 

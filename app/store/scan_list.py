@@ -89,14 +89,14 @@ def list_scans(
         counts = Counter[str]()
         for ok, missing, count in connection.execute(_counting(wanted)):
             counts[_outcome(ok=ok, partial=missing)] += count
-        days = list(_days(connection, wanted))
-        if not days:
+        in_days = _in_days(connection, wanted)
+        if not in_days:
             query = _ordered(_rows(wanted), sort, descending=descending)
             found = connection.execute(query.limit(limit).offset(offset)).all()
             items = [_told(row, row.host_id) for row in found]
             return ScansFound(items, _fitting(counts, wanted), _all(counts))
-        _check_size(counts.total(), days)
-        places = list(_archived(days, wanted, counts, sort))
+        _check_size(counts.total() + in_days)
+        places = list(_archived(_days(connection, wanted), wanted, counts, sort))
         places += _stored(connection, wanted, sort)
         places.sort(key=lambda place: (place.order, place.at_ms, place.host_id), reverse=descending)
         shown = _read(connection, places[offset : offset + limit])
@@ -154,19 +154,24 @@ def _stored(connection: sa.Connection, wanted: ScansWanted, sort: Sort) -> Itera
 # --- the archive ---------------------------------------------------------------------------------
 
 
-def _days(connection: sa.Connection, wanted: ScansWanted) -> Iterator[tuple[int, int, bytes]]:
-    """Host, number of scans and blob of the archived days that the stretch touches."""
+def _touched(wanted: ScansWanted) -> tuple[sa.ColumnElement[bool], ...]:
+    """The condition that an archived day is of a wanted host, and that the stretch touches it."""
     table = schema.scan_day
-    rows = sa.select(table.c.id, table.c.good + table.c.failed, table.c.body).where(
-        table.c.until_ms >= wanted.from_ms, table.c.from_ms <= wanted.to_ms
+    return (
+        table.c.until_ms >= wanted.from_ms,
+        table.c.from_ms <= wanted.to_ms,
+        table.c.id.op(">>")(32).in_(wanted.host_ids),
     )
-    for number, count, body in connection.execute(rows):
-        if number >> 32 in wanted.host_ids:
-            yield number >> 32, count, body
 
 
-def _check_size(stored: int, days: Sequence[tuple[int, int, bytes]]) -> None:
-    total = stored + sum(count for _, count, _ in days)
+def _in_days(connection: sa.Connection, wanted: ScansWanted) -> int:
+    """How many scans the archived days hold that the stretch touches."""
+    table = schema.scan_day
+    query = sa.select(sa.func.sum(table.c.good + table.c.failed)).where(*_touched(wanted))
+    return int(connection.scalar(query) or 0)
+
+
+def _check_size(total: int) -> None:
     if total > MOST_SCANS:
         raise InvalidField(
             "from",
@@ -175,15 +180,22 @@ def _check_size(stored: int, days: Sequence[tuple[int, int, bytes]]) -> None:
         )
 
 
+def _days(connection: sa.Connection, wanted: ScansWanted) -> Iterator[tuple[int, ArchivedDay]]:
+    """Host and archived scans of the days that the stretch touches, one day at a time."""
+    table = schema.scan_day
+    query = sa.select(table.c.id, table.c.body).where(*_touched(wanted))
+    for number, body in connection.execute(query):
+        yield number >> 32, ArchivedDay(body)
+
+
 def _archived(
-    days: Iterable[tuple[int, int, bytes]],
+    days: Iterable[tuple[int, ArchivedDay]],
     wanted: ScansWanted,
     counts: Counter[str],
     sort: Sort,
 ) -> Iterator[_Place]:
     """Where the archived scans are that are wanted; all of the stretch are counted."""
-    for host_id, _, body in days:
-        day = ArchivedDay(body)
+    for host_id, day in days:
         columns = (day.times_ms, day.column("took_ms"), day.column("ok"), day.has("missing"))
         for position, (at_ms, took_ms, ok, partial) in enumerate(zip(*columns, strict=True)):
             if not wanted.from_ms <= at_ms <= wanted.to_ms:
