@@ -263,7 +263,9 @@ def test_reports_are_listed_and_read_again(panel: Web, report: Report) -> None:
     described = msgspec.convert(told, shapes.Report)
     assert described == told
     assert set(told) == set(shapes.Report.__annotations__)
-    (item,) = json.loads(panel.text(REPORTS))["items"]
+    listed = json.loads(panel.text(REPORTS))
+    assert (listed["total"], listed["page"], listed["counts"]) == (1, 1, {})
+    (item,) = listed["items"]
     assert item == {name: told[name] for name in ("month", "at", "made_at")}
     assert panel.text(f"{REPORTS}?format=csv").splitlines()[0] == "month,at,made_at"
 
@@ -276,6 +278,25 @@ def test_its_tables_are_those_of_the_review_as_known_then(panel: Web) -> None:
     for link in links:
         answer = panel.client.get(link)
         assert (answer.status_code, answer.mimetype) == (200, "text/csv"), link
+
+
+def test_the_list_of_reports_is_narrowed_sorted_and_paged(panel: Web, report: Report) -> None:
+    march = replace(report, month="2026-03")
+    assert keep_report(panel.store, march, subject_of(march), LATER_MS + 1)
+    try:
+
+        def months(query: str) -> list[str]:
+            return [one["month"] for one in json.loads(panel.text(f"{REPORTS}?{query}"))["items"]]
+
+        assert months("") == months("sort=made") == ["2026-04", "2026-03"]
+        assert months("sort=month") == ["2026-03", "2026-04"]
+        assert months("q=2026-03") == months("per_page=1&page=2") == ["2026-03"]
+        lines = panel.text(f"{REPORTS}?format=csv&sort=month").splitlines()
+        assert lines[0] == "month,at,made_at"
+        assert [line.partition(",")[0] for line in lines[1:]] == ["2026-03", "2026-04"]
+    finally:
+        with panel.store.writing() as connection:
+            connection.exec_driver_sql("DELETE FROM capacity_report WHERE month = '2026-03'")
 
 
 def test_of_a_moment_before_it_was_made_there_is_none(panel: Web) -> None:
@@ -292,7 +313,7 @@ def test_of_a_moment_before_it_was_made_there_is_none(panel: Web) -> None:
     ("path", "status"),
     [
         (f"{REPORTS}/2026-05", 404), (f"{REPORTS}/moon", 404), (f"{REPORTS}?format=xml", 422),
-        (f"{REPORTS}?page=2", 422), (f"{REPORTS}/2026-04?format=csv", 422),
+        (f"{REPORTS}?sort=hosts", 422), (f"{REPORTS}/2026-04?format=csv", 422),
         ("/capacity/reports/2026-13", 404), ("/capacity/reports?at=2999-01-01T00:00Z", 422),
     ],
 )  # fmt: skip

@@ -1,4 +1,6 @@
-"""The capacity reports that are kept, as JSON; their list as CSV, too."""
+"""The capacity reports that are kept, as JSON; their list is narrowed, sorted, paged and
+written as CSV like all lists.
+"""
 
 import msgspec
 from flask import Response, request
@@ -8,37 +10,37 @@ from app import clock
 from app.capacity.periods import Period
 from app.capacity.report import Foreseen, Report
 from app.clock import rfc3339
-from app.csv import to_csv
-from app.errors import InvalidField
 from app.services import services
 from app.store.capacity_reports import Kept, get_report, list_reports
 from app.web.api import blueprint
 from app.web.api.answers import check_parameters
 from app.web.api.capacity import compared_item, finding_item, period_item
+from app.web.api.declared import row_query
 from app.web.api.items import Item, time_or_none
+from app.web.api.rows import Row, RowFact, answer_rows, columns_of
+from app.web.listing import Kind
 from app.web.moment import moment
 from app.web.operations import AT, operation
 from app.web.permission import needs
 from app.web.shapes import capacity as shapes
 
-_COLUMNS = ("month", "at", "made_at")
+_REPORTS: Kind[Row] = Kind(
+    texts=lambda row: (row.of.month,),
+    sorts={"month": lambda row: row.of.month, "made": lambda row: row.of.made_ms},
+    default_sort="-month",
+)
 
 
 @blueprint.get("/api/v1/capacity/reports")
 @needs("viewer", everywhere=True)
-@operation("fleet", shapes.KeptReports, AT, csv=True)
+@operation("fleet", shapes.KeptReports, *row_query(_REPORTS), AT, csv=True)
 def capacity_reports() -> Response:
     """The monthly capacity reports that are kept, the newest first."""
-    form = check_parameters(("at", "format")).get("format", "json")
-    if form not in ("json", "csv"):
-        raise InvalidField("format", "The format is json or csv.")
     at = moment(request.args, clock.now_ms())
-    items = [_kept(one) for one in list_reports(services().store, at.at_ms)]
-    if form == "csv":
-        made = Response(to_csv(items, _COLUMNS), mimetype="text/csv")
-        made.headers["Content-Disposition"] = 'attachment; filename="npvirt-capacity-reports.csv"'
-        return made
-    return _json({"items": items, "total": len(items)})
+    rows = [
+        Row(one, one.month, RowFact(one.month)) for one in list_reports(services().store, at.at_ms)
+    ]
+    return answer_rows(rows, _REPORTS, _kept, "capacity-reports", columns_of(shapes.KeptReport))
 
 
 @blueprint.get("/api/v1/capacity/reports/<month>")

@@ -11,7 +11,7 @@ from app.capacity.overcommit import Promises
 from app.capacity.placement import Reason as PlaceReason
 from app.capacity.placement import Verdict as PlaceVerdict
 from app.capacity.reclaim import FindingKind, Freed
-from app.web.shapes.common import Scans, Shape, Share, Time
+from app.web.shapes.common import Counted, Scans, Shape, Share, Time
 
 Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 _PeriodFrom = TypedDict("_PeriodFrom", {"from": Day})
@@ -235,11 +235,10 @@ class KeptReport(Shape):
     made_at: Time
 
 
-class KeptReports(Shape):
-    """The reports that are kept, the newest month first."""
+class KeptReports(Counted):
+    """The reports that are kept, the newest month first; `counts` is empty, they have no states."""
 
     items: list[KeptReport]
-    total: int
 
 
 class Foreseen(Shape):
