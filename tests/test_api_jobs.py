@@ -1,6 +1,8 @@
 """The long work of this process as a list of the API."""
 
 from app.actions.jobs import Job
+from app.clock import now_ms
+from app.moments import parse_moment
 from app.store.hosts import list_hosts
 from tests.signing import bearer
 from tests.web_support import HOSTILE, Web
@@ -23,7 +25,10 @@ def _begin(web: Web) -> None:
 
 def test_jobs_are_listed_narrowed_sorted_and_paged(web: Web) -> None:
     _begin(web)
+    before_ms = now_ms()
     told = web.client.get("/api/v1/jobs").get_json()
+    # Known as of now, whenever the last scan was.
+    assert parse_moment("as_of", told["as_of"]) >= before_ms
     assert [(one["id"], one["state"]) for one in told["items"]] == [
         (3, "running"), (2, "stopping"), (1, "failed"),
     ]  # fmt: skip

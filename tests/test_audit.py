@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.access import COMMAND_LINE, Principal
+from app.clock import now_ms, rfc3339
+from app.moments import parse_moment
 from app.store.audit import (
     Attempt,
     Wanted,
@@ -221,6 +223,21 @@ def test_at_a_moment_what_was_going_on_has_no_outcome_yet(web: Web) -> None:
     assert web.client.get(f"/api/v1/audit?outcome=ok&{at}").get_json()["items"] == []
     assert web.client.get(f"/api/v1/audit?outcome=open&{at}").get_json()["total"] == 1
     assert web.client.get("/api/v1/audit").get_json()["counts"]["open"] == 0
+
+
+def test_the_records_are_as_of_now_or_of_the_moment_not_of_the_last_scan(web: Web) -> None:
+    # Later than any scan.
+    before_ms = now_ms()
+    _fill(web)
+    answer = web.client.get("/api/v1/audit")
+    assert parse_moment("as_of", answer.get_json()["as_of"]) >= before_ms
+    # Nothing but the time of asking is another one.
+    etag = {"If-None-Match": answer.headers["ETag"]}
+    assert web.client.get("/api/v1/audit", headers=etag).status_code == 304
+    _fill(web)
+    assert web.client.get("/api/v1/audit", headers=etag).status_code == 200
+    at = rfc3339(before_ms - 1)
+    assert web.client.get(f"/api/v1/audit?at={at}").get_json()["as_of"] == at
 
 
 def test_who_sees_what_follows_their_scope_and_role(web: Web) -> None:

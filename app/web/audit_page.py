@@ -138,7 +138,7 @@ def as_json() -> Response:
 
 
 def _make(_seen: Fleet, *, everything: bool) -> Made:
-    asked = _asked()
+    asked, now_ms = _asked(), clock.now_ms()
     if everything:
         asked = replace(asked, page=1, per_page=_CSV_MOST)
     found, total = _found(asked)
@@ -149,7 +149,9 @@ def _make(_seen: Fleet, *, everything: bool) -> Made:
             {**one, "parameters": msgspec.json.encode(one["parameters"]).decode()} for one in items
         ]
     counts = count_by_outcome(services().store, asked.wanted)
-    return Made(items, total, asked.page, counts, tuple(filter(None, (asked.wanted.host,))))
+    hosts = tuple(filter(None, (asked.wanted.host,)))
+    as_of_ms = now_ms if asked.at.at_ms is None else asked.at.at_ms
+    return Made(items, total, asked.page, counts, hosts, as_of_ms)
 
 
 def _asked() -> _Asked:

@@ -10,10 +10,12 @@ from flask import Response, request
 from msgspec.structs import replace
 
 from app import clock
+from app.clock import rfc3339
 from app.csv import objects_to_csv, to_csv
 from app.errors import InvalidField
 from app.store.history import Fleet
 from app.web.api.items import Item, time_or_none
+from app.web.json_body import json_answer
 from app.web.kept import Rendered
 from app.web.listing import Kind, Query, read_query
 from app.web.moment import moment
@@ -77,7 +79,8 @@ def answer_list(kind: Kind[Any], build: Build, name: str, columns: Sequence[str]
 
 class Made(NamedTuple):
     """One page of a list that the store itself searched: its items, how many there are in all,
-    its number, counts, and the hosts that it was narrowed to.
+    its number, counts, and the hosts that it was narrowed to. `as_of_ms`: what it tells is not
+    known by scans, but was known then.
     """
 
     items: list[Item]
@@ -85,6 +88,7 @@ class Made(NamedTuple):
     page: int
     counts: Mapping[str, int]
     hosts: Collection[str]
+    as_of_ms: int | None = None
 
 
 class Make(Protocol):
@@ -119,18 +123,34 @@ def answer_made(
         response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
         return response
 
-    def as_json() -> bytes:
-        made = make(seen, everything=False)
-        answer = {
-            "items": made.items,
-            "total": made.total,
-            "page": made.page,
-            "counts": made.counts,
-            **scans_of(seen, made.hosts),
-        }
-        return msgspec.json.encode(answer)
+    if follows_fleet:
+        return kept(seen, "application/json", lambda: msgspec.json.encode(_told(make, seen)[0]))
+    answer, as_of_ms = _told(make, seen)
+    return json_answer(answer) if as_of_ms is None else answer_known(answer, as_of_ms)
 
-    return _made(seen, "application/json", as_json, follows_fleet)
+
+def _told(make: Make, seen: Fleet) -> tuple[Item, int | None]:
+    """A page of a list as JSON, and when it was known if not by scans."""
+    made = make(seen, everything=False)
+    answer = {
+        "items": made.items,
+        "total": made.total,
+        "page": made.page,
+        "counts": made.counts,
+        **scans_of(seen, made.hosts),
+    }
+    return answer, made.as_of_ms
+
+
+def answer_known(answer: Item, as_of_ms: int) -> Response:
+    """An answer about something else than scans told, as known at a time. As long as nothing else
+    of it changes its ETag stays the same, whenever it is asked for.
+    """
+    known = {**answer, "as_of": None}
+    digest = hashlib.blake2b(msgspec.json.encode(known), digest_size=8).hexdigest()
+    response = json_answer({**answer, "as_of": rfc3339(as_of_ms)})
+    response.set_etag(digest, weak=True)
+    return response
 
 
 def _made(seen: Fleet, mimetype: str, make: Callable[[], bytes], follows_fleet: bool) -> Response:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from flask import Response, request
 
+from app import clock
 from app.csv import to_csv
 from app.errors import InvalidField
 from app.store.views import Fleet
-from app.web.api.answers import known_hosts, scans_of
+from app.web.api.answers import answer_known, known_hosts, scans_of
 from app.web.json_body import json_answer
 from app.web.listing import Kind, arrange, read_query, search
 
@@ -56,7 +57,7 @@ def answer_rows(
 ) -> Response:
     """The page of `rows` that the query asks for, as JSON, or with `format=csv` as a file of all
     that fit unless a page is asked for. With a `fleet` they are about hosts, and the last scans
-    of these are told. Raises InvalidField.
+    of these are told; they themselves are known as of now. Raises InvalidField.
     """
     form = request.args.get("format", "json")
     if form not in ("json", "csv"):
@@ -74,10 +75,12 @@ def answer_rows(
         response = Response(to_csv(map(item, shown), columns), mimetype="text/csv")
         response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
         return response
-    return json_answer({
+    answer = {
         "items": [item(one) for one in page],
         "total": len(order),
         "page": query.page,
         "counts": {state: counts[state] for state in kind.states},
-        **({} if fleet is None else scans_of(fleet, query.hosts)),
-    })  # fmt: skip
+    }
+    if fleet is None:
+        return json_answer(answer)
+    return answer_known({**answer, **scans_of(fleet, query.hosts)}, clock.now_ms())
