@@ -254,10 +254,12 @@ def test_the_last_backup_and_look_for_damage_are_told(web: Web) -> None:
 # --- notifications --------------------------------------------------------------------------
 
 
-def _sent(web: Web, target: Target, outcome: Outcome, *, again: bool = False) -> None:
-    message = begin_test(web.store, target, now_ms())
-    next_ms = now_ms() + 60_000 if again else None
-    conclude(web.store, message, outcome, now_ms(), next_ms)
+def _sent(
+    web: Web, target: Target, outcome: Outcome, *, again: bool = False, at_ms: int | None = None
+) -> None:
+    at_ms = now_ms() if at_ms is None else at_ms
+    message = begin_test(web.store, target, at_ms)
+    conclude(web.store, message, outcome, at_ms, at_ms + 60_000 if again else None)
 
 
 def _target(web: Web, name: str, *, enabled: bool = True) -> Target:
@@ -296,6 +298,20 @@ def test_notifications_that_do_not_arrive_are_told(web: Web) -> None:
     page = web.text("/health")
     assert "b-bad &lt;x&gt;" in page
     assert "1 waiting" in page
+
+
+def test_what_was_given_up_is_no_trouble_once_something_arrived(web: Web) -> None:
+    target, since_ms = _target(web, "ops"), now_ms() - MINUTE_MS
+    _sent(web, target, Outcome("failed", "Nobody there."), at_ms=since_ms)
+    sentence = "1 notification to ops could not be sent in the last day."
+    assert sentence in health(web)["troubles"]
+    _sent(web, target, Outcome("sent", "Taken."), at_ms=since_ms + 1000)
+    told = health(web)
+    assert not any("ops" in one for one in told["troubles"])
+    assert told["notifications"]["targets"][0]["last_day"]["failed"] == 1
+    assert "1 given up in 24 h" in web.text("/health")
+    _sent(web, target, Outcome("failed", "Nobody there."), at_ms=since_ms + 2000)
+    assert sentence.replace("1 notification", "2 notifications") in health(web)["troubles"]
 
 
 def test_who_does_not_see_all_hosts_is_told_nothing_of_notifications(web: Web) -> None:

@@ -19,7 +19,8 @@ class TargetFigures(Struct, frozen=True):
     `waiting_since_ms`; `sentence` is what came of the last try at one of them, None before any.
     `waiting_events` are in no message yet: those held by quiet hours, and what came up meanwhile.
     `sent`, `failed` and `unknown` (nobody answered) ended in the last day; `last_sent_ms` None:
-    nothing ever arrived that is still known.
+    nothing ever arrived that is still known. `last_failed_ms`: when the last of `failed` was given
+    up; None without any.
     """
 
     name: str
@@ -32,6 +33,14 @@ class TargetFigures(Struct, frozen=True):
     failed: int = 0
     unknown: int = 0
     last_sent_ms: int | None = None
+    last_failed_ms: int | None = None
+
+    @property
+    def fails(self) -> bool:
+        """Whether a message was given up in the last day, and none arrived since."""
+        if self.last_failed_ms is None:
+            return False
+        return self.last_sent_ms is None or self.last_sent_ms <= self.last_failed_ms
 
 
 class NotificationFigures(Struct, frozen=True):
@@ -56,8 +65,8 @@ def notification_figures(store: Store, now_ms: int) -> NotificationFigures:
         found = tuple(
             TargetFigures(
                 row.name, bool(row.enabled), waiting_events=events.get(row.id, 0),
-                last_sent_ms=_last_sent_ms(connection, row.id),
-                **waiting.get(row.id, {}), **ended.get(row.id, {}),
+                **waiting.get(row.id, {}),
+                **{"last_sent_ms": _last_sent_ms(connection, row.id), **ended.get(row.id, {})},
             )
             for row in targets
         )  # fmt: skip
@@ -93,18 +102,28 @@ def _events(connection: sa.Connection) -> dict[int, int]:
 
 
 def _ended(connection: sa.Connection, now_ms: int) -> dict[int, dict[str, Any]]:
-    """By target and state, how many messages ended in the last day."""
+    """By target, how many messages ended in the last day by state, and when the last was sent and
+    the last failed, of those states that there are.
+    """
     # They are tried for a day.
     made = _message.c.made_ms >= now_ms - 3 * DAY_MS
     query = (
-        sa.select(_message.c.target_id, _message.c.state, sa.func.count())
+        sa.select(
+            _message.c.target_id,
+            _message.c.state,
+            sa.func.count(),
+            sa.func.max(_message.c.ended_ms),
+        )
         .where(made, _message.c.ended_ms >= now_ms - DAY_MS)
         .where(_message.c.state.in_(("sent", "failed", "unknown")))
         .group_by(_message.c.target_id, _message.c.state)
     )
     found: dict[int, dict[str, Any]] = {}
-    for target_id, state, count in connection.execute(query):
-        found.setdefault(target_id, {})[state] = count
+    for target_id, state, count, last_ms in connection.execute(query):
+        mine = found.setdefault(target_id, {})
+        mine[state] = count
+        if state != "unknown":
+            mine[f"last_{state}_ms"] = last_ms
     return found
 
 

@@ -214,7 +214,7 @@ def _target(target: TargetFigures, report: Report) -> Fact:
     at = _when(target.last_sent_ms, report)
     last = "last arrived" if at else "nothing arrived yet"
     more = f"· {last}" if words else last
-    css = "bad-t" if target.failed or target.sentence else "warn-t" if words else ""
+    css = "bad-t" if target.fails or target.sentence else "warn-t" if words else ""
     return Fact(target.name, ", ".join(words), more, at=at, css=css)
 
 

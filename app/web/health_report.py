@@ -150,7 +150,7 @@ def _untold(figures: NotificationFigures | None) -> Iterator[str]:
     for target in () if figures is None else figures.targets:
         if target.enabled and target.waiting and target.sentence:
             yield f"Notifications do not reach {target.name}: {target.sentence}"
-        elif target.enabled and target.failed:
+        elif target.enabled and target.fails:
             gone = plural(target.failed, "notification")
             yield f"{gone} to {target.name} could not be sent in the last day."
 
