@@ -1,5 +1,7 @@
 """Fixtures that tests of more than one feature share, and how the suite is spread."""
 
+import gc
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -19,6 +21,8 @@ pytest_plugins = [
 ]
 
 
+# How many objects come into being before it is looked which of them may go (Python: 700).
+_GARBAGE = 10_000
 # Which tests are long, so that they begin before all others and no process is left with one of them
 # at the end.
 _LONG = "tests/test_faults.py"
@@ -66,3 +70,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for item in session.items:
             if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
                 raise pytest.UsageError("pytest-xdist does not keep groups together")
+    # What was imported stays: to look at half a million objects again and again for what may go
+    # took up to half of the time of a test of a page, which leaves some thousands in cycles.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, 10, 10)
