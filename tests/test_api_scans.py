@@ -176,12 +176,18 @@ def test_of_archived_days_a_bounded_number_is_listed(
     first_ms = (now_ms() // DAY_MS - 6) * DAY_MS
     fill(empty_web, first_ms)
     query = f"scans?from={rfc3339(first_ms)}"
-    at = f"&at={rfc3339(first_ms + DAY_MS)}"
-    before = (_json(empty_web, query), _json(empty_web, f"{query}{at}&sort=took"))
+    amid = [rfc3339(first_ms + minute * MINUTE + 1) for minute in (3, 8)]
+    asked = (
+        query, f"{query}&at={rfc3339(first_ms + DAY_MS)}&sort=took",
+        f"{query}&at={amid[1]}", f"scans?from={amid[0]}&to={amid[1]}&outcome=failed",
+    )  # fmt: skip
+    before = [_json(empty_web, one) for one in asked]
+    # One that began a moment before was not over then.
+    assert [one["total"] for one in before] == [56, 56, 16, 3]
     with empty_web.store.writing() as connection:
         for record in list_hosts(empty_web.store):
             archive(connection, record.id, first_ms // DAY_MS)
-    assert (_json(empty_web, query), _json(empty_web, f"{query}{at}&sort=took")) == before
+    assert [_json(empty_web, one) for one in asked] == before
     monkeypatch.setattr(scan_list, "MOST_SCANS", 50)
     with _opened_days() as opened:
         told = _json(empty_web, query, 422)
