@@ -16,10 +16,11 @@ from msgspec.structs import replace
 from app.actions.registry import ACTIONS
 from app.clock import DAY_MS, now_ms
 from app.demo.collector import DemoCollector
-from app.demo.measure import Task, measure
+from app.demo.loads import ONE, contended, noise
+from app.demo.measure import Batch, Keyframe, Task, measure
 from app.demo.place import complete, ensure
 from app.demo.plan import DAY, Plan
-from app.demo.planted import GIB, planted
+from app.demo.planted import GIB, OVERCOMMITTED, planted
 from app.demo.play import Look, Play, offset_ms
 from app.demo.spans import today
 from app.errors import Conflict, NotFound
@@ -55,16 +56,57 @@ def test_another_seed_tells_another_past() -> None:
     assert list(Play(plan).run()) != list(Play(other).run())
 
 
-def test_what_is_measured_is_the_same_each_time() -> None:
-    def made() -> list[object]:
-        played = Play(Plan(END_MS, hosts=1, domains=3, days=12))
-        list(played.run())
-        host = next(iter(played.world.hosts.values()))
-        ids = {("domain", uuid): n for n, uuid in enumerate(host.known, 1)} | {("host", "host"): 99}
-        task = Task(host, 1, ids, KEEP, offset_ms(host.slug), recent=False)
-        return [*measure(task), *measure(replace(task, recent=True))]
+def _measured(plan: Plan, slug: str) -> list[Batch | Keyframe]:
+    """A host's past; the host itself has the id 99."""
+    played = Play(plan)
+    list(played.run())
+    host = played.world.hosts[slug]
+    ids = {("domain", uuid): n for n, uuid in enumerate(host.known, 1)} | {("host", "host"): 99}
+    task = Task(host, 1, ids, KEEP, offset_ms(host.slug), recent=False)
+    return [*measure(task), *measure(replace(task, recent=True))]
 
-    assert made() == made()
+
+def test_what_is_measured_is_the_same_each_time() -> None:
+    plan = Plan(END_MS, hosts=1, domains=3, days=12)
+    assert _measured(plan, "kvm-01") == _measured(plan, "kvm-01")
+
+
+def test_a_host_of_which_too_much_is_asked_is_busy_and_never_more_than_that() -> None:
+    plan = Plan(END_MS, hosts=5, domains=60, days=6)
+    rows = [
+        day
+        for one in _measured(plan, OVERCOMMITTED.host)
+        if isinstance(one, Batch)
+        for day in one.days
+        if "cpu_max" in day
+    ]
+    of_host = [day for day in rows if "memory_total_bytes_last" in day]
+    assert max(day["cpu_p95"] for day in of_host) > 0.5
+    for day in rows:
+        assert day["cpu_max"] is None or 0 <= day["cpu_max"] <= 1
+    # One by one its domains still have their peaks.
+    assert max(day["cpu_max"] or 0 for day in rows if day not in of_host) > 0.5
+
+
+@pytest.mark.parametrize("width", [1, 10, 60])
+@pytest.mark.parametrize("part", [ONE // 3, ONE // 2, ONE * 9 // 10])
+def test_who_gets_a_part_of_what_it_asks_for_gets_that_on_average(width: int, part: int) -> None:
+    less, whole = contended(width, 0.4, part), noise("steady", width, 0.4)
+    assert sum(less) / sum(whole) == pytest.approx(part / ONE, rel=0.02)
+    assert max(less) <= 1.34 * ONE
+
+
+def test_pools_of_a_file_server_are_one_where_they_say_so_and_no_other() -> None:
+    played = Play(Plan(END_MS))
+    list(played.run())
+    sources: dict[str | None, set[tuple[str, int]]] = {}
+    for host in played.world.hosts.values():
+        for pool in host.pools:
+            if pool.kind == "netfs":
+                sources.setdefault(pool.source, set()).add((pool.name, pool.capacity_bytes))
+    assert None not in sources
+    assert len(sources) > 1
+    assert all(len(pools) == 1 for pools in sources.values())
 
 
 def _objects(connection: sa.Connection) -> list[Object]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from app.clock import MINUTE_MS
 from app.demo.catalog import Spec, specs
-from app.demo.loads import LOADS, ONE, week, week_start
+from app.demo.loads import LOADS, ONE, TAMED, part_given, week, week_start
 from app.demo.machines import ACTIVE
 from app.demo.plan import Plan
 from app.demo.planted import FILLING, IDLE, OVERSIZED
@@ -192,27 +192,35 @@ class LiveHost:
 
     def _advance(self, at_ms: int, elapsed_ms: int) -> int:
         """Let every domain work for so long; the nanoseconds of CPU that they took."""
-        busy = 0
+        busy, part = 0, self._part_given()
         for uuid, domain in self.domains.items():
             if domain.state not in ACTIVE:
                 self._samples.pop(uuid, None)
                 continue
             sample = self._samples.get(uuid) or _first_sample(domain)
             if domain.state == "running":
-                sample, worked = self._worked(domain, sample, at_ms, elapsed_ms)
+                sample, worked = self._worked(domain, sample, at_ms, elapsed_ms, part)
                 busy += worked
             self._samples[uuid] = sample
         return busy
 
+    def _part_given(self) -> float:
+        """The share that running domains get of the CPU that they ask for."""
+        assert self.host is not None
+        running = (one for one in self.domains.values() if one.state == "running")
+        asked = sum((one.vcpus or 1) * LOADS[self._load(one)].cpu for one in running)
+        return part_given(asked, self.host.cpus_online or 1) / ONE
+
     def _worked(
-        self, domain: Domain, before: DomainSample, at_ms: int, elapsed_ms: int
+        self, domain: Domain, before: DomainSample, at_ms: int, elapsed_ms: int, part: float
     ) -> tuple[DomainSample, int]:
         load = LOADS[self._load(domain)]
         bucket = at_ms // MINUTE_MS
         level = week(self._load(domain), 1)[week_start(bucket, 1)] / ONE
         luck = max(0.2, self._luck.gauss(0.86, load.rough * 0.5))
         vcpus, seconds = domain.vcpus or 1, elapsed_ms / 1000
-        cpu = round(min(1.0, level * luck * load.cpu * 0.746) * vcpus * seconds * 10**6) * 1000
+        share = min(1.0, level * luck * load.cpu * TAMED * part)
+        cpu = round(share * vcpus * seconds * 10**6) * 1000
         busy = vcpus * seconds * level
         read, write = round(busy * load.read * luck * 0.4), round(busy * load.write * luck)
         rx, tx = round(busy * load.rx * luck), round(busy * load.tx * luck)
@@ -259,8 +267,8 @@ class LiveHost:
         assert host is not None
         cpus, whole = host.cpus_online or 1, host.memory_bytes or 0
         spent = elapsed_ms * 10**6
-        user, system = busy_ns * 15 // 16, busy_ns // 12 + cpus * spent // 500
-        waiting = cpus * spent // 1400
+        system, waiting = busy_ns // 12 + cpus * spent // 500, cpus * spent // 1400
+        user = min(busy_ns * 15 // 16, cpus * spent - system - waiting)
         idle = max(0, cpus * spent - user - system - waiting)
         running = [d for d in self.domains.values() if d.state in ACTIVE]
         rss = sum(self._samples[d.uuid].memory_rss_bytes or 0 for d in running)

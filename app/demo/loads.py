@@ -15,6 +15,11 @@ from app.demo.plan import chance, number
 ONE = 1 << 12
 BITS = 24
 _TABLE = 1 << 14
+# Noise goes up to 1.34; a CPU cannot be more than busy.
+TAMED = 0.746
+# What "steady" is on average; from what on too much is asked of a host for all to get it, and how
+# busy it is then at the busiest time of the day, on average.
+_MEAN, _TOO_MUCH, _BUSIEST = 0.86, 0.92, 0.76
 _MINUTES = 7 * 24 * 60
 
 
@@ -155,6 +160,14 @@ LOADS: Mapping[str, Load] = {
 }  # fmt: skip
 
 
+def part_given(asked_vcpus: float, threads: int) -> int:
+    """Which part (of ONE) of the CPU that the domains of a host ask for at their busiest they get:
+    so many vCPUs' worth on so many threads.
+    """
+    asked = asked_vcpus * TAMED * _MEAN
+    return ONE if asked <= _TOO_MUCH * threads else int(ONE * _BUSIEST * threads / asked)
+
+
 @cache
 def week(load: str, width: int) -> list[int]:
     """Levels (0..ONE) over five weeks from a Monday on, in buckets of `width` minutes."""
@@ -181,6 +194,17 @@ def noise(kind: str, width: int, rough: float) -> list[int]:
     luck = chance(0, "noise", kind, width, rough)
     maker = {"steady": _steady, "bursts": _bursts, "slow": _slow}[kind]
     return maker(luck, rough / (1.0, 1.6, 2.2)[(1, 10, 60).index(width)], width)
+
+
+@cache
+def contended(width: int, rough: float, part: int) -> list[int]:
+    """The factors "steady" of a domain that gets but a part (of ONE) of what it asks for, as all
+    on its host ask at once: on average so much less, with peaks while others rest.
+    """
+    steady, bursts = noise("steady", width, rough), noise("bursts", width, rough)
+    rest = ONE - part
+    own = max(0, part - rest * sum(bursts) // sum(steady))
+    return [(s * own + b * rest) // ONE for s, b in zip(steady, bursts, strict=True)]
 
 
 def _steady(luck: random.Random, rough: float, width: int) -> list[int]:

@@ -90,13 +90,13 @@ def _objects(task: Task) -> Iterator[Batch]:
     if task.recent:
         cut.append(today(plan))
     sums = {span.begin: no_sums(span.count) for span in cut}
-    last = plan.end
+    last, part = plan.end, host.part_given()
     for uuid, machine in host.known.items():
         number = task.entity_ids.get(("domain", uuid))
         runs = host.runs.get(uuid, [])
         if number is not None and runs:
             parts = seen(runs, host.silences, last)
-            yield _domain(task, number, machine, parts, cut, sums)
+            yield _domain(task, number, machine, parts, cut, sums, part)
     yield _host(task, cut, sums)
     for pool in host.pools:
         number = task.entity_ids.get(("pool", pool.uuid))
@@ -116,7 +116,7 @@ def _objects(task: Task) -> Iterator[Batch]:
 
 def _domain(
     task: Task, number: int, machine: Machine, parts: Sequence[Part], cut: Sequence[Span],
-    sums: Mapping[int, Sums],
+    sums: Mapping[int, Sums], part_given: int,
 ) -> Batch:  # fmt: skip
     plan = task.host.plan
     runs = task.host.runs[machine.spec.uuid]
@@ -127,7 +127,7 @@ def _domain(
         within = _within(parts, span)
         if not within:
             continue
-        made = shapes(machine.spec, plan, span)
+        made = shapes(machine.spec, plan, span, part_given)
         found = []
         for part in within:
             rolled = domain_part(machine, made, span, part, sums[span.begin])

@@ -12,7 +12,19 @@ from msgspec import Struct
 
 from app.clock import MINUTE_MS
 from app.demo.catalog import Spec
-from app.demo.loads import BITS, LOADS, ONE, grown, noise, piece, spread, week, week_start
+from app.demo.loads import (
+    BITS,
+    LOADS,
+    ONE,
+    TAMED,
+    contended,
+    grown,
+    noise,
+    piece,
+    spread,
+    week,
+    week_start,
+)
 from app.demo.machines import Machine
 from app.demo.plan import Plan
 from app.demo.spans import Part, Span
@@ -21,8 +33,6 @@ from app.store.buckets import RATE_PER_S, Column, Rolled
 
 _PAGE = 4096
 _SECTOR = 4096
-# Noise goes up to 1.34; a CPU cannot be more than busy.
-_TAMED = 0.746
 
 
 class Shapes(Struct):
@@ -46,12 +56,15 @@ class Sums(Struct):
     running: list[int]
 
 
-def shapes(spec: Spec, plan: Plan, span: Span) -> Shapes:
-    """The activities of a domain over a stretch; the same whenever they are asked for."""
+def shapes(spec: Spec, plan: Plan, span: Span, part: int = ONE) -> Shapes:
+    """The activities of a domain over a stretch; the same whenever they are asked for. Of the CPU
+    that it asks for it gets a part (of ONE).
+    """
     load, count, width = LOADS[spec.role.load], span.count, span.width
     start = week_start(span.first, width)
     base = week(spec.role.load, width)[start : start + count]
     steady, bursts = noise("steady", width, load.rough), noise("bursts", width, load.rough)
+    worked = steady if part == ONE else contended(width, load.rough, part)
     seed = (plan.seed, spec.name, span.begin)
 
     def active(table: list[int], what: str) -> list[int]:
@@ -59,7 +72,7 @@ def shapes(spec: Spec, plan: Plan, span: Span) -> Shapes:
 
     share = (span.begin * 1440 - plan.begin) / max(1, plan.end - plan.begin)
     return Shapes(
-        active(steady, "cpu"), active(steady, "write"), active(bursts, "read"),
+        active(worked, "cpu"), active(steady, "write"), active(bursts, "read"),
         active(steady, "rx"), piece(noise("slow", width, load.rough), count, "memory", *seed),
         grown(plan.seed, spec.name, max(0.0, min(1.0, share))),
     )  # fmt: skip
@@ -89,7 +102,7 @@ def domain_part(
     make = _Maker(cover, counted, span, (machine.spec.name, span.begin, i))
     run, load, spec = part.run, LOADS[machine.spec.role.load], machine.spec
     scale = 0 if run.paused else made.grown
-    micros = int(run.vcpus * load.cpu * _TAMED * 60e6 * width) * scale // ONE
+    micros = int(run.vcpus * load.cpu * TAMED * 60e6 * width) * scale // ONE
     minute = 60 * width * run.vcpus * scale // ONE
     cpu = [(a * micros >> BITS) * 1000 for a in made.cpu[i:j]]
     sectors = load.write * minute // _SECTOR, load.read * minute // _SECTOR
@@ -158,13 +171,17 @@ def host_part(
     make = _Maker(cover, counted, span, (key, span.begin, i), exact=True)
     luck = piece(noise("steady", width, 0.25), j - i, "host", key, span.begin)
     tick = 10**7
-    user = [v * 15 // 16 // tick * tick for v in sums.cpu[i:j]]
     system = [
         (v // 12 + n * c * threads * 30_000) // tick * tick
         for v, n, c in zip(sums.cpu[i:j], luck, cover, strict=True)
     ]
     waiting = [n * c * threads * 11_000 // tick * tick for n, c in zip(luck, cover, strict=True)]
     whole = threads * 60 * 10**9
+    # What its domains do at once may add up to a little more than there is.
+    user = [
+        min(v * 15 // 16, whole * c - s - w) // tick * tick
+        for v, s, w, c in zip(sums.cpu[i:j], system, waiting, cover, strict=True)
+    ]
     idle = [
         max(0, whole * c - u - s - w)
         for c, u, s, w in zip(cover, user, system, waiting, strict=True)

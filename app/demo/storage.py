@@ -39,7 +39,7 @@ class MadePool:
         self.state = "running"
         self.autostart = True
         self.directory = "/var/lib/libvirt/images" if name == "images" else f"/srv/{name}"
-        self.source = {"netfs": "nas.demo.example:/export", "logical": f"vg-{name}",
+        self.source = {"netfs": f"nas.demo.example:/export/{name}", "logical": f"vg-{name}",
                        "zfs": f"tank/{name}"}.get(kind)  # fmt: skip
         self.volumes: list[MadeVolume] = []
         # When it was not active, in minutes; the last may go on.

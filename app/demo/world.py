@@ -5,6 +5,7 @@ the scan. When domains were active is written down, for what is measured of them
 """
 
 from functools import cache
+from itertools import accumulate
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from app.clock import MINUTE_MS
 from app.demo.catalog import GIB, Site, Spec, sites, specs
 from app.demo.hardware import LIBVIRT, host_facts, interfaces
+from app.demo.loads import LOADS, part_given
 from app.demo.machines import Machine, MadeDisk, Run, snapshot
 from app.demo.plan import Plan, chance, number, uuid_of
 from app.demo.planted import planted
@@ -59,6 +61,21 @@ class HostWorld:
     def slug(self) -> str:
         """Its name."""
         return self.site.slug
+
+    def part_given(self) -> int:
+        """Which part (of loads.ONE) of the CPU that its domains ask for they get: as much as was
+        left when most of them ran.
+        """
+        turns = []
+        for uuid, runs in self.runs.items():
+            load = LOADS[self.known[uuid].spec.role.load]
+            for run in runs:
+                turns.append((run.begin, run.vcpus * load.cpu))
+                if run.end is not None:
+                    turns.append((run.end, -run.vcpus * load.cpu))
+        # At the same minute what ends comes before what begins.
+        asked = accumulate((more for _, more in sorted(turns)), initial=0.0)
+        return part_given(max(asked), self.site.threads)
 
     def pool(self, name: str) -> MadePool:
         """The pool of that name, else its first."""
