@@ -90,7 +90,7 @@ def keep_report(store: Store, report: Report, subject: Subject, now_ms: int) -> 
                 subject.text, report.at_ms,
             )
             for rule in rules_within(connection)
-            if rule.kind == "capacity-report" and rule.enabled
+            if rule.kind == "capacity-report"
         ]  # fmt: skip
         record_within(connection, told, now_ms)
     return True
