@@ -18,7 +18,7 @@ from app.demo.plan import Plan
 from app.demo.planted import ORPHANS
 from app.store.history import fleet
 from tests.browser_support import watched
-from tests.demo_support import demo_web
+from tests.demo_support import demo_web, look_now
 from tests.web_support import Web
 
 pytestmark = pytest.mark.xdist_group("capacity")
@@ -31,6 +31,7 @@ def panel(
     """The web over a copy of the small fleet."""
     data, plan = demo_data
     made = demo_web(shutil.copytree(data, tmp_path_factory.mktemp("page") / "var"), plan)
+    look_now(made)
     yield made, plan
     made.store.close()
 
