@@ -186,8 +186,9 @@ def host_part(
         max(0, whole * c - u - s - w)
         for c, u, s, w in zip(cover, user, system, waiting, strict=True)
     ]
+    most = threads * 10**9
     columns = {
-        "cpu_user_ns": make.counter(user), "cpu_system_ns": make.counter(system),
+        "cpu_user_ns": make.counter(user, most=most), "cpu_system_ns": make.counter(system),
         "cpu_iowait_ns": make.counter(waiting), "cpu_idle_ns": make.counter(idle),
     }  # fmt: skip
     base = min(memory_bytes // 40, 6 << 30)
@@ -208,7 +209,7 @@ def host_part(
     columns["defined_domains"] = make.gauge(list(defined[i:j]))
     columns["assigned_vcpus"] = make.sums(sums.vcpus[i:j])
     columns["assigned_memory_bytes"] = make.sums(sums.memory[i:j])
-    columns["cpu_busy_ns"] = make.counter(list(map(add, user, system)))
+    columns["cpu_busy_ns"] = make.counter(list(map(add, user, system)), most=most)
     columns["memory_used_bytes"] = make.gauge(used)
     return Rolled(list(range(first, last + 1)), columns)
 
