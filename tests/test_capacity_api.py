@@ -156,6 +156,24 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
     assert answer.get_json()["detail"].endswith(".")
 
 
+@pytest.mark.parametrize("path", [CAPACITY, "/ui/capacity"])
+def test_on_the_first_day_no_period_is_too_long_or_too_far_away(web: Web, path: str) -> None:
+    for query in (
+        "to=0001-01-01", "compare_to=0001-01-01", "compare_from=0001-01-01&compare_to=0001-01-02",
+        "from=9999-12-31", "compare_from=9999-12-31",
+    ):  # fmt: skip
+        answer = web.client.get(f"{path}?{query}")
+        assert answer.status_code == 422, query
+    every = "from=0001-01-01&to=9999-12-31"
+    ever = f"{every}&compare_{every.replace('&', '&compare_')}&by=pool"
+    assert web.client.get(f"{path}?{ever}").status_code == 200
+    told = _get(web, ever)
+    assert told["period"]["cut"] == ["future", "history"]
+    assert told["comparison"]["period"]["cut"] == ["future", "history"]
+    assert len({one["period"] for one in told["growth"]}) <= 28
+    assert "no whole day was measured yet" in web.text(f"/ui/capacity?{ever}")
+
+
 def test_idle_domains_are_not_told_before_they_were_seen_long_enough(
     panel: tuple[Web, Plan],
 ) -> None:

@@ -49,7 +49,7 @@ def period(
         if end_day <= from_day:
             raise InvalidField(
                 to_field,
-                f"Nothing is known of that period; history begins on {day_text(first_day)}.",
+                f"Nothing is known of that period; no day before {day_text(first_day)} is told of.",
             )
     return Period(from_day, end_day, tuple(cut))
 

@@ -161,5 +161,7 @@ def _comparison(wanted: Asked, seen: Evidence, of: Period) -> Comparison | None:
     return Comparison(other, compared(seen, other, of, wanted.by, wanted.owner))
 
 
-def _known_from(seen: Evidence) -> int | None:
-    return None if seen.first_day is None else max(seen.first_day, seen.day - OLDEST_DAYS)
+def _known_from(seen: Evidence) -> int:
+    oldest = seen.day - OLDEST_DAYS
+    # Without any day that was put together, what happened is known all the same.
+    return oldest if seen.first_day is None else max(seen.first_day, oldest)
