@@ -102,18 +102,18 @@ def test_of_a_past_moment_it_is_the_same_whenever_it_is_asked_for(
     assert then["overcommit"] == then["reclaim"] == []
 
 
-def test_a_finding_that_was_put_aside_says_so_and_frees_nothing(panel: tuple[Web, Plan]) -> None:
+def test_a_finding_that_was_dismissed_says_so_and_frees_nothing(panel: tuple[Web, Plan]) -> None:
     web, _ = panel
     before = _get(web)
     one = next(item for item in before["reclaim"] if item["kind"] == "unused-volume")
     record = get_host(web.store, one["host"])
-    aside = Dismissal(
+    dismissal = Dismissal(
         one["host"], one["kind"], one["key"], one["facts_digest"], "For the auditors.", "ada",
         now_ms(),
     )  # fmt: skip
-    dismiss(web.store, record.id, replace(aside, facts_digest="other"))
+    dismiss(web.store, record.id, replace(dismissal, facts_digest="other"))
     assert _get(web)["freed"] == before["freed"]
-    dismiss(web.store, record.id, aside)
+    dismiss(web.store, record.id, dismissal)
     after = _get(web)
     (told,) = [item for item in after["reclaim"] if item["dismissed"] is not None]
     assert told["key"] == one["key"]

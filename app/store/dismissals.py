@@ -1,7 +1,7 @@
 """Findings of the capacity review that somebody dismissed, with a note. Reads and writes them.
 
-One holds until the facts that the finding rests on are others, or somebody takes it back. Nothing
-is deleted: a review of a past moment tells what was dismissed then.
+A dismissal holds until the facts that the finding rests on are others, or somebody undoes it.
+Nothing is deleted: a review of a past moment tells what was dismissed then.
 """
 
 import sqlalchemy as sa
@@ -52,7 +52,7 @@ def dismiss(store: Store, host_id: int, wanted: Dismissal) -> None:
         )  # fmt: skip
 
 
-def take_back(store: Store, host_id: int, kind: str, key: str, at_ms: int) -> None:
+def undo_dismissal(store: Store, host_id: int, kind: str, key: str, at_ms: int) -> None:
     """Have a finding told again. Raises NotFound where it is not dismissed."""
     with store.writing() as connection:
         if not _end(connection, host_id, kind, key, at_ms):

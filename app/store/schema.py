@@ -287,7 +287,7 @@ embed_token = sa.Table(
 )
 
 # Findings of the capacity review that somebody dismissed, until the facts that they rest on are
-# others (app/capacity/reclaim). Rows stay: of a past moment is told what was aside then.
+# others (app/capacity/reclaim). Rows stay: of a past moment is told what was dismissed then.
 dismissal = sa.Table(
     "dismissal",
     metadata,

@@ -129,9 +129,10 @@ def findings(at: Moment) -> list[tuple[Finding, Dismissal | None]]:
 
 
 def _with_dismissals(known: Judged, at: Moment) -> list[tuple[Finding, Dismissal | None]]:
-    aside = dismissals(services().store, at.at_ms)
+    dismissed = dismissals(services().store, at.at_ms)
     return [
-        (one, aside.get((one.host, one.kind, one.key, one.facts_digest))) for one in known.findings
+        (one, dismissed.get((one.host, one.kind, one.key, one.facts_digest)))
+        for one in known.findings
     ]
 
 

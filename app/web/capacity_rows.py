@@ -101,7 +101,7 @@ def _or_dash(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
-def finding_row(one: Finding, aside: Dismissal | None, at_ms: int, zone: Zone) -> FindingRow:
+def finding_row(one: Finding, dismissal: Dismissal | None, at_ms: int, zone: Zone) -> FindingRow:
     """A row of what could be taken back."""
     has, peak, enough = [], [], []
     if one.enough_vcpus is not None:
@@ -113,8 +113,10 @@ def finding_row(one: Finding, aside: Dismissal | None, at_ms: int, zone: Zone) -
         peak.append(size(round(one.peak_memory_bytes or 0)))
         enough.append(size(one.enough_memory_bytes))
     dismissed = ""
-    if aside is not None:
-        dismissed = f"dismissed by {aside.who}, {zone.date_and_time(aside.at_ms)}: {aside.note}"
+    if dismissal is not None:
+        dismissed = (
+            f"dismissed by {dismissal.who}, {zone.date_and_time(dismissal.at_ms)}: {dismissal.note}"
+        )
     at = f"/hosts/{one.host}/findings"
     query = urlencode({"kind": one.kind, "key": one.key})
     return FindingRow(

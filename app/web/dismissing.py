@@ -16,7 +16,7 @@ from app import clock
 from app.capacity.reclaim import FINDING_KINDS, Finding, FindingKind
 from app.errors import Conflict, InvalidField, NotFound
 from app.services import services
-from app.store.dismissals import Dismissal, dismiss, take_back
+from app.store.dismissals import Dismissal, dismiss, undo_dismissal
 from app.web import capacity_words as words
 from app.web.acting import answer_said
 from app.web.action_words import Said
@@ -127,8 +127,8 @@ def dismissed_by_json(slug: str) -> Response:
     """
     _refuse_past()
     body = read_json(DismissFinding)
-    one, aside = _dismiss(slug, body.kind, body.key, body.facts_digest, body.note)
-    return json_answer({"item": finding_item(one, aside)})
+    one, dismissal = _dismiss(slug, body.kind, body.key, body.facts_digest, body.note)
+    return json_answer({"item": finding_item(one, dismissal)})
 
 
 @blueprint.post("/api/v1/hosts/<slug>/findings/undo-dismiss")
@@ -138,12 +138,8 @@ def undone_by_json(slug: str) -> Response:
     """Have a finding that was dismissed told again; null where its reason has gone since."""
     _refuse_past()
     body = read_json(UndoDismissal)
-    _undo(slug, body.kind, body.key)
-    try:
-        item = finding_item(*_found(slug, body.kind, body.key))
-    except NotFound:
-        item = None
-    return json_answer({"item": item})
+    one = _undo(slug, body.kind, body.key)
+    return json_answer({"item": None if one is None else finding_item(one, None)})
 
 
 # --- both ------------------------------------------------------------------------------------
@@ -166,21 +162,30 @@ def _dismiss(
     return one, wanted
 
 
-def _undo(slug: str, kind: str, key: str) -> None:
-    """Undo it. Raises NotFound, StoreError."""
+def _undo(slug: str, kind: str, key: str) -> Finding | None:
+    """Undo it; the finding, None where its reason has gone since. Raises NotFound, InvalidField,
+    StoreError.
+    """
     host_id = find_host(seen_fleet(None), slug).record.id
-    take_back(services().store, host_id, kind, key, clock.now_ms())
+    one: Finding | None
+    try:
+        one, _ = _found(slug, kind, key)
+    except NotFound:
+        one = None
+    undo_dismissal(services().store, host_id, kind, key, clock.now_ms())
     told = {"finding": kind, "key": key}
-    audit("finding-undo-dismiss", _AUDIT_KIND, host=slug, parameters=told)
+    subject = "" if one is None else one.subject
+    audit("finding-undo-dismiss", _AUDIT_KIND, subject, host=slug, parameters=told)
+    return one
 
 
 def _found(slug: str, kind: str, key: str) -> tuple[Finding, Dismissal | None]:
     """The finding as it is now, and how it is dismissed. Raises NotFound, InvalidField."""
     if kind not in FINDING_KINDS:
         raise InvalidField("kind", f"Give one of {', '.join(FINDING_KINDS)}.")
-    for one, aside in findings(LIVE):
+    for one, dismissal in findings(LIVE):
         if (one.host, one.kind, one.key) == (slug, kind, key):
-            return one, aside
+            return one, dismissal
     raise NotFound("There is no such finding any more.")
 
 

@@ -1,4 +1,4 @@
-"""Dismissals: findings of the capacity review that somebody put aside, with a note."""
+"""Dismissals: findings of the capacity review that somebody dismissed, with a note."""
 
 import sqlalchemy as sa
 from alembic import op
