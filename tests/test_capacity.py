@@ -540,10 +540,17 @@ def test_two_periods_are_compared_group_by_group() -> None:
     seen = _evidence(hosts=(_host(), _host("kvm-02")), events=events)
     first, second = Period(TODAY - 60, TODAY - 30), Period(TODAY - 30, TODAY)
     rows = {one.group: one for one in compared(seen, first, second, "host")}
+    assert rows["kvm-01"].first is not None
     assert (rows["kvm-01"].first.created, rows["kvm-01"].second.deleted) == (1, 1)
     assert (rows["kvm-01"].second.vcpus, rows["kvm-01"].second.moved_here) == (-1, 1)
     assert (rows["kvm-02"].second.created, rows["kvm-02"].second.unknown) == (1, 1)
+    # That nothing is told of it yet, or only of a part, holds for groups without anything, too.
+    (fleet,) = compared(seen, replace(first, cut=("history",)), replace(second, end_day=TODAY + 1))
+    assert fleet.first is not None
+    assert (fleet.first.partial, fleet.second.partial) == (True, True)
     (fleet,) = compared(seen, first, second)
+    assert fleet.first is not None
+    assert (fleet.first.partial, fleet.second.partial) == (False, False)
     assert (fleet.second.created, fleet.second.moved_here, fleet.second.vcpus) == (1, 0, -2)
     assert [row.group for row in top(over(seen, first, "host"), "vcpus")] == ["kvm-01"]
 

@@ -8,6 +8,7 @@ from email import message_from_bytes
 from email.policy import default
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -110,6 +111,24 @@ def test_a_report_tells_every_planted_fact_as_known_when_the_month_ended(report:
     assert fleet.second.allocated_bytes is not None
     assert {one.group for one in report.growth[1:]} == {host.host for host in report.promised}
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+
+
+def test_of_the_first_month_nothing_is_told_of_the_one_before(data: Path, store: Store) -> None:
+    due = month_due(store, 20_574 * DAY_MS)
+    assert due is not None
+    told = monthly(*known_at_end(store, due))
+    assert (told.month, told.month_before) == ("2026-03", None)
+    for one in told.growth:
+        # Of March some days are known.
+        assert (one.first, one.second.partial) == (None, True)
+    assert not any(line.startswith("the month before") for line in report_lines(told))
+    keep_report(store, told, subject_of(told), LATER_MS)
+    web = demo_web(data, APRIL)
+    described = json.loads(web.text(f"{REPORTS}/2026-03"))
+    assert {one["first"] for one in described["growth"]} == {None}
+    assert _as_described(described) == described
+    assert "Capacity report of 2026-03" in web.text("/capacity/reports/2026-03")
+    web.store.close()
 
 
 def test_what_was_dismissed_is_told_and_frees_nothing(store: Store, report: Report) -> None:
@@ -229,6 +248,11 @@ def test_reports_go_with_the_days_that_they_are_of(
         assert [one.month for one in list_reports(store, None)] == months
 
 
+def _as_described(told: Any) -> Any:
+    """What the shape of a report holds of one: all of it, and no more."""
+    return msgspec.json.decode(msgspec.json.encode(msgspec.convert(told, shapes.Report)))
+
+
 # --- pages and API -------------------------------------------------------------------------
 
 
@@ -259,9 +283,7 @@ def test_reports_are_listed_and_read_again(panel: Web, report: Report) -> None:
     assert told["growth"][0]["second"]["allocated_bytes"] == (
         report.growth[0].second.allocated_bytes
     )
-    # As it is described, no more and no less.
-    described = msgspec.convert(told, shapes.Report)
-    assert json.loads(msgspec.json.encode(described)) == told
+    assert _as_described(told) == told
     assert set(told) == set(shapes.Report.__annotations__)
     listed = json.loads(panel.text(REPORTS))
     assert (listed["total"], listed["page"], listed["counts"]) == (1, 1, {})

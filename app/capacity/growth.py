@@ -25,7 +25,7 @@ NOBODY = ""
 class Growth(Struct, frozen=True):
     """What a group grew by in a month or a whole period ("": all of it). Counts are of domains,
     but for those of volumes; the rest is what was added, less what was taken away. `unknown` of
-    what happened could not be counted. `partial`: the month is not over, or was not seen whole.
+    what happened could not be counted. `partial`: that time is not over, or was not seen whole.
     """
 
     period: str
@@ -46,10 +46,10 @@ class Growth(Struct, frozen=True):
 
 
 class Compared(Struct, frozen=True):
-    """A group in two periods."""
+    """A group in two periods; `first` is None where nothing is known of the first one."""
 
     group: str
-    first: Growth
+    first: Growth | None
     second: Growth
 
 
@@ -70,10 +70,14 @@ def growth(
 
 def over(evidence: Evidence, of: Period, by: By = "fleet", owner_pattern: str = "") -> list[Growth]:
     """The whole period at once."""
-    partial = of.end_day > evidence.day
     return _groups(
-        evidence, of, by, _grouping(by, owner_pattern), _allocations(evidence, by), ("", partial)
-    )
+        evidence, of, by, _grouping(by, owner_pattern), _allocations(evidence, by),
+        ("", _partial(evidence, of)),
+    )  # fmt: skip
+
+
+def _partial(evidence: Evidence, of: Period) -> bool:
+    return bool(of.cut) or of.end_day > evidence.day
 
 
 def compared(
@@ -81,11 +85,12 @@ def compared(
 ) -> list[Compared]:
     """Two periods side by side."""
     sides = [
-        {one.group: one for one in over(evidence, of, by, owner_pattern)} for of in (first, second)
+        (_partial(evidence, of), {one.group: one for one in over(evidence, of, by, owner_pattern)})
+        for of in (first, second)
     ]
-    groups = sorted(set(sides[0]) | set(sides[1]))
+    groups = sorted({group for _, side in sides for group in side})
     return [
-        Compared(group, *(side.get(group) or Growth("", group, partial=False) for side in sides))
+        Compared(group, *(side.get(group) or Growth("", group, partial) for partial, side in sides))
         for group in groups
     ]
 

@@ -5,12 +5,13 @@ hold; pages and mails are made of it.
 """
 
 from collections.abc import Collection, Mapping
+from typing import Literal
 
 from msgspec import Struct
 
 from app.capacity.evidence import Evidence
 from app.capacity.forecast import Forecast, Reason
-from app.capacity.growth import Compared, Growth, compared, over
+from app.capacity.growth import Compared, compared, over
 from app.capacity.losses import Loss, losses
 from app.capacity.outlook import Outlook, What, outlooks
 from app.capacity.overcommit import Overcommit, overcommit
@@ -71,7 +72,7 @@ class Report(Struct, frozen=True):
 
     `seen_from_day`: the first day of it that history holds. `month_before` tells which days the
     groups of `growth` (the fleet, "", and each host) have as their first; None: nothing is known
-    of them, and each first is empty. `dismissed` says of findings, by their place, who
+    of them, and there is no first. `dismissed` says of findings, by their place, who
     dismissed them; `freed` is without these.
     """
 
@@ -116,7 +117,8 @@ def monthly(seen: Evidence, dismissed: Mapping[FindingKey, Dismissed]) -> Report
     first = of.from_day if seen.first_day is None else max(of.from_day, seen.first_day)
     findings = (*reclaimable(seen), *larger_than_needed(seen))
     keys = [(one.host, one.kind, one.key, one.facts_digest) for one in findings]
-    before, growth = _growth(seen, of)
+    cut: tuple[Literal["history"], ...] = ("history",) if first > of.from_day else ()
+    before, growth = _growth(seen, Period(first, of.end_day, cut))
     return Report(
         month_of(of.from_day), seen.at_ms, of.from_day, of.end_day, first, before,
         len(seen.hosts), tuple(host.name for host in seen.hosts if not host.known),
@@ -145,9 +147,7 @@ def _growth(seen: Evidence, of: Period) -> tuple[Period | None, tuple[Compared, 
     except InvalidField:
         # History is shorter.
         grown = [*over(seen, of), *over(seen, of, "host")]
-        return None, tuple(
-            Compared(one.group, Growth("", one.group, partial=True), one) for one in grown
-        )
+        return None, tuple(Compared(one.group, None, one) for one in grown)
     return before, (*compared(seen, before, of), *compared(seen, before, of, "host"))
 
 

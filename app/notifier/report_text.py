@@ -49,7 +49,7 @@ def report_lines(report: Report) -> list[str]:
     lines += ["", "OVERCOMMITTED", *_some(list(_overcommits(report)), "no host")]
     lines += ["", "COULD BE TAKEN BACK", *_some(list(_findings(report)), "nothing was found")]
     lines += ["", "GROWTH", f"this month: {_grown(fleet.second)}"]
-    if report.month_before is not None:
+    if fleet.first is not None:
         lines.append(f"the month before: {_grown(fleet.first)}")
     breaking = [
         f"{one.host}: {len(one.without_place)} of {one.domains} VMs would find no place"

@@ -7,7 +7,7 @@ from app.capacity.growth import Compared, Growth
 from app.capacity.periods import Period, day_text, month_before
 from app.web.capacity_review import Told
 from app.web.capacity_words import more
-from app.web.format import plural
+from app.web.format import UNKNOWN, plural
 
 
 class Side(NamedTuple):
@@ -98,5 +98,10 @@ def _columns(by: str) -> Sequence[Column]:
 
 
 def _row(one: Compared, columns: Sequence[Column]) -> ComparedRow:
-    cells = [(column.text(one.first), column.text(one.second)) for column in columns]
-    return ComparedRow(one.group, one.first.partial or one.second.partial, cells)
+    sides = (one.first, one.second)
+    cells = [(_text(column, one.first), _text(column, one.second)) for column in columns]
+    return ComparedRow(one.group, any(side is None or side.partial for side in sides), cells)
+
+
+def _text(column: Column, grown: Growth | None) -> str:
+    return UNKNOWN if grown is None else column.text(grown)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 
 from app import clock
-from app.capacity.growth import Compared
+from app.capacity.growth import Compared, Growth
 from app.capacity.periods import day_text
 from app.capacity.reclaim import Finding
 from app.capacity.report import Foreseen, Promised, Report, title
@@ -21,6 +21,7 @@ from app.store.compaction import DONE_AFTER_MS
 from app.web import capacity_words as words
 from app.web.api.answers import check_parameters
 from app.web.figures import size
+from app.web.format import UNKNOWN
 from app.web.moment import Moment, moment
 from app.web.page import form_page, pages
 from app.web.permission import needs
@@ -173,9 +174,14 @@ def _finding(told: Report, place: int) -> FindingRow:
 
 def _growth(one: Compared) -> tuple[str, list[tuple[str, str]]]:
     """A group and, of created, deleted, memory and allocated, the month before and the month."""
-    sides = [
-        (str(grown.created), str(grown.deleted), words.more(grown.memory_bytes),
-         words.more(grown.allocated_bytes))
-        for grown in (one.first, one.second)
-    ]  # fmt: skip
+    sides = [_grown(grown) for grown in (one.first, one.second)]
     return one.group, list(zip(*sides, strict=True))
+
+
+def _grown(grown: Growth | None) -> tuple[str, str, str, str]:
+    if grown is None:
+        return (UNKNOWN,) * 4
+    return (
+        str(grown.created), str(grown.deleted), words.more(grown.memory_bytes),
+        words.more(grown.allocated_bytes),
+    )  # fmt: skip

@@ -119,7 +119,8 @@ def _body(told: Told, days: int) -> Item:
 
 def compared_item(one: Compared) -> Item:
     """A group in two periods."""
-    return {"group": one.group, "first": asdict(one.first), "second": asdict(one.second)}
+    first = None if one.first is None else asdict(one.first)
+    return {"group": one.group, "first": first, "second": asdict(one.second)}
 
 
 def period_item(of: Period) -> Item:
@@ -176,14 +177,18 @@ def _overcommits(told: Told) -> list[Item]:
     return found
 
 
-def finding_item(one: Finding, aside: Dismissal | Dismissed | None) -> Item:
+def finding_item(one: Finding, dismissal: Dismissal | Dismissed | None) -> Item:
     """A finding with how it was dismissed."""
     item = asdict(one)
     item["seen_at"] = rfc3339(item.pop("seen_ms"))
     item["since"] = time_or_none(item.pop("since_ms"))
     item["dismissed"] = None
-    if aside is not None:
-        item["dismissed"] = {"at": rfc3339(aside.at_ms), "who": aside.who, "note": aside.note}
+    if dismissal is not None:
+        item["dismissed"] = {
+            "at": rfc3339(dismissal.at_ms),
+            "who": dismissal.who,
+            "note": dismissal.note,
+        }
     return item
 
 
@@ -238,7 +243,8 @@ def _comparison_lines(told: Told) -> Sequence[Item]:
             f"{which}_{name}": value
             for name in _COMPARED
             for which, value in (
-                ("first", getattr(one.first, name)), ("second", getattr(one.second, name))
+                ("first", None if one.first is None else getattr(one.first, name)),
+                ("second", getattr(one.second, name)),
             )
         }
         for one in told.comparison.groups

@@ -139,7 +139,9 @@ class FindingUndone(Shape):
 
 
 class Growth(Shape):
-    """What a group grew by in a month ("2026-05"; "" the whole period)."""
+    """What a group grew by in a month ("2026-05"; "" the whole period); `partial`: that time is not
+    over, or was not seen whole.
+    """
 
     period: str
     group: str
@@ -159,10 +161,12 @@ class Growth(Shape):
 
 
 class Compared(Shape):
-    """A group in two periods; `period` is empty in both."""
+    """A group in two periods; `period` is empty in both. `first` is null in a report where nothing
+    is known of the month before.
+    """
 
     group: str
-    first: Growth
+    first: Growth | None
     second: Growth
 
 
