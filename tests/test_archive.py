@@ -71,25 +71,33 @@ def told(store: Store, moments: list[int]) -> list[Any]:
                 found.append(gaps_between(connection, from_ms, to_ms, longest_ms, None))
                 found.append(gaps_between(connection, from_ms, to_ms, longest_ms, frozenset({1})))
         found.append(archive.good_scans(connection, 1, START + DAY, START + 3 * DAY))
-    for at_ms in moments[::10]:
+    for turn, at_ms in enumerate(moments[::10]):
         found.append(scans(store, 1, at_ms, 20))
-    for at_ms in moments[::30]:
-        found += listed(store, at_ms)
+        found += listed(store, at_ms, turn)
     return found
 
 
-def listed(store: Store, at_ms: int) -> list[Any]:
-    """Pages of the scans of some stretches as of a moment, and the gaps between them."""
+def listed(store: Store, at_ms: int, turn: int) -> list[Any]:
+    """Pages of the scans of some stretches as of a moment, in one order for each by turns, and at
+    every third the gaps between them.
+    """
     found: list[Any] = []
-    stretches = ((START, at_ms), (START + DAY + 7, START + 2 * DAY))
-    for from_ms, to_ms in stretches:
-        narrow: tuple[tuple[ScanOutcome, ...], ...] = ((), ("failed",), ("ok", "partial"), OUTCOMES)
+    everything: tuple[tuple[ScanOutcome, ...], ...] = ((), OUTCOMES)
+    narrow: tuple[tuple[ScanOutcome, ...], ...] = (
+        everything[turn // 2 % 2],
+        ("failed",),
+        ("ok", "partial"),
+    )
+    for place, (from_ms, to_ms) in enumerate(((START, at_ms), (START + DAY + 7, START + 2 * DAY))):
         for outcomes in narrow:
             wanted = ScansWanted((1,), from_ms, to_ms, outcomes, at_ms)
-            found.append(list_scans(store, wanted, limit=20, offset=7))
-            found.append(list_scans(store, wanted, limit=5, sort="took", descending=False))
-    wanted = ScansWanted((1,), at_ms - 3 * DAY, at_ms, as_of_ms=at_ms)
-    found.append(list_gaps(store, wanted, limit=1000))
+            if (turn + place) % 2:
+                found.append(list_scans(store, wanted, limit=20, offset=7))
+            else:
+                found.append(list_scans(store, wanted, limit=5, sort="took", descending=False))
+    if turn % 3 == 0:
+        wanted = ScansWanted((1,), at_ms - 3 * DAY, at_ms, as_of_ms=at_ms)
+        found.append(list_gaps(store, wanted, limit=1000, sort="duration" if turn % 2 else "from"))
     return found
 
 
