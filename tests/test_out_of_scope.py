@@ -236,7 +236,10 @@ def test_every_address_on_the_other_host_is_not_there(web: Web, role: str) -> No
                 assert answer.text.count(VEILED) <= 3, address
                 asked += 1
         never = web.client.get(address.replace(VEILED, "nobody-77"))
-        assert _plain(answer).replace(VEILED, "nobody-77") == _plain(never), address
+        # The ribbon goes with the time: it is the one of before, or of afterwards.
+        around = (answer, web.client.get(address))
+        told = [_plain(one).replace(VEILED, "nobody-77") for one in around]
+        assert _plain(never) in told, address
     assert asked > 100
 
 
