@@ -14,8 +14,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from app.capacity.outlook import outlooks
 from app.capacity.periods import day_of, day_text, month_after, month_before
 from app.capacity.report import Dismissed, Report, monthly
+from app.capacity.words import grows, outlook_name, when_full
 from app.clock import DAY_MS, HOUR_MS, rfc3339
 from app.collect.reports import Reports
 from app.demo.planted import FILLING, IDLE, ORPHANS, OVERCOMMITTED, OVERSIZED
@@ -111,6 +113,28 @@ def test_a_report_tells_every_planted_fact_as_known_when_the_month_ended(report:
     assert fleet.second.allocated_bytes is not None
     assert {one.group for one in report.growth[1:]} == {host.host for host in report.promised}
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+
+
+def test_the_report_and_the_review_tell_a_forecast_in_the_same_words(
+    store: Store, report: Report
+) -> None:
+    due = month_due(store, LATER_MS)
+    assert due is not None
+    seen, _ = known_at_end(store, due)
+    lines = "\n".join(report_lines(report))
+    for one, kept in zip(outlooks(seen), report.foreseen, strict=True):
+        said = when_full(one, seen.at_ms)
+        assert when_full(kept, report.at_ms) == said
+        assert grows(kept.what, kept.per_day) == grows(one.what, one.per_day)
+        assert outlook_name(kept) == outlook_name(one)
+        if one.what == "storage":
+            assert f"{outlook_name(one)}: " in lines
+            assert f"full: {said}" in lines
+    first = report.foreseen[0]
+    for furthest_days, text in ((87, "over 87 days"), (730, "over 2 years")):
+        later = replace(first, full_ms=None, furthest_days=furthest_days, refusal=None)
+        assert when_full(later, 0) == text
+    assert when_full(replace(first, refusal="too-short"), 0) == "history is too short"
 
 
 def test_of_the_first_month_nothing_is_told_of_the_one_before(data: Path, store: Store) -> None:

@@ -42,6 +42,11 @@ class Outlook(Struct, frozen=True):
     full_early_ms: int | None = None
     full_late_ms: int | None = None
 
+    @property
+    def per_day(self) -> float | None:
+        """How fast it grows; None without a forecast."""
+        return self.told.per_day if isinstance(self.told, Forecast) else None
+
 
 def foretold(
     series: Daily, value: float | None, limit: float, at_ms: int

@@ -25,7 +25,6 @@ _SUBJECT_MAX = 180
 _TEXT_LINES = 20
 # What chats take for links, mentions and code; the nearest that is none stands for it.
 _CHAT = str.maketrans({"<": "‹", ">": "›", "@": "＠", "[": "(", "]": ")", "`": "'", "&": "＆"})
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class Context(Struct, frozen=True):
@@ -45,14 +44,6 @@ def plain(text: str) -> str:
     )  # fmt: skip
     line = "".join(shown)
     return line if len(line) <= _LINE_MAX else f"{line[: _LINE_MAX - 1]}…"
-
-
-def size(count: float) -> str:
-    """Bytes with their unit."""
-    value, power = float(count), 0
-    while abs(value) >= 1000 and power < len(_UNITS) - 1:
-        value, power = value / 1024, power + 1
-    return f"{value:.3g} {_UNITS[power]}"
 
 
 def subject_of(events: Sequence[Event]) -> str:

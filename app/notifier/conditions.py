@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from app.clock import MINUTE_MS
 from app.inventory import Domain, Pool, PoolSample
-from app.notification.texts import size
 from app.notification.values import Rule, RuleKind
 from app.notifier.filling import Filling
+from app.sizes import size
 from app.store.views import Fleet, HostView, Seen
 
 # An alert ends this much below its threshold: what hovers around it is told once.

@@ -2,21 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from app.capacity.forecast import FURTHEST_DAYS
+from app.capacity import words
 from app.capacity.growth import Growth
 from app.capacity.periods import day_text
 from app.capacity.reclaim import FINDING_KINDS, Finding
-from app.capacity.report import Foreseen, Report, title
-from app.clock import DAY_MS
-from app.notification.texts import size
+from app.capacity.report import Report, title
+from app.sizes import size
 from app.store.capacity_reports import Subject
 
 # So many of a kind stand in a mail; the page has all.
 _MOST = 20
-_REFUSED = {
-    "no-history": "nothing was measured yet", "too-short": "history is too short to say",
-    "not-seen-lately": "not seen lately", "too-wild": "it moves too wildly to say",
-}  # fmt: skip
 _FINDINGS = {
     "idle-domain": "idle VMs", "domain-off": "VMs shut off for long",
     "larger-than-needed": "VMs larger than needed", "unused-volume": "volumes that no VM uses",
@@ -29,7 +24,7 @@ def subject_of(report: Report) -> Subject:
     first, too_much = report.first_full, report.overcommitted
     parts = [
         "No pool is foreseen to be full." if first is None
-        else f"First pool full: {first.names[0]}, {when_full(first, report.at_ms)}.",
+        else f"First pool full: {first.names[0]}, {words.when_and_on(first, report.at_ms)}.",
         f"Overcommitted: {', '.join(too_much)}." if too_much else "No host is overcommitted.",
         f"{report.freed.count} findings, {size(report.freed.disk_bytes)} disk.",
     ]  # fmt: skip
@@ -59,29 +54,16 @@ def report_lines(report: Report) -> list[str]:
     return [*lines, "", "IF A HOST IS LOST", *_some(breaking, "the others could run its VMs")]
 
 
-def when_full(one: Foreseen, at_ms: int) -> str:
-    """When it is full, or why that is not said."""
-    if one.refusal is not None:
-        return _REFUSED[one.refusal]
-    if one.full_ms is None:
-        days = one.furthest_days or 0
-        return "not within 2 years" if days >= FURTHEST_DAYS else f"not within {days} days"
-    left = round((one.full_ms - at_ms) / DAY_MS)
-    if left <= 0:
-        return "full"
-    return f"in {left} day{'' if left == 1 else 's'}, {day_text(one.full_ms // DAY_MS)}"
-
-
 def _storages(report: Report) -> Iterator[str]:
     for one in report.foreseen:
         if one.what != "storage":
             continue
-        name = " = ".join(one.names) if one.host else "all pools"
         held = "not known"
         if one.value is not None and one.limit:
             held = f"{size(one.value)} of {size(one.limit)} ({100 * one.value / one.limit:.0f} %)"
         unsure = "" if one.known else ", last seen so"
-        yield f"{name}: {held}{unsure}; full: {when_full(one, report.at_ms)}"
+        full = words.when_and_on(one, report.at_ms)
+        yield f"{words.outlook_name(one)}: {held}{unsure}; full: {full}"
 
 
 def _overcommits(report: Report) -> Iterator[str]:
@@ -113,8 +95,7 @@ def _named(found: Sequence[Finding]) -> str:
 def _grown(grown: Growth) -> str:
     allocated = "not known"
     if grown.allocated_bytes is not None:
-        sign = "−" if grown.allocated_bytes < 0 else "+"
-        allocated = f"{sign}{size(abs(grown.allocated_bytes))}"
+        allocated = words.more(grown.allocated_bytes)
     return f"{grown.created} VMs created, {grown.deleted} deleted, allocated {allocated}"
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from app.capacity.growth import Compared, Growth
 from app.capacity.periods import Period, day_text, month_before
+from app.capacity.words import more
 from app.web.capacity_review import Told
-from app.web.capacity_words import more
 from app.web.format import UNKNOWN, plural
 
 

@@ -8,13 +8,14 @@ from flask import Blueprint, Response
 from app.capacity.outlook import Outlook
 from app.capacity.periods import day_text
 from app.capacity.reclaim import Finding
+from app.capacity.words import amount, full_on, grows, more, outlook_name, when_full
 from app.errors import InvalidField
 from app.store.dismissals import Dismissal
 from app.web import capacity_comparison
 from app.web import capacity_words as words
 from app.web.capacity_chart import drawn
 from app.web.capacity_review import BYS, Told, asked, review
-from app.web.capacity_rows import FindingRow, finding_row, outlook_name, outlook_row, overcommit_row
+from app.web.capacity_rows import FindingRow, finding_row, outlook_row, overcommit_row
 from app.web.figures import size
 from app.web.identity import principal
 from app.web.page import Drawing, View, draw
@@ -107,9 +108,9 @@ def _outlooks(drawing: Drawing, told: Told) -> dict[str, object]:
         "chart": drawn(chosen, told.period.from_day, told.evidence.day),
         "chosen_name": outlook_name(chosen),
         "chosen_now":
-        f"{words.amount(chosen, chosen.value)} of {words.amount(chosen, chosen.limit)}",
-        "chosen_full": words.when_full(chosen, at_ms),
-        "chosen_per_day": words.per_day(chosen),
+        f"{amount(chosen, chosen.value)} of {amount(chosen, chosen.limit)}",
+        "chosen_full": when_full(chosen, at_ms),
+        "chosen_per_day": grows(chosen.what, chosen.per_day),
         "storages": [row for row in rows if row.kind == "storage"],
         "of_hosts": [row for row in rows if row.kind != "storage"],
     }  # fmt: skip
@@ -139,10 +140,7 @@ def _findings(drawing: Drawing, told: Told) -> dict[str, object]:
 def _growth(drawing: Drawing, told: Told) -> dict[str, object]:
     """What grew, and by what else it may be grouped."""
     return {
-        "growth": [
-            (row, words.more(row.memory_bytes), words.more(row.allocated_bytes))
-            for row in told.growth
-        ],
+        "growth": [(row, more(row.memory_bytes), more(row.allocated_bytes)) for row in told.growth],
         "by": drawing.arguments.get("by", "fleet"),
         "bys": [(by, _href(drawing, {"by": by})) for by in BYS],
     }
@@ -206,14 +204,14 @@ def _facts(told: Told) -> list[tuple[str, str, str, str]]:
     css = ""
     if first is not None:
         pool = first.names[0].partition("/")[2]
-        soon = f"{pool} {words.when_full(first, seen.at_ms)}, {words.day_full(first)}"
+        soon = f"{pool} {when_full(first, seen.at_ms)}, {full_on(first.full_ms)}"
         css = words.urgency(first, seen.at_ms)
     return [
         ("VMs", str(len(seen.domains)), f"{len(running)} running", ""),
         ("vCPU assigned", str(sum(one.vcpus or 0 for one in running)), "to running VMs", ""),
         ("Memory assigned", size(sum(one.memory_bytes or 0 for one in running)),
          "to running VMs", ""),
-        ("Storage allocated", words.amount(whole, whole.value),
-         f"of {words.amount(whole, whole.limit)}", ""),
+        ("Storage allocated", amount(whole, whole.value),
+         f"of {amount(whole, whole.limit)}", ""),
         ("First pool full", soon, "", css),
     ]  # fmt: skip

@@ -13,15 +13,15 @@ from app.capacity.growth import Compared, Growth
 from app.capacity.periods import day_text
 from app.capacity.reclaim import Finding
 from app.capacity.report import Foreseen, Promised, Report, title
+from app.capacity.words import amount, grows, more, outlook_name, when_and_on
 from app.clock import rfc3339
-from app.notifier.report_text import when_full
 from app.services import services
 from app.store.capacity_reports import Kept, get_report, list_reports
 from app.store.compaction import DONE_AFTER_MS
 from app.web import capacity_words as words
 from app.web.api.answers import check_parameters
 from app.web.figures import size
-from app.web.format import UNKNOWN
+from app.web.format import UNKNOWN, share
 from app.web.moment import Moment, moment
 from app.web.page import form_page, pages
 from app.web.permission import needs
@@ -105,7 +105,7 @@ def _context(told: Report) -> dict[str, Any]:
         "before": "" if before is None
         else f"{day_text(before.from_day)} – {day_text(before.end_day - 1)}",
         "first_full": "none foreseen" if first is None
-        else f"{first.names[0]} {when_full(first, told.at_ms)}",
+        else f"{first.names[0]} {when_and_on(first, told.at_ms)}",
         "first_css": "" if first is None else words.urgency(first, told.at_ms),
         "storages": [row for what, row in rows if what == "storage"],
         "of_hosts": [row for what, row in rows if what != "storage"],
@@ -132,22 +132,12 @@ def _csv(told: Report, table: str) -> str:
 
 
 def _foreseen(one: Foreseen, at_ms: int) -> ForeseenRow:
-    if one.what == "storage":
-        name = " = ".join(one.names) if one.host else "All pools"
-    else:
-        name = f"{one.host}, {'CPU' if one.what == 'cpu' else 'memory'}"
-    percent = "–"
+    percent = UNKNOWN
     if one.value is not None and one.limit:
         percent = f"{100 * one.value / one.limit:.0f} %"
-    grown = "–"
-    if one.per_day is not None:
-        grown = (
-            f"{100 * one.per_day * 30:+.1f} % a month" if one.what == "cpu"
-            else f"{words.more(one.per_day)} a day"
-        )  # fmt: skip
     return ForeseenRow(
-        name, one.known, words.amount(one, one.value), words.amount(one, one.limit), percent,
-        grown, when_full(one, at_ms), words.urgency(one, at_ms),
+        outlook_name(one), one.known, amount(one, one.value), amount(one, one.limit), percent,
+        grows(one.what, one.per_day), when_and_on(one, at_ms), words.urgency(one, at_ms),
     )  # fmt: skip
 
 
@@ -155,9 +145,12 @@ def _promised(one: Promised) -> PromisedRow:
     def ratio(value: float | None) -> str:
         return "–" if value is None else f"{value:.2f}×"
 
-    p95 = "–" if one.cpu_p95 is None else f"{100 * one.cpu_p95:.0f} %"
     return PromisedRow(
-        one, ratio(one.vcpus_per_cpu), ratio(one.memory_ratio), ratio(one.storage_ratio), p95
+        one,
+        ratio(one.vcpus_per_cpu),
+        ratio(one.memory_ratio),
+        ratio(one.storage_ratio),
+        share(one.cpu_p95),
     )
 
 
@@ -182,6 +175,6 @@ def _grown(grown: Growth | None) -> tuple[str, str, str, str]:
     if grown is None:
         return (UNKNOWN,) * 4
     return (
-        str(grown.created), str(grown.deleted), words.more(grown.memory_bytes),
-        words.more(grown.allocated_bytes),
+        str(grown.created), str(grown.deleted), more(grown.memory_bytes),
+        more(grown.allocated_bytes),
     )  # fmt: skip

@@ -7,9 +7,11 @@ from app.capacity.backtest import Quality
 from app.capacity.outlook import Outlook
 from app.capacity.overcommit import Overcommit
 from app.capacity.reclaim import Finding
+from app.capacity.words import amount, full_on, grows, outlook_name, when_full
 from app.store.dismissals import Dismissal
 from app.web import capacity_words as words
 from app.web.figures import size
+from app.web.format import share
 from app.web.when import Zone
 
 
@@ -58,24 +60,17 @@ class FindingRow(NamedTuple):
     enough: str
 
 
-def outlook_name(one: Outlook) -> str:
-    """What an outlook is of."""
-    if one.what == "storage":
-        return " = ".join(one.names) if one.host else "All pools"
-    return f"{one.host}, {'CPU' if one.what == 'cpu' else 'memory'}"
-
-
 def outlook_row(one: Outlook, past: Quality | None, at_ms: int, address: str) -> OutlookRow:
     """A row of what is full when; `past` is how good last month's forecast was, `address` draws
     its chart.
     """
-    share = None
+    percent = None
     if one.value is not None and one.limit:
-        share = round(100 * one.value / one.limit)
+        percent = round(100 * one.value / one.limit)
     return OutlookRow(
         outlook_name(one), address, one.known,
-        words.amount(one, one.value), words.amount(one, one.limit), share, one.what,
-        words.per_day(one), words.when_full(one, at_ms), words.day_full(one),
+        amount(one, one.value), amount(one, one.limit), percent, one.what,
+        grows(one.what, one.per_day), when_full(one, at_ms), full_on(one.full_ms),
         words.urgency(one, at_ms),
         "–" if past is None else f"{100 * past.within_80:.0f} % within, ±{100 * past.error:.1f} %",
     )  # fmt: skip
@@ -88,12 +83,11 @@ def overcommit_row(one: Overcommit, zone: Zone) -> OvercommitRow:
         return None if value is None or not one.known else min(100, round(100 * value / most))
 
     stamp = "" if one.seen_ms is None else zone.stamp(one.seen_ms)
-    p95 = "–" if one.cpu_p95 is None else f"{100 * one.cpu_p95:.0f} %"
     return OvercommitRow(
         one, f"{_or_dash(one.running_vcpus)} / {_or_dash(one.cpus)}",
         f"{size(one.running_memory_bytes)} / {size(one.memory_bytes)}",
         percent(one.vcpus_per_cpu, 4.0), percent(one.memory_ratio, 1.2),
-        p95, "" if one.known else f"as of {stamp}" if stamp else "never seen",
+        share(one.cpu_p95), "" if one.known else f"as of {stamp}" if stamp else "never seen",
     )  # fmt: skip
 
 

@@ -1,10 +1,11 @@
-"""The capacity review in words: when something is full, why something is a finding. Pure."""
+"""The capacity review in words: what is full soon, why something is a finding, where a domain fits.
+
+Pure. Forecasts in words are in app/capacity/words.
+"""
 
 from typing import NamedTuple
 
-from app.capacity.forecast import FURTHEST_DAYS, Forecast, Reason, Refusal
 from app.capacity.outlook import Outlook
-from app.capacity.periods import day_text
 from app.capacity.placement import Fit
 from app.capacity.placement import Reason as PlaceReason
 from app.capacity.reclaim import Finding
@@ -13,12 +14,6 @@ from app.clock import DAY_MS
 from app.web.figures import size
 from app.web.format import plural
 
-_REFUSED: dict[Reason, str] = {
-    "no-history": "nothing was measured yet",
-    "too-short": "history is too short",
-    "not-seen-lately": "not seen lately",
-    "too-wild": "it moves too wildly to say",
-}
 _WHY: dict[PlaceReason, str] = {
     "host-unknown": "the host does not answer",
     "cpus-unknown": "its CPUs are not known",
@@ -46,49 +41,6 @@ class Verdict(NamedTuple):
     host: str
     pool: str
     text: str
-
-
-def amount(one: Outlook | Foreseen, value: float | None) -> str:
-    """A value of an outlook with its unit."""
-    if value is None:
-        return "–"
-    return f"{100 * value:.0f} %" if one.what == "cpu" else size(round(value))
-
-
-def per_day(one: Outlook) -> str:
-    """How fast it grows."""
-    if not isinstance(one.told, Forecast):
-        return "–"
-    grown = one.told.per_day
-    if one.what == "cpu":
-        return f"{100 * grown * 30:+.1f} % a month"
-    return f"{more(grown)} a day"
-
-
-def when_full(one: Outlook, at_ms: int) -> str:
-    """In how many days it is full, or why that is not said."""
-    return full_in(one.told, one.full_ms, at_ms)
-
-
-def full_in(told: Forecast | Refusal, full_ms: int | None, at_ms: int) -> str:
-    """In how many days a time is at which something is full, or why there is none."""
-    if isinstance(told, Refusal):
-        return _REFUSED[told.reason]
-    if full_ms is None:
-        days = told.furthest_days
-        return "over 2 years" if days >= FURTHEST_DAYS else f"over {plural(days, 'day')}"
-    left = (full_ms - at_ms) / DAY_MS
-    return f"in {plural(round(left), 'day')}" if left > 0 else "full"
-
-
-def day_full(one: Outlook) -> str:
-    """The day (of UTC) on which it is full; empty where that is not said."""
-    return full_on(one.full_ms)
-
-
-def full_on(full_ms: int | None) -> str:
-    """The day (of UTC) of a time; empty for none."""
-    return "" if full_ms is None else day_text(full_ms // DAY_MS)
 
 
 def urgency(one: Outlook | Foreseen, at_ms: int) -> str:
@@ -166,10 +118,3 @@ def _after(fit: Fit) -> str:
         parts.append(f"pool {100 * fit.pool_share_before:.0f} → {100 * fit.pool_share_after:.0f} %")
     out = f"; {_RUNS_OUT[fit.limited_by]} out first" if fit.limited_by else ""
     return f"After: {', '.join(parts)}. Room for {fit.room}{out}."
-
-
-def more(bytes_: float | None) -> str:
-    """By how much something grew or shrank."""
-    if not bytes_:
-        return "–" if bytes_ is None else "0"
-    return f"{'−' if bytes_ < 0 else '+'}{size(round(abs(bytes_)))}"

@@ -15,6 +15,7 @@ from app.capacity.daily import Daily
 from app.capacity.evidence import NOTHING
 from app.capacity.forecast import Refusal
 from app.capacity.outlook import foretold, full_ms
+from app.capacity.words import full_in, full_on
 from app.clock import DAY_MS
 from app.services import services
 from app.store.capacity_days import PoolDays, pool_days
@@ -66,10 +67,12 @@ def _left(pool: PoolSeen, series: Mapping[int, Daily], at_ms: int) -> Left:
         series.get(pool.entity_id, NOTHING), sample.allocation_bytes, sample.capacity_bytes, at_ms
     )
     if isinstance(told, Refusal) or when is None:
-        return Left(UNKNOWN, why=words.full_in(told, None, at_ms))
+        return Left(UNKNOWN, why=full_in(told, None, at_ms))
     time_ms = full_ms(told, when.likely_days, at_ms)
     return Left(
-        words.full_in(told, time_ms, at_ms), words.full_on(time_ms), words.urgent(time_ms, at_ms)
+        full_in(told, time_ms, at_ms),
+        full_on(time_ms),
+        words.urgent(time_ms, at_ms),
     )
 
 

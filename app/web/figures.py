@@ -6,11 +6,10 @@ Unknown stays None all the way; nobody here replaces it by 0.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from app import sizes
 from app.inventory import Host, HostSample
 from app.store.views import Seen
 from app.web.locales import figure
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class Part(NamedTuple):
@@ -70,8 +69,7 @@ def size(count: int | None, whole: int | None = None) -> str:
     """Bytes with their unit ("512 GiB"), in the unit that `whole` would have; "–" if unknown."""
     if count is None:
         return "–"
-    power = _power(count if whole is None else whole)
-    return f"{_number(count / 1024**power)} {_UNITS[power]}"
+    return figure(sizes.size(count, whole))
 
 
 def size_of(part: int | None, whole: int | None) -> str:
@@ -80,7 +78,7 @@ def size_of(part: int | None, whole: int | None) -> str:
         return size(part)
     if part is None:
         return f"– / {size(whole)}"
-    value = part / 1024 ** _power(whole)
+    value = part / 1024 ** sizes.power_of(whole)
     # Less than a hundredth of the unit would read as nothing.
     known = _number(value) if value >= 0.01 or part == 0 else size(part)
     return f"{known} / {size(whole)}"
@@ -90,23 +88,12 @@ def number_and_unit(count: int, whole: int) -> tuple[str, str]:
     """`count` and its whole apart: ("1.84", "of 2.56 TiB"); where it is small beside the whole,
     with a unit of its own: ("92.3 GiB", "of 1.5 TiB").
     """
-    value = count / 1024 ** _power(whole)
+    value = count / 1024 ** sizes.power_of(whole)
     return (_number(value) if value >= 1 or count == 0 else size(count)), f"of {size(whole)}"
 
 
-def _power(count: int) -> int:
-    power = 0
-    while count >= 1024 ** (power + 1) and power < len(_UNITS) - 1:
-        power += 1
-    return power
-
-
 def _number(value: float) -> str:
-    """Three significant figures without idle zeros: "1.84", "29.1", "512", "16"."""
-    if value >= 100:
-        return f"{value:.0f}"
-    text = f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-    return figure(text.rstrip("0").rstrip("."))
+    return figure(sizes.number(value))
 
 
 def shares(parts: Iterable[tuple[str, float]]) -> list[Part]:
