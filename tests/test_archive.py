@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from app.errors import StoreError
 from app.inventory import Missing
-from app.store import archive, schema
+from app.store import archive, archived, schema
 from app.store.building import Builder, Parsed
 from app.store.compaction import Compactor
 from app.store.density import gaps_between
@@ -70,7 +70,7 @@ def told(store: Store, moments: list[int]) -> list[Any]:
             for from_ms, to_ms in ((START, END), (START + DAY + 7, START + 2 * DAY)):
                 found.append(gaps_between(connection, from_ms, to_ms, longest_ms, None))
                 found.append(gaps_between(connection, from_ms, to_ms, longest_ms, frozenset({1})))
-        found.append(archive.good_scans(connection, 1, START + DAY, START + 3 * DAY))
+        found.append(archived.good_scans(connection, 1, START + DAY, START + 3 * DAY))
     for turn, at_ms in enumerate(moments[::10]):
         found.append(scans(store, 1, at_ms, 20))
         found += listed(store, at_ms, turn)

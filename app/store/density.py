@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app.store import schema
-from app.store.archive import looked_at
+from app.store.archived import looked_at
 from app.store.engine import Store
 from app.store.moves import MOVED_AWAY
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from app.errors import InvalidField
 from app.store import schema
-from app.store.archive import failures_between
+from app.store.archived import failures_between
 from app.store.engine import Store
 from app.store.gaps import gaps_of, read_for_gaps
 from app.store.looks import looks_at

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from app.clock import DAY_MS, MINUTE_MS
 from app.store import schema, tiers
-from app.store.archive import count_good_scans, good_scans
+from app.store.archived import count_good_scans, good_scans
 from app.store.looks import MISSED_TICKS
 from app.store.tiers import HOURS, Tier
 

@@ -17,7 +17,7 @@ from app import clock
 from app.clock import HOUR_MS
 from app.inventory import Definition
 from app.store import schema
-from app.store.archive import rows_before
+from app.store.archived import rows_before
 from app.store.building import Builder, Parsed, decoded_missing
 from app.store.engine import Store
 from app.store.looks import HostLook, look_at, over_at

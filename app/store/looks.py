@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app.store import schema
-from app.store.archive import ArchivedDay, days_at, failures_between
+from app.store.archive import ArchivedDay
+from app.store.archived import days_at, failures_between
 
 # Two looks further apart than so many of the planned intervals have a gap between them.
 MISSED_TICKS = 3

@@ -19,7 +19,7 @@ from app.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from app.inventory import KindName
 from app.metrics import Metric
 from app.store import schema, tiers
-from app.store.archive import good_scans
+from app.store.archived import good_scans
 from app.store.buckets import Rolled, bounded
 from app.store.engine import Store
 from app.store.gaps import chunked_to_ms, gaps_of, interval_of, looks_between
