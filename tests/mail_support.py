@@ -130,16 +130,18 @@ def mail_server(security: str, tls: ssl.SSLContext) -> Iterator[MailServer]:
         )  # fmt: skip
 
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(
-        loop.create_server(session, _ADDRESS, 0, ssl=tls if security == "tls" else None)
-    )
-    made.port = server.sockets[0].getsockname()[1]
+    # All of it in a thread of its own: in this one a browser's loop may be running.
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield made
+        begun = loop.create_server(session, _ADDRESS, 0, ssl=tls if security == "tls" else None)
+        server = asyncio.run_coroutine_threadsafe(begun, loop).result(30)
+        made.port = server.sockets[0].getsockname()[1]
+        try:
+            yield made
+        finally:
+            asyncio.run_coroutine_threadsafe(_ended(server), loop).result(30)
     finally:
-        asyncio.run_coroutine_threadsafe(_ended(server), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
