@@ -104,6 +104,19 @@ document.addEventListener('htmx:finally:request', event => {
   requestIds.delete(event.detail.ctx.sourceElement);
 });
 
+// What is typed while an answer is on its way waits for its delay in an element that the answer
+// makes anew: htmx forgets it then, and is told again.
+let typed = null;
+document.addEventListener('input', event => {
+  if (event.target.form?.id === 'filters') typed = event.target;
+});
+document.addEventListener('htmx:before:request', event => {
+  if (event.detail.ctx.sourceElement?.id === 'filters') typed = null;
+});
+document.addEventListener('htmx:after:swap', () => {
+  if (typed?.isConnected) typed.dispatchEvent(new Event('input', { bubbles: true }));
+});
+
 // What cannot be done says why and does nothing.
 document.addEventListener('click', event => {
   if (event.target.closest('a[aria-disabled="true"]')) event.preventDefault();
