@@ -42,7 +42,9 @@ class Server:
         self.data = data
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        own = {name: text for name, text in os.environ.items() if not name.startswith("NPVIRT_")}
+        # As where npvirt is installed: it is compiled once, not anew at each start.
+        left_out = ("NPVIRT_", "PYTHONDONTWRITEBYTECODE")
+        own = {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
         self.environ = {
             **own, "PYTHONFAULTHANDLER": "1",
             "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{self.port}", **settings,
