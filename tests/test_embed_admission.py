@@ -50,7 +50,8 @@ def test_a_token_opens_nothing_but_embeds(web: Web, tokens: dict[str, str]) -> N
 
 
 def test_what_is_locked_can_be_narrowed_and_not_left(web: Web) -> None:
-    token, _ = a_token(web.store, "domains", {"host": ["kvm-01", "kvm-02"], "flag": ["running", "autostart"]})  # noqa: E501  # fmt: skip
+    locked = {"host": ["kvm-01", "kvm-02"], "flag": ["running", "autostart"]}
+    token, _ = a_token(web.store, "domains", locked)
     assert ask(web, "domains", token, host="kvm-01").status_code == 200
     assert ask(web, "domains", token, host="kvm-06").status_code == 403
     # Fewer flags would show more.

@@ -192,6 +192,7 @@ def _details(store: Store, events: tuple[Event, ...]) -> Iterator[tuple[str, lis
     """The reports that events tell of, as text; one that is kept no more stays out."""
     for event in events:
         if event.kind == "report":
+            # Retention may have been there since the event.
             with contextlib.suppress(NotFound):
                 _, report = get_report(store, event.key, None)
                 yield event.uid, report_lines(report)

@@ -9,6 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -31,10 +32,17 @@ ROUNDS = 20
 
 def run() -> Iterator[str]:
     """Milliseconds of each sort of scrape, and the size of the text."""
+    with a_panel() as web:
+        yield from _figures(web)
+
+
+@contextmanager
+def a_panel() -> Iterator[Web]:
+    """A panel over an empty store that is gone afterwards."""
     with tempfile.TemporaryDirectory() as directory:
         web = make_web(Path(directory) / "var")
         try:
-            yield from _figures(web)
+            yield web
         finally:
             web.store.close()
 

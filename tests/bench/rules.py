@@ -6,9 +6,7 @@ is found, so nothing is sent. After a scan the fleet has been read before, as pa
 """
 
 import statistics
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -19,8 +17,8 @@ from app.store import schema
 from app.store.history import fleet
 from app.store.notification_rules import RuleDraft, add_rule
 from app.store.tiers import day_text
-from tests.bench.metrics import DOMAINS, HOSTS, a_host, took_ms
-from tests.web_support import Web, make_web
+from tests.bench.metrics import DOMAINS, HOSTS, a_host, a_panel, took_ms
+from tests.web_support import Web
 
 ROUNDS = 20
 _DAYS = 120
@@ -32,12 +30,8 @@ _KINDS: tuple[tuple[RuleKind, int | None], ...] = (
 
 def run() -> Iterator[str]:
     """Milliseconds of each sort of turn."""
-    with tempfile.TemporaryDirectory() as directory:
-        web = make_web(Path(directory) / "var")
-        try:
-            yield from _figures(web)
-        finally:
-            web.store.close()
+    with a_panel() as web:
+        yield from _figures(web)
 
 
 def _figures(web: Web) -> Iterator[str]:
