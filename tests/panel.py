@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from playwright.sync_api import Page
 from app.store.tokens import add_token
 from app.store.users import add_user, has_users
 from tests.made_once import open_store
+from tests.ports import free_port
 
 PASSWORD = "correct horse battery"
 NPVIRT = (sys.executable, "-m", "app.cli")
@@ -113,9 +113,7 @@ def panel(
     Without `users` nobody can sign in and there is no token; with `stdout` None it speaks to the
     terminal. `before` is put before its command, and in the end executes it.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     own = {name: text for name, text in os.environ.items() if not name.startswith("NPVIRT_")}
     environ = {**own, "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{port}", **settings}
     if prepare is not None:

@@ -2,13 +2,14 @@
 
 import http.client
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+
+from tests.ports import free_port
 
 PATIENCE_S = 60
 
@@ -17,9 +18,7 @@ class Prometheus:
     """A server that keeps its data in `data` and is set up by the file `configuration`."""
 
     def __init__(self, configuration: Path, data: Path, *arguments: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self._log = data.with_name(f"{data.name}.log")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

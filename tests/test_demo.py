@@ -34,9 +34,10 @@ from app.store.rollup import merge
 from app.store.verify import verify
 from app.virt.session import Session
 from app.web.demonstration import demonstration_link
-from tests.bench.process import NPVIRT, free_port
+from tests.bench.process import NPVIRT
 from tests.demo_support import KEEP, demo_web, make_demo, small_plan
 from tests.made_once import open_store
+from tests.ports import free_port
 from tests.storing import compacted
 from tests.web_support import Web
 

@@ -22,6 +22,7 @@ from app.store.audit import Wanted, records
 from app.store.users import add_user, arrive, get_user, set_disabled
 from app.web.oidc import role_of
 from tests.browser_support import served
+from tests.ports import free_port
 from tests.web_support import Web, fill, make_web
 
 ROLES = "npvirt-admins=admin,ops=operator,staff=viewer"
@@ -36,9 +37,7 @@ USERS: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def _provider(*options: str) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     users = [f"--user-claims={json.dumps({'sub': sub, **more})}" for sub, more in USERS.items()]
     command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "-p", str(port)]
     with subprocess.Popen([*command, *options, *users], stderr=subprocess.DEVNULL) as process:

@@ -28,6 +28,7 @@ from tests.faults.disk import HOST, PAGES, WAIT_S, Faulty, faulty_panel
 from tests.faults.store import Injected, inside, locked, read_only
 from tests.made_once import open_store
 from tests.panel import NPVIRT
+from tests.ports import free_port
 from tests.web_support import make_web
 
 
@@ -160,7 +161,7 @@ def _served(data: Path, *before: str) -> "subprocess.CompletedProcess[str]":
     own = {name: text for name, text in os.environ.items() if not name.startswith("NPVIRT_")}
     return subprocess.run(
         [*before, *NPVIRT, "serve"],
-        env={**own, "NPVIRT_DATA": str(data), "NPVIRT_BIND": "127.0.0.1:8049"},
+        env={**own, "NPVIRT_DATA": str(data), "NPVIRT_BIND": f"127.0.0.1:{free_port()}"},
         capture_output=True,
         text=True,
         timeout=60,

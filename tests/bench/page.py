@@ -27,8 +27,9 @@ from app.store.engine import Store
 from app.store.history import fleet
 from app.store.hosts import HostRecord, add_host
 from app.store.record import Recorder
-from tests.bench.process import free_port, wait_for
+from tests.bench.process import wait_for
 from tests.fleet_support import KNOWN_MS, make_domain, make_sample, make_scan
+from tests.ports import free_port
 from tests.signing import COOKIE, a_user, session_cookie
 from tests.web_support import Web, make_web
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.panel import an_admins_token
+from tests.ports import free_port
 
 NPVIRT = (sys.executable, "-m", "app.cli")
 DOMAINS = 1000
@@ -37,14 +37,6 @@ def node_file(directory: Path, domains: int) -> Path:
     )
     path.write_text("<node>" + "".join(texts) + "</node>")
     return path
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from types import TracebackType
 import libvirt
 
 from tests.lab.host import await_answer, die_with_parent
+from tests.ports import free_port
 
 # Without a handler of its own libvirt prints that nobody answers yet.
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
@@ -50,7 +50,7 @@ class SessionDaemon:
 
     def __init__(self, domains: int = 1) -> None:
         self._domains = domains
-        self.port = _free_port()
+        self.port = free_port()
         self._root = Path(tempfile.mkdtemp(prefix="npvirt-daemon-"))
         self._process: subprocess.Popen[bytes] | None = None
         # The world of the test driver lasts as long as somebody is connected to it.
@@ -140,10 +140,3 @@ def _as_nobody() -> None:
         os.setgid(_NOBODY)
         os.setuid(_NOBODY)
     die_with_parent()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -20,6 +20,7 @@ from app.clock import now_ms
 from tests.faults.weighing import Scales
 from tests.lab.host import die_with_parent
 from tests.panel import Panel
+from tests.ports import free_port
 
 _START_S = 120.0
 
@@ -40,7 +41,7 @@ class Server:
         self, data: Path, settings: Mapping[str, str], plant: str = "", *, weighed: bool = False
     ) -> None:
         self.data = data
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # As where npvirt is installed: it is compiled once, not anew at each start.
         left_out = ("NPVIRT_", "PYTHONDONTWRITEBYTECODE")
@@ -183,10 +184,3 @@ def _queued_s(task: Path) -> float:
         return int((task / "schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):
         return 0.0
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
