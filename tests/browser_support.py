@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from app.web.events import streams_of
 from tests.signing import COOKIE, a_user, session_cookie
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# Of a busy machine.
+_PATIENCE_S = 60.0
 # As root, without a screen, and without calling anybody but the served application.
 CHROMIUM_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic", "--disable-sync",
@@ -105,6 +108,16 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def wait_for(page: Page, condition: str) -> None:
+    """Wait until `condition`, in JavaScript, holds in `page`. Playwright's own `wait_for_function`
+    looks again by `eval`, which the page's Content-Security-Policy forbids after the first look.
+    """
+    end_s = time.monotonic() + _PATIENCE_S
+    while not page.evaluate(condition):
+        assert time.monotonic() < end_s, f"it did not come true in time: {condition}"
+        page.wait_for_timeout(20)
+
+
 @dataclass
 class Watched:
     """A page, the address that it looks at, and what went wrong on it."""
@@ -117,7 +130,7 @@ class Watched:
         """Open `address` and wait until htmx has taken hold of it."""
         self.page.goto(self.base + address)
         if self.page.evaluate("!document.documentElement.classList.contains('no-js')"):
-            self.page.wait_for_function("typeof htmx === 'object'")
+            wait_for(self.page, "typeof htmx === 'object'")
         return self.page
 
     def refresh(self) -> None:

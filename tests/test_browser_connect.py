@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from app.store.hosts import get_host
-from tests.browser_support import watched
+from tests.browser_support import wait_for, watched
 from tests.lab.host import LabHost
 from tests.web_support import Web
 
@@ -66,4 +66,4 @@ def _let_npvirt_in(page: Page, allowed: Path) -> None:
     page.locator(_TEST).click()
     connected = page.locator("#result .note.ok")
     expect(connected).to_contain_text("Connected in", timeout=20_000)
-    page.wait_for_function("document.querySelector('[name=tested]').value !== ''")
+    wait_for(page, "document.querySelector('[name=tested]').value !== ''")

@@ -21,7 +21,7 @@ from app.store.embed_tokens import create_embed_token, held, revoke_embed_token
 from app.store.hosts import list_hosts
 from app.store.record import Recorder
 from app.web.embed import routes
-from tests.browser_support import served
+from tests.browser_support import served, wait_for
 from tests.embed_support import AWAY_HTMX_2, AWAY_HTMX_4
 from tests.intranet import Intranet, Recorded, intranet
 from tests.signing import COOKIE, a_user, session_cookie
@@ -301,9 +301,7 @@ def test_a_frame_draws_charts_without_script(site: Site, chromium: Browser) -> N
 
 def test_a_frame_becomes_as_high_as_what_it_shows(site: Site) -> None:
     shown = site.show(_frame(site, site.token()))
-    shown.page.wait_for_function(
-        "document.querySelector('iframe').getBoundingClientRect().height > 200", timeout=_LONG_MS
-    )
+    wait_for(shown.page, "document.querySelector('iframe').getBoundingClientRect().height > 200")
     frame = shown.page.frames[1]
     inside = frame.evaluate("document.documentElement.scrollHeight - innerHeight")
     assert inside <= 1

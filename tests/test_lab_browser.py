@@ -15,7 +15,7 @@ from app.access import ROLES, Role
 from app.actions.registry import ACTIONS, PLURALS, Action
 from app.web.actions import addresses
 from tests.acting_support import HOST, ROOT, Acting, acting
-from tests.browser_support import is_of_the_page
+from tests.browser_support import is_of_the_page, wait_for
 from tests.lab import stock
 from tests.panel import PASSWORD
 
@@ -59,7 +59,7 @@ class Person:
 
     def go(self, address: str) -> None:
         self.page.goto(self.acted.panel.url + address)
-        self.page.wait_for_function("typeof htmx === 'object'")
+        wait_for(self.page, "typeof htmx === 'object'")
 
     def menu(self, name: str) -> None:
         """Open the menu of what is called `name` on this page."""
