@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from app.clock import HOUR_MS, MINUTE_MS, now_ms
+from app.clock import DAY_MS, HOUR_MS, MINUTE_MS, now_ms
 from app.collect.collector import Collector
 from app.collect.worker import WorkerFigures
 from app.connection import Connection
@@ -287,6 +287,7 @@ def test_notifications_that_do_not_arrive_are_told(web: Web) -> None:
     assert (first["last_day"]["sent"], first["last_sent_at"] is None) == (1, False)
     assert (second["waiting"], second["sentence"]) == (1, "The server said no.")
     assert third["last_day"] == {"sent": 0, "failed": 1, "unknown": 1}
+    assert (third["last_sent_at"], third["last_failed_at"] is None) == (None, False)
     assert (fourth["enabled"], fourth["last_sent_at"]) == (False, None)
     figures = metrics(web)
     assert figures["npvirt_notification_rules",] == 1
@@ -295,6 +296,8 @@ def test_notifications_that_do_not_arrive_are_told(web: Web) -> None:
     assert figures["npvirt_notification_last_day_messages", "c-over", "failed"] == 1
     assert figures["npvirt_notification_last_sent_age_seconds", "a-good"] < 600
     assert ("npvirt_notification_last_sent_age_seconds", "c-over") not in figures
+    assert figures["npvirt_notification_last_failed_age_seconds", "c-over"] < 600
+    assert ("npvirt_notification_last_failed_age_seconds", "b-bad <x>") not in figures
     page = web.text("/health")
     assert "b-bad &lt;x&gt;" in page
     assert "1 waiting" in page
@@ -312,6 +315,18 @@ def test_what_was_given_up_is_no_trouble_once_something_arrived(web: Web) -> Non
     assert "1 given up in 24 h" in web.text("/health")
     _sent(web, target, Outcome("failed", "Nobody there."), at_ms=since_ms + 2000)
     assert sentence.replace("1 notification", "2 notifications") in health(web)["troubles"]
+
+
+def test_what_was_given_up_days_ago_is_told_until_something_arrives(web: Web) -> None:
+    target, then_ms = _target(web, "ops"), now_ms() - 5 * DAY_MS
+    _sent(web, target, Outcome("failed", "Nobody there."), at_ms=then_ms)
+    told = health(web)
+    assert "The last notification to ops could not be sent." in told["troubles"]
+    assert told["notifications"]["targets"][0]["last_day"]["failed"] == 0
+    age_s = metrics(web)["npvirt_notification_last_failed_age_seconds", "ops"]
+    assert 5 * DAY_MS / 1000 <= age_s < 6 * DAY_MS / 1000
+    _sent(web, target, Outcome("sent", "Taken."))
+    assert not any("ops" in one for one in health(web)["troubles"])
 
 
 def test_who_does_not_see_all_hosts_is_told_nothing_of_notifications(web: Web) -> None:

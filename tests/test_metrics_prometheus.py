@@ -22,12 +22,15 @@ import pytest
 from app.clock import now_ms
 from app.collect.leadership import Leadership
 from app.inventory import Scan
+from app.notification.values import Target
 from app.store.engine import Store
 from app.store.hosts import get_host
 from app.store.looked_after import LookedAfter, note
+from app.store.notification_targets import WebhookSecret, add_target, new_key
 from app.store.record import Recorder
 from tests.fleet_support import KNOWN_MS, make_scan, scan_whole_host
 from tests.made_once import open_store
+from tests.notification_support import receiver
 from tests.panel import Panel, panel
 from tests.prometheus_support import Prometheus
 
@@ -47,6 +50,7 @@ class Watched(NamedTuple):
     """The panel, its store, and what scrapes it."""
 
     panel: Panel
+    data: Path
     store: Store
     prometheus: Prometheus
 
@@ -87,7 +91,7 @@ def watched(filled_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 prometheus.until(lambda: prometheus.query("count_over_time(npvirt_info[1m]) > 2"))
                 scan_whole_host(store, 2 * 10**9)
                 prometheus.until(lambda: prometheus.query(GROWS))
-                yield Watched(running, store, prometheus)
+                yield Watched(running, data, store, prometheus)
     finally:
         store.close()
         lock.release()
@@ -110,6 +114,14 @@ def firing(prometheus: Prometheus) -> set[tuple[str, ...]]:
         for alert in prometheus.data("alerts")["alerts"]
         if alert["state"] == "firing"
     }
+
+
+def sent_test(watched: Watched, target: Target) -> str:
+    """What came of a test to a target that the panel sends."""
+    address = f"{watched.panel.url}/api/v1/notifications/targets/{target.id}/test"
+    asked = urllib.request.Request(address, headers=watched.panel.headers, method="POST")
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        return str(json.load(answer)["item"]["state"])
 
 
 # --- the scrape -----------------------------------------------------------------------------
@@ -207,6 +219,21 @@ def test_alerts_fire_on_what_is_so_and_end_when_it_is_over(watched: Watched) -> 
     # Nothing of it is left but that it is down.
     assert prometheus.query('libvirt_up{host="kvm-02"} == 0')
     assert not prometheus.query('{__name__=~"libvirt_.*", __name__!="libvirt_up", host="kvm-02"}')
+
+
+def test_an_alert_on_notifications_ends_when_one_arrives(watched: Watched) -> None:
+    waits = ("NpvirtNotificationsWait", "", "", "")
+    with receiver() as chat:
+        chat.answer = lambda _: 503
+        secret = WebhookSecret(chat.url, new_key())
+        target = add_target(
+            watched.store, watched.data, "chat", "webhook", "http://shown", "ada", secret=secret
+        )
+        assert sent_test(watched, target) == "failed"
+        watched.prometheus.until(lambda: waits in firing(watched.prometheus))
+        chat.answer = lambda _: 204
+        assert sent_test(watched, target) == "sent"
+        watched.prometheus.until(lambda: waits not in firing(watched.prometheus))
 
 
 # --- the dashboard --------------------------------------------------------------------------

@@ -18,9 +18,9 @@ class TargetFigures(Struct, frozen=True):
     """A target of notifications. `waiting` messages are not there yet, the oldest of them since
     `waiting_since_ms`; `sentence` is what came of the last try at one of them, None before any.
     `waiting_events` are in no message yet: those held by quiet hours, and what came up meanwhile.
-    `sent`, `failed` and `unknown` (nobody answered) ended in the last day; `last_sent_ms` None:
-    nothing ever arrived that is still known. `last_failed_ms`: when the last of `failed` was given
-    up; None without any.
+    `sent`, `failed` and `unknown` (nobody answered) ended in the last day. `last_sent_ms` and
+    `last_failed_ms`: when a message last arrived or was given up, of all that is still known;
+    None: never.
     """
 
     name: str
@@ -37,7 +37,7 @@ class TargetFigures(Struct, frozen=True):
 
     @property
     def fails(self) -> bool:
-        """Whether a message was given up in the last day, and none arrived since."""
+        """Whether a message was given up, and none arrived since."""
         if self.last_failed_ms is None:
             return False
         return self.last_sent_ms is None or self.last_sent_ms <= self.last_failed_ms
@@ -66,7 +66,11 @@ def notification_figures(store: Store, now_ms: int) -> NotificationFigures:
             TargetFigures(
                 row.name, bool(row.enabled), waiting_events=events.get(row.id, 0),
                 **waiting.get(row.id, {}),
-                **{"last_sent_ms": _last_sent_ms(connection, row.id), **ended.get(row.id, {})},
+                **{
+                    "last_sent_ms": _last_ms(connection, row.id, "sent"),
+                    "last_failed_ms": _last_ms(connection, row.id, "failed"),
+                    **ended.get(row.id, {}),
+                },
             )
             for row in targets
         )  # fmt: skip
@@ -127,10 +131,11 @@ def _ended(connection: sa.Connection, now_ms: int) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _last_sent_ms(connection: sa.Connection, target_id: int) -> int | None:
+def _last_ms(connection: sa.Connection, target_id: int, state: str) -> int | None:
+    """When the newest message to a target that is in a state came to be so."""
     query = (
         sa.select(_message.c.ended_ms)
-        .where(_message.c.state == "sent", _message.c.target_id == target_id)
+        .where(_message.c.state == state, _message.c.target_id == target_id)
         .order_by(_message.c.id.desc())
         .limit(1)
     )

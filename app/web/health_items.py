@@ -73,6 +73,7 @@ def _notifications_item(figures: NotificationFigures | None) -> shapes.Notificat
             "sentence": one.sentence,
             "last_day": {"sent": one.sent, "failed": one.failed, "unknown": one.unknown},
             "last_sent_at": time_or_none(one.last_sent_ms),
+            "last_failed_at": time_or_none(one.last_failed_ms),
         }
         for one in figures.targets
     ]

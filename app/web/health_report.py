@@ -151,8 +151,11 @@ def _untold(figures: NotificationFigures | None) -> Iterator[str]:
         if target.enabled and target.waiting and target.sentence:
             yield f"Notifications do not reach {target.name}: {target.sentence}"
         elif target.enabled and target.fails:
-            gone = plural(target.failed, "notification")
-            yield f"{gone} to {target.name} could not be sent in the last day."
+            if target.failed:
+                gone = plural(target.failed, "notification")
+                yield f"{gone} to {target.name} could not be sent in the last day."
+            else:
+                yield f"The last notification to {target.name} could not be sent."
 
 
 def _nobody_collects(report: Report) -> Iterator[str]:

@@ -278,6 +278,10 @@ TARGET_METRICS: tuple[TargetMetric, ...] = (
         lambda target, now_ms: {"": _since_s(target.last_sent_ms, now_ms)},
     ),
     TargetMetric(
+        "npvirt_notification_last_failed_age_seconds", "Time since a message was last given up.",
+        lambda target, now_ms: {"": _since_s(target.last_failed_ms, now_ms)},
+    ),
+    TargetMetric(
         "npvirt_notification_last_day_messages", "Messages of the last 24 hours, by outcome.",
         _ended, label="outcome",
     ),

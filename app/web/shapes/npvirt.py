@@ -159,6 +159,7 @@ class TargetHealth(Shape):
     sentence: str | None
     last_day: LastDay
     last_sent_at: Time | None
+    last_failed_at: Time | None
 
 
 class NotificationHealth(Shape):
