@@ -34,6 +34,7 @@ AWAY_HTMX_4 = (
     "'data-npv-away', !(event.detail.ctx.response?.status < 500))\""
 )
 
+_DOMAIN = {"host": ["kvm-01"], "id": [domain_uuid(0, 0)]}
 # What a token of each view must lock.
 LOCKED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "overview": {},
@@ -44,8 +45,12 @@ LOCKED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "networks": {},
     "interfaces": {},
     "changes": {},
-    "chart": {"kind": ["domain"], "host": ["kvm-01"], "id": [domain_uuid(0, 0)]},
+    "chart": {"kind": ["domain"], **_DOMAIN},
     "gauge": {"kind": ["pool"], "host": ["kvm-01"], "id": [pool_uuid(0, 0)]},
+    "disks": _DOMAIN,
+    "nics": _DOMAIN,
+    "guest-nics": _DOMAIN,
+    "snapshots": _DOMAIN,
 }
 
 

@@ -30,6 +30,7 @@ from app.inventory import (
     Pool,
     PoolSample,
     Scan,
+    Snapshot,
     Volume,
     VolumeSample,
 )
@@ -62,6 +63,8 @@ _NAMES = (
 )  # fmt: skip
 POOL_STATES = ("running", "running", "degraded", "building", "inactive", "inaccessible")
 _IMAGES = "/var/lib/libvirt/images"
+# 1 May 2026, 12:00 UTC.
+_NOON_MS = 1_777_636_800_000
 
 
 def domain_uuid(host: int, place: int) -> str:
@@ -119,7 +122,16 @@ def make_domain(host: int, place: int) -> Domain:
         graphics=(Graphics("vnc", 5900 + place if active else None, None, "127.0.0.1"),),
         agent="connected" if place % 3 == 0 else None,
         guest=_guest(mac) if place % 3 == 0 and active else None,
+        snapshots=_snapshots() if place % 5 == 0 else (),
     )  # fmt: skip
+
+
+def _snapshots() -> tuple[Snapshot, ...]:
+    """One on another, the later with a hostile name."""
+    return (
+        Snapshot("clean", created_at_ms=_NOON_MS, state="shutoff"),
+        Snapshot(HOSTILE, "clean", state="running", description=HOSTILE, current=True),
+    )
 
 
 def _guest(mac: str) -> Guest:

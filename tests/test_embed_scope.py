@@ -46,6 +46,10 @@ _FILTERS: Mapping[str, tuple[Filters, ...]] = {
         {"kind": ["domain"], "id": [TWIN]}, {"kind": ["pool"], "id": [uuid_of("images")]},
         {"kind": ["pool"], "id": [uuid_of(f"{MARK}-pool")]},
     ),
+    **dict.fromkeys(
+        ("disks", "nics", "guest-nics", "snapshots"),
+        ({"id": [TWIN]}, {"id": [MOVED]}, {"id": [uuid_of(f"{MARK}-one")]}),
+    ),
 }  # fmt: skip
 # What a page may try to add.
 _TRIES: tuple[Mapping[str, str], ...] = (

@@ -78,7 +78,7 @@ def test_names_from_hosts_are_text_and_nothing_else(web: Web, tokens: dict[str, 
             assert "<script>alert" not in text, view
             shown += "&lt;script&gt;alert(1)" in text
             assert HOSTILE not in text
-    assert shown >= 3 * len(("domains", "volumes", "chart"))
+    assert shown >= 3 * len(("domains", "volumes", "chart", "snapshots"))
 
 
 def test_a_page_is_told_the_very_same_by_any_wrapper(web: Web, tokens: dict[str, str]) -> None:
@@ -222,6 +222,37 @@ def test_changes_can_be_locked_to_a_search_and_a_time(web: Web) -> None:
     scan_again(web, 1, 1_080)
 
 
+def test_a_vms_own_tables_are_those_of_its_page(web: Web, tokens: dict[str, str]) -> None:
+    told = {
+        "disks": ("Disks of <bdi>app-01</bdi>", "vm-0.qcow2", "cdrom, read-only", "empty"),
+        "nics": ("52:54:00:00:00:00", "network default", "10.20.4.0"),
+        "guest-nics": ("eth0", "10.20.4.0/24, fe80::5054:ff/64"),
+        "snapshots": ("clean", ">1 May</time>", ">└</span>", "current"),
+    }
+    for view, words in told.items():
+        text = ask(web, view, tokens[view]).text
+        for word in words:
+            assert word in text, (view, word, text)
+        assert f"/hosts/kvm-01/domains/{domain_uuid(0, 0)}" in text
+        bare = {"host": ["kvm-01"], "id": [domain_uuid(0, 1)]}
+        other = ask(web, view, a_token(web.store, view, bare)[0]).text
+        assert ("No guest agent" in other) == (view == "guest-nics")
+        assert ("has no snapshot" in other) == (view == "snapshots")
+        lost = {"host": ["kvm-06"], "id": [domain_uuid(2, 0)]}
+        stale = ask(web, view, a_token(web.store, view, lost)[0]).text
+        rows = stale.count('<tr part="row"')
+        assert stale.count('class="npv-stale"') == rows > 0, view
+
+
+def test_of_the_hosts_that_are_locked_a_page_may_choose_some(web: Web) -> None:
+    for view in ("overview", "hosts"):
+        token, _ = a_token(web.store, view, {"host": ["kvm-01", "kvm-02"]})
+        both, one = ask(web, view, token).text, ask(web, view, token, host="kvm-02").text
+        assert both != one, view
+        assert "kvm-01" not in one
+        assert ask(web, view, token, host="kvm-06").status_code == 403
+
+
 def test_a_chart_shows_curves_with_what_they_are(web: Web) -> None:
     wanted = {"kind": ["host"], "host": ["kvm-01"], "chart": ["memory"], "range": ["1h"]}
     token, _ = a_token(web.store, "chart", wanted)
@@ -261,9 +292,10 @@ def test_a_chart_shows_which_vms_use_a_host(web: Web) -> None:
 def test_the_reference_names_every_view_with_its_parameters() -> None:
     text = (Path(__file__).parents[1] / "docs" / "embed.md").read_text(encoding="utf-8")
     rows = {
-        cells[1].strip(" `"): [re.findall("`([^`]+)`", cell) for cell in cells[3:5]]
+        name: [re.findall("`([^`]+)`", cell) for cell in cells[3:5]]
         for line in text.partition("### Views")[2].partition("### Parameters")[0].splitlines()
         if line.startswith("| `") and (cells := line.split("|"))
+        for name in re.findall("`([^`]+)`", cells[1])
     }
     assert rows == {view.name: [list(view.lockable), list(view.open)] for view in VIEWS.values()}
     for word in (*COLOURS, *FONTS):

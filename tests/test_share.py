@@ -23,12 +23,12 @@ from tests.web_support import HOSTILE, Web, web
 __all__ = ["filled_data", "fleet_web", "web"]
 
 _ADA = Principal("user", "ada", "admin")
-_POOL, _VM = pool_uuid(0, 0), domain_uuid(0, 1)
+_POOL, _VM = pool_uuid(0, 0), domain_uuid(0, 0)
 # Pages of one thing each; all others are found by their routes.
 _OF_ONE = (
     "/hosts/kvm-01", *(f"/hosts/kvm-01?use={use}" for use in USES),
     f"/hosts/kvm-01/domains/{_VM}", f"/hosts/kvm-01/domains/{_VM}/devices/disk:vda",
-    f"/hosts/kvm-01/domains/{_VM}/devices/nic:52:54:00:00:00:01", f"/hosts/kvm-01/pools/{_POOL}",
+    f"/hosts/kvm-01/domains/{_VM}/devices/nic:52:54:00:00:00:00", f"/hosts/kvm-01/pools/{_POOL}",
 )  # fmt: skip
 # What a page offers to embed besides its charts; a page that is not here offers none.
 _TABLES = {
@@ -36,6 +36,7 @@ _TABLES = {
     "/hosts": ["hosts"],
     "/hosts/<slug>": ["domains", "gauge"],
     "/domains": ["domains"],
+    "/hosts/<slug>/domains/<uuid>": ["disks", "guest-nics", "nics", "snapshots"],
     "/pools": ["pools"],
     "/hosts/<slug>/pools/<uuid>": ["gauge", "volumes"],
     "/networks": ["interfaces", "networks"],

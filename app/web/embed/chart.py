@@ -32,6 +32,7 @@ from app.web.charts import (
 from app.web.devices import find_device
 from app.web.drawing import Drawing
 from app.web.embed import plot
+from app.web.embed.parameters import only
 from app.web.embed.plot import Curve, Values
 from app.web.embed.users import read_users
 from app.web.finding import find_domain, find_pool
@@ -70,7 +71,7 @@ def build_chart(drawing: Drawing) -> dict[str, object]:
     from_ms = to_ms - stretch.seconds * 1000
     points = min(stretch.points, 300)
     if subject.kind == "users":
-        host = find_host(drawing.fleet, one(drawing, "host"))
+        host = find_host(drawing.fleet, only(drawing.arguments, "host"))
         chart, found = read_users(drawing.fleet, host.record, chart, from_ms, to_ms, points)
     else:
         found = _read(drawing, subject, chart, from_ms, to_ms, points)
@@ -100,8 +101,8 @@ def build_chart(drawing: Drawing) -> dict[str, object]:
 
 def subject_of(drawing: Drawing) -> Subject:
     """What a chart or a gauge is of. Raises InvalidField, NotFound."""
-    kind, slug = one(drawing, "kind"), one(drawing, "host")
-    key = one(drawing, "id").lower()
+    kind, slug = only(drawing.arguments, "kind"), only(drawing.arguments, "host")
+    key = only(drawing.arguments, "id").lower()
     fleet = drawing.fleet
     if kind == "fleet":
         return Subject(kind, "All hosts", "/", FLEET_CHARTS)
@@ -114,7 +115,7 @@ def subject_of(drawing: Drawing) -> Subject:
     if kind == "domain":
         domain = find_domain(fleet, slug, key)
         page = f"/hosts/{slug}/domains/{domain.key}"
-        if device := one(drawing, "device"):
+        if device := only(drawing.arguments, "device"):
             found = find_device(domain, device)
             name = f"{found.key.partition(':')[2]} of {domain.fact.name}"
             page = f"{page}/devices/{quote(found.key)}"
@@ -127,17 +128,9 @@ def subject_of(drawing: Drawing) -> Subject:
     raise InvalidField("kind", "The kind is one of: host, users, domain, pool, fleet.")
 
 
-def one(drawing: Drawing, name: str) -> str:
-    """The one value of a parameter, or "". Raises InvalidField for several."""
-    values = drawing.arguments.getlist(name)
-    if len(values) > 1:
-        raise InvalidField(name, f"{name} can be given once only.")
-    return values[0] if values else ""
-
-
 def _chart(drawing: Drawing, subject: Subject) -> Chart:
     """The chart that `chart` names, or that has all curves of `metric`; of those alone."""
-    name, metrics = one(drawing, "chart"), drawing.arguments.getlist("metric")
+    name, metrics = only(drawing.arguments, "chart"), drawing.arguments.getlist("metric")
     named = [chart for chart in subject.charts if chart.name == name or not name]
     if not named:
         words = ", ".join(chart.name for chart in subject.charts)
@@ -167,13 +160,13 @@ def _read(
         gaps = sorted([*told.gaps, *partly])
         say = "not all hosts" if partly else "no scans"
         return Values(from_ms, to_ms, buckets.width_ms, starts, dict(told.lines), gaps, say)
-    slug = one(drawing, "host")
+    slug = only(drawing.arguments, "host")
     kind = _KINDS[subject.kind]
-    key = "host" if kind == "host" else one(drawing, "id").lower()
+    key = "host" if kind == "host" else only(drawing.arguments, "id").lower()
     wanted = find_object(store, find_host(fleet, slug).record.id, kind, key)
     if wanted is None:
         raise NotFound(f"{subject.name} has not been measured yet.")
-    if device := one(drawing, "device"):
+    if device := only(drawing.arguments, "device"):
         counted = [METRIC_BY_NAME["device", name] for name in names]
         found = device_series(store, wanted, f"{key}/{device}", counted, from_ms, to_ms, points)
     else:

@@ -62,7 +62,7 @@ def drawn(view: View, found: Held) -> Drawn:
     def make() -> Drawn:
         if at.past:
             spend_past_moment(token.id)
-        look_as(token.id, scope(found.host_ids, token.filters.get("host")))
+        look_as(token.id, scope(found.host_ids, filters.getlist("host")))
         drawing = Drawing(seen_fleet(at.at_ms), at, filters, pages().zone, "viewer")
         return pack(_wrapped(view, drawing, look, base).encode())
 

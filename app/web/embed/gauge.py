@@ -11,7 +11,8 @@ from app.inventory import PoolSample
 from app.metrics import domain_memory_used_bytes, host_memory_used_bytes
 from app.store.history import Seen
 from app.web.drawing import Drawing
-from app.web.embed.chart import Subject, one, subject_of
+from app.web.embed.chart import Subject, subject_of
+from app.web.embed.parameters import only
 from app.web.figures import percent, size, warning
 from app.web.finding import find_domain, find_pool
 from app.web.format import number
@@ -41,7 +42,7 @@ def build_gauge(drawing: Drawing) -> dict[str, object]:
     metrics = _METRICS.get(subject.kind)
     if metrics is None:
         raise InvalidField("kind", f"The kind of a gauge is one of: {', '.join(_METRICS)}.")
-    metric = one(drawing, "metric") or metrics[0]
+    metric = only(drawing.arguments, "metric") or metrics[0]
     if metric not in metrics:
         words = ", ".join(metrics)
         raise InvalidField("metric", f"A gauge of a {subject.kind} shows one of: {words}.")
@@ -51,7 +52,7 @@ def build_gauge(drawing: Drawing) -> dict[str, object]:
         "page": subject.page,
         "subject": subject,
         "metric": metric,
-        "host": one(drawing, "host"),
+        "host": only(drawing.arguments, "host"),
         "reading": reading,
         "shown": shown,
         "css": _CSS[metric],
@@ -61,7 +62,7 @@ def build_gauge(drawing: Drawing) -> dict[str, object]:
 
 
 def _read(drawing: Drawing, subject: Subject, metric: str) -> Reading:
-    slug, key = one(drawing, "host"), one(drawing, "id").lower()
+    slug, key = only(drawing.arguments, "host"), only(drawing.arguments, "id").lower()
     if subject.kind == "pool":
         return _of_pool(find_pool(drawing.fleet, slug, key))
     if subject.kind == "domain":

@@ -47,15 +47,15 @@ class Look(Struct, frozen=True):
 
 def read_look(given: MultiDict[str, str]) -> Look:
     """The look that the query string asks for; raises InvalidField."""
-    lang = _one(given, "lang")
+    lang = only(given, "lang")
     if lang and not _LANGUAGE.fullmatch(lang):
         raise InvalidField("lang", "lang is a language such as de or en-US.")
     return Look(
         _choice(given, "as", WRAPPERS),
         _choice(given, "theme", THEMES) if "theme" in given else "",
-        _refresh(_one(given, "refresh")),
+        _refresh(only(given, "refresh")),
         _choice(given, "font", tuple(FONTS)) if "font" in given else "",
-        tuple((name, _colour(name, value)) for name in COLOURS if (value := _one(given, name))),
+        tuple((name, _colour(name, value)) for name in COLOURS if (value := only(given, name))),
         lang,
     )
 
@@ -100,7 +100,8 @@ def _check_open(
         raise Forbidden(f"This token does not let a page choose “{name}”.")
 
 
-def _one(given: MultiDict[str, str], name: str) -> str:
+def only(given: MultiDict[str, str], name: str) -> str:
+    """The one value of a parameter, or "". Raises InvalidField for several."""
     values = [value for value in given.getlist(name) if value]
     if len(values) > 1:
         raise InvalidField(name, f"{name} can be given once only.")
@@ -109,7 +110,7 @@ def _one(given: MultiDict[str, str], name: str) -> str:
 
 def _choice(given: MultiDict[str, str], name: str, words: Sequence[str]) -> str:
     """One of `words`; the first of them where nothing is given."""
-    word = _one(given, name) or words[0]
+    word = only(given, name) or words[0]
     if word not in words:
         raise InvalidField(name, f"{name} is one of: {', '.join(words)}.")
     return word

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 class View(Struct, frozen=True):
     """One view. `path` is the page of the panel that shows the same; `required` are parameters
-    that a token must lock; `several` those of which there may be more than one.
+    that a token must lock; `drawn_as` is the view whose template draws it, if not its own.
     """
 
     name: str
@@ -20,14 +20,28 @@ class View(Struct, frozen=True):
     lockable: tuple[str, ...]
     open: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    drawn_as: str = ""
 
     @property
     def template(self) -> str:
         """The template of its fragment."""
-        return f"embed/{self.name}.html"
+        return f"embed/{self.drawn_as or self.name}.html"
+
+
+def _table(
+    name: str,
+    title: str,
+    path: str,
+    lockable: tuple[str, ...],
+    open_: tuple[str, ...] = (),
+    required: tuple[str, ...] = (),
+) -> View:
+    """A view that is one of the tables of app/web/embed/builders.py."""
+    return View(name, title, path, lockable, open_, required, "table")
 
 
 _LIST = ("sort", "page", "per_page")
+_ONE_DOMAIN = ("host", "id")
 
 VIEWS: Mapping[str, View] = {
     view.name: view
@@ -58,6 +72,10 @@ VIEWS: Mapping[str, View] = {
             ("kind", "host", "id", "device", "chart", "metric", "range"), ("range",), ("kind",),
         ),
         View("gauge", "Gauge", "/", ("kind", "host", "id", "metric"), (), ("kind",)),
+        _table("disks", "Disks of a VM", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
+        _table("nics", "Network interfaces of a VM", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
+        _table("guest-nics", "Interfaces inside a guest", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
+        _table("snapshots", "Snapshots of a VM", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
     )
 }  # fmt: skip
 
