@@ -87,10 +87,13 @@ class Proof:
 
 def run(proof: Proof, length: Length, plant: str = "", minutes: float = math.inf) -> Tally:
     """Run a proof, for so many minutes at most; raises BrokenPromise when the promise was broken,
-    or nothing was proved.
+    with what was done until then, or nothing was proved.
     """
     tally = Tally(length, plant, minutes)
-    proof.prove(tally)
+    try:
+        proof.prove(tally)
+    except BrokenPromise as broken:
+        raise BrokenPromise(f"{broken}; until then {tally.line}") from broken
     if not tally.injected.total():
         raise BrokenPromise("no fault was injected, so nothing is proved")
     if not tally.checks or not tally.attempts:
