@@ -1,6 +1,6 @@
 # npvirt: `make run` and `make test` do all of their own set-up; the rest is for developers.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check lab bench faults soak lock prove
+.PHONY: help run demo test check lab bench faults soak lock words prove
 
 PYTHON := .venv/bin/python
 
@@ -44,6 +44,10 @@ soak: ## The same at length (hours)
 
 lock: ## Make the lock files anew from pyproject.toml
 	@.ci/lock
+
+words: ## Gather the words of pages into app/translations, and compile these
+	@.ci/setup test
+	@$(PYTHON) -m tests.words
 
 prove: ## Prove make run and make test in a clean Debian 12 chroot (root, debootstrap)
 	@.ci/prove $(ARGS)

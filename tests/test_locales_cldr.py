@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 from babel import Locale
+from babel.dates import format_skeleton
 from babel.localedata import locale_identifiers
 
-from app.web.locales import Order, Style, style_of
+from app.web.languages import drawn_in
+from app.web.locales import Order, Style, date, style_of, with_weekday
 
 _ORDERS: Mapping[str, Order] = {"d": "day", "M": "month", "y": "year"}
 
@@ -45,3 +48,13 @@ def test_every_locale_is_written_as_cldr_has_it() -> None:
         compared += 1
     assert wrong == {}
     assert compared > 600
+
+
+def test_dates_are_chinese_as_cldr_has_it() -> None:
+    chinese = Locale.parse("zh")
+    day = datetime(2026, 5, 12, 14, 7, tzinfo=UTC)
+    with drawn_in("zh"):
+        assert date(day, year=False) == format_skeleton("MMMd", day, locale=chinese) == "5月12日"
+        for number, name in chinese.days["format"]["wide"].items():
+            named = with_weekday(day + timedelta(days=number - day.weekday()), "")
+            assert named.strip() == name

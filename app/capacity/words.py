@@ -7,22 +7,25 @@ from app.capacity.outlook import Outlook, What
 from app.capacity.periods import day_text
 from app.capacity.report import Foreseen
 from app.clock import DAY_MS
+from app.language import N_, gettext, ngettext
 from app.sizes import size
 
 UNKNOWN = "–"
 _REFUSED: dict[Reason, str] = {
-    "no-history": "nothing was measured yet",
-    "too-short": "history is too short",
-    "not-seen-lately": "not seen lately",
-    "too-wild": "it moves too wildly to say",
+    "no-history": N_("nothing was measured yet"),
+    "too-short": N_("history is too short"),
+    "not-seen-lately": N_("not seen lately"),
+    "too-wild": N_("it moves too wildly to say"),
 }
 
 
 def outlook_name(one: Outlook | Foreseen) -> str:
     """What an outlook is of."""
     if one.what == "storage":
-        return " = ".join(one.names) if one.host else "All pools"
-    return f"{one.host}, {'CPU' if one.what == 'cpu' else 'memory'}"
+        return " = ".join(one.names) if one.host else gettext("All pools")
+    if one.what == "cpu":
+        return gettext("%(host)s, CPU", host=one.host)
+    return gettext("%(host)s, memory", host=one.host)
 
 
 def amount(one: Outlook | Foreseen, value: float | None) -> str:
@@ -37,8 +40,9 @@ def grows(what: What, per_day: float | None) -> str:
     if per_day is None:
         return UNKNOWN
     if what == "cpu":
-        return f"{100 * per_day * 30:+.1f} % a month"
-    return f"{more(per_day)} a day"
+        percent = f"{100 * per_day * 30:+.1f}"
+        return gettext("%(percent)s %% a month", percent=percent)
+    return gettext("%(more)s a day", more=more(per_day))
 
 
 def more(count: float | None) -> str:
@@ -53,14 +57,14 @@ def when_full(one: Outlook | Foreseen, at_ms: int) -> str:
     if isinstance(one, Outlook):
         return full_in(one.told, one.full_ms, at_ms)
     if one.refusal is not None:
-        return _REFUSED[one.refusal]
+        return gettext(_REFUSED[one.refusal])
     return _days_left(one.furthest_days or 0, one.full_ms, at_ms)
 
 
 def full_in(told: Forecast | Refusal, full_ms: int | None, at_ms: int) -> str:
     """In how many days a time is at which something is full, or why there is none."""
     if isinstance(told, Refusal):
-        return _REFUSED[told.reason]
+        return gettext(_REFUSED[told.reason])
     return _days_left(told.furthest_days, full_ms, at_ms)
 
 
@@ -71,15 +75,16 @@ def full_on(full_ms: int | None) -> str:
 
 def when_and_on(one: Outlook | Foreseen, at_ms: int) -> str:
     """Both together: "in 6 days, 2026-05-07", or why that is not said."""
-    return ", ".join(filter(None, (when_full(one, at_ms), full_on(one.full_ms))))
+    when, on = when_full(one, at_ms), full_on(one.full_ms)
+    return gettext("%(when)s, %(day)s", when=when, day=on) if on else when
 
 
 def _days_left(furthest_days: int, full_ms: int | None, at_ms: int) -> str:
     if full_ms is None:
-        return "over 2 years" if furthest_days >= FURTHEST_DAYS else f"over {_days(furthest_days)}"
+        if furthest_days >= FURTHEST_DAYS:
+            return gettext("over 2 years")
+        return ngettext("over %(num)s day", "over %(num)s days", furthest_days)
     left = (full_ms - at_ms) / DAY_MS
-    return f"in {_days(round(left))}" if left > 0 else "full"
-
-
-def _days(count: int) -> str:
-    return f"{count} day{'' if count == 1 else 's'}"
+    return (
+        ngettext("in %(num)s day", "in %(num)s days", round(left)) if left > 0 else gettext("full")
+    )

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from flask import Flask
 from jinja2 import StrictUndefined
+from jinja2.ext import InternationalizationExtension
 
 from app import __version__
+from app.language import bare_gettext, bare_ngettext, bare_pgettext
 from app.services import Services
 from app.web import (
     accounts,
@@ -113,6 +115,10 @@ def _speak(app: Flask, services: Services) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
+    app.jinja_env.add_extension(InternationalizationExtension)
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # the extension's
+        bare_gettext, bare_ngettext, newstyle=True, pgettext=bare_pgettext
+    )
     app.jinja_env.globals.update(
         asset=assets.__getitem__,
         icons=assets["icons.svg"],

@@ -15,6 +15,7 @@ from app.capacity.reclaim import Finding
 from app.capacity.report import Foreseen, Promised, Report, title
 from app.capacity.words import amount, grows, more, outlook_name, when_and_on
 from app.clock import rfc3339
+from app.language import ENGLISH, gettext
 from app.services import services
 from app.store.capacity_reports import Kept, get_report, list_reports
 from app.store.compaction import DONE_AFTER_MS
@@ -22,7 +23,8 @@ from app.web import capacity_words as words
 from app.web.api.answers import check_parameters
 from app.web.figures import size
 from app.web.format import UNKNOWN, share
-from app.web.moment import Moment, moment
+from app.web.languages import asked_language, choices, drawn_in
+from app.web.moment import LIVE, Moment, moment
 from app.web.page import form_page, pages
 from app.web.permission import needs
 
@@ -67,11 +69,16 @@ class FindingRow(NamedTuple):
 @needs("viewer", everywhere=True)
 def report_list() -> Response:
     """Which reports are kept."""
-    at = _asked()
-    rows = [(one.month, _made(one)) for one in list_reports(services().store, at.at_ms)]
+    check_parameters(("at", "lang"))
+    at, language = moment(request.args, clock.now_ms()), asked_language(request.args)
+    with drawn_in(language):
+        rows = [(one.month, _made(one)) for one in list_reports(services().store, at.at_ms)]
+        title = gettext("Capacity reports")
     return form_page(
-        "capacity/reports.html", "capacity", "Capacity reports", at=at, address=_PAGE, rows=rows
-    )
+        "capacity/reports.html", "capacity", title, at=at, address=_href(_PAGE, LIVE, language),
+        language=language, rows=rows, href=lambda page: _href(page, at, language),
+        languages=choices(language, lambda chosen: _href(_PAGE, at, chosen or ENGLISH)),
+    )  # fmt: skip
 
 
 @blueprint.get("/capacity/reports/<month>")
@@ -89,6 +96,11 @@ def report(month: str) -> Response:
 def _asked() -> Moment:
     check_parameters(("at",))
     return moment(request.args, clock.now_ms())
+
+
+def _href(page: str, at: Moment, language: str) -> str:
+    """`page` at that moment and in that language."""
+    return at.of(page if language == ENGLISH else f"{page}?lang={language}")
 
 
 def _made(kept: Kept) -> str:

@@ -1,5 +1,5 @@
 """How figures and dates are written for a locale such as de-CH: the decimal mark, and what comes
-first in a date. The words are English whatever is asked for, so that months keep their names.
+first in a date. What its words are is app/language's.
 
 A locale holds for what a thread draws meanwhile; without one all is as everywhere in npvirt. The
 facts are those of CLDR 49, for languages that are written with the digits 0 to 9.
@@ -12,10 +12,18 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from app.errors import InvalidField
+from app.language import N_, gettext
+
 # What begins a date: "12 May 2026", "May 12, 2026" or "2026-05-12".
 Order = Literal["day", "month", "year"]
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_WEEKDAYS = (
+    N_("Monday"), N_("Tuesday"), N_("Wednesday"), N_("Thursday"), N_("Friday"), N_("Saturday"),
+    N_("Sunday"),
+)  # fmt: skip
+_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
 _LOCALE = re.compile(r"([A-Za-z]{2,3})(?:-[A-Za-z]{4})?(?:-([A-Za-z]{2}|[0-9]{3}))?(?:-.*)?")
 
 
@@ -77,6 +85,13 @@ def language_of(locale: str) -> str:
     return locale if re.fullmatch("(?i)en(-.*)?", locale) else "en"
 
 
+def read_locale(tag: str) -> str:
+    """The locale that an address asks for as `lang`; raises InvalidField."""
+    if tag and not _TAG.fullmatch(tag):
+        raise InvalidField("lang", "lang is a language such as de or en-US.")
+    return tag
+
+
 @contextmanager
 def written_for(locale: str) -> Iterator[None]:
     """Write figures and dates as `locale` does for as long as the block lasts, in this thread."""
@@ -101,7 +116,19 @@ def date(at: datetime, *, year: bool = True) -> str:
     """A day: "12 May 2026", or without its year "12 May"."""
     order = _style.get().order
     if order == "year":
-        return f"{at:%Y-%m-%d}" if year else f"{at:%m-%d}"
+        if year:
+            return f"{at:%Y-%m-%d}"
+        return gettext("%(month)02d-%(day)02d", month=at.month, day=at.day)
     if order == "month":
         return f"{_MONTHS[at.month - 1]} {at.day}{f', {at.year}' if year else ''}"
     return f"{at.day} {_MONTHS[at.month - 1]}{f' {at.year}' if year else ''}"
+
+
+def date_and_time(at: datetime, time: str) -> str:
+    """A day with a time of it: "12 May 2026, 14:07"."""
+    return gettext("%(date)s, %(time)s", date=date(at), time=time)
+
+
+def with_weekday(at: datetime, text: str) -> str:
+    """A text that begins with a day, with its day of the week: "Tuesday 12 May 2026"."""
+    return gettext("%(weekday)s %(date)s", weekday=gettext(_WEEKDAYS[at.weekday()]), date=text)

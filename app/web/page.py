@@ -27,6 +27,7 @@ from markupsafe import escape
 
 from app import clock
 from app.errors import InvalidField
+from app.language import ENGLISH
 from app.services import services
 from app.store.history import Fleet
 from app.web.drawing import (
@@ -42,6 +43,7 @@ from app.web.drawing import (
 )
 from app.web.identity import may, maybe_principal, principal
 from app.web.kept import Kept, Rendered
+from app.web.languages import asked_language, drawn_in
 from app.web.moment import LIVE, Moment
 from app.web.ribbon import SPANS, Asked, draw_ribbon
 from app.web.scope import reader, seen_fleet
@@ -92,14 +94,17 @@ def draw(view: View, build: Build, since: Since | None = None) -> Response:
         told = _since("travel/since.html", since, drawing, here)
         return Response(told, mimetype="text/html")
     query = query_of(drawing.arguments, drawing.moment)
-    part = pages().kept.get(
-        (address, query, reader()),
-        drawing.fleet,
-        lambda: _part(view, build, drawing, address, query, since is not None),
-    )
+    language = asked_language(drawing.arguments)
+
+    def make() -> Rendered:
+        with drawn_in(language):
+            return _part(view, build, drawing, address, query, since is not None)
+
+    part = pages().kept.get((address, query, reader()), drawing.fleet, make)
     if request.path.startswith("/ui/"):
         return part_response(part)
-    return _frame_response(view.nav, part, drawing, here, _plain_since(since, drawing, here))
+    frame = _frame(view.nav, part.title, drawing.moment, language)
+    return _frame_response(frame, part, drawing, here, _plain_since(since, drawing, here))
 
 
 def _plain_since(since: Since | None, drawing: Drawing, here: str) -> bytes:
@@ -136,15 +141,17 @@ def form_page(
     status: int = 200,
     at: Moment = LIVE,
     address: str = "/",
+    language: str = ENGLISH,
     **context: object,
 ) -> Response:
     """A page that is drawn for this one request (forms): not kept, not refreshing itself. What
     has a past gives its moment and the address at which its present is.
     """
-    html = render_template(
-        template, moment=at, csrf=generate_csrf(), title=title, may=may, **context
-    )
-    return framed(html, nav, title, status=status, at=at, address=address)
+    with drawn_in(language):
+        html = render_template(
+            template, moment=at, csrf=generate_csrf(), title=title, may=may, **context
+        )
+    return framed(html, nav, title, status=status, at=at, address=address, language=language)
 
 
 def framed(
@@ -156,13 +163,16 @@ def framed(
     ribbon: bool = True,
     at: Moment = LIVE,
     address: str = "/",
+    language: str = ENGLISH,
 ) -> Response:
-    """`html`, rendered by a template, inside the frame of every page."""
+    """`html`, rendered by a template in `language`, inside the frame of every page."""
     band = b""
     if ribbon and maybe_principal() is not None:
         band = placed_ribbon(ribbon_part(at), address)
     return Response(
-        _filled(_frame(nav, title, at), band, html.encode(), at), status, mimetype="text/html"
+        _filled(_frame(nav, title, at, language), band, html.encode(), at),
+        status,
+        mimetype="text/html",
     )
 
 
@@ -266,10 +276,11 @@ def part_response(part: Rendered) -> Response:
     return cast(Response, response.make_conditional(request))
 
 
-def _frame_response(nav: str, part: Rendered, drawing: Drawing, here: str, more: bytes) -> Response:
+def _frame_response(
+    frame: Rendered, part: Rendered, drawing: Drawing, here: str, more: bytes
+) -> Response:
     at = drawing.moment
     band = ribbon_part(at, drawing.fleet)
-    frame = _frame(nav, part.title, at)
     etag = f"{part.digest}{band.digest}{frame.digest}{_session_mark()}{_digest(more + _trouble())}"
     if "_flashes" not in session and request.if_none_match.contains(etag):
         response = Response(status=304)
@@ -288,13 +299,18 @@ def _session_mark() -> str:
     )
 
 
-def _frame(nav: str, title: str, at: Moment) -> Rendered:
+def _frame(nav: str, title: str, at: Moment, language: str) -> Rendered:
     """The frame around a part, cut at its slots; drawn once for each title and moment."""
+
+    def make() -> Rendered:
+        with drawn_in(language):
+            return _draw_frame(nav, title, at, language)
+
     kept = pages()
-    return kept.kept.get(("frame", nav, title, at.at_ms), kept, lambda: _draw_frame(nav, title, at))
+    return kept.kept.get(("frame", nav, title, at.at_ms, language), kept, make)
 
 
-def _draw_frame(nav: str, title: str, at: Moment) -> Rendered:
+def _draw_frame(nav: str, title: str, at: Moment, language: str) -> Rendered:
     kept = pages()
     html = render_template(
         "base.html",
@@ -304,6 +320,7 @@ def _draw_frame(nav: str, title: str, at: Moment) -> Rendered:
         trouble=kept.trouble_slot,
         nav=nav,
         title=title,
+        language=language,
         moment=at,
         csrf=kept.csrf_slot,
         toasts=kept.toast_slot,

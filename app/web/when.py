@@ -9,9 +9,7 @@ from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from app.clock import rfc3339, utc
-from app.web.locales import date
-
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+from app.web.locales import date, date_and_time, with_weekday
 
 
 @dataclass(frozen=True)
@@ -63,18 +61,18 @@ class Zone:
 
     def day_and_time(self, at_ms: int) -> str:
         """In full: "Friday 1 May 2026, 09:30"."""
-        at = self.local(at_ms)
-        seconds = ":%S" if at.second else ""
-        return f"{_DAYS[at.weekday()]} {date(at)}, {at.strftime('%H:%M' + seconds)}"
+        return with_weekday(self.local(at_ms), self.date_and_time(at_ms))
 
     def date_and_time(self, at_ms: int) -> str:
         """Without the day of the week: "1 May 2026, 09:30"."""
-        return self.day_and_time(at_ms).partition(" ")[2]
+        at = self.local(at_ms)
+        seconds = ":%S" if at.second else ""
+        return date_and_time(at, at.strftime("%H:%M" + seconds))
 
     def day(self, at_ms: int) -> str:
         """The day in full: "Friday 1 May 2026"."""
         at = self.local(at_ms)
-        return f"{_DAYS[at.weekday()]} {date(at)}"
+        return with_weekday(at, date(at))
 
     def name(self, at_ms: int) -> str:
         """The zone's offset at `at_ms`: "UTC+02:00"."""

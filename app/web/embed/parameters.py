@@ -11,6 +11,7 @@ from werkzeug.exceptions import Forbidden
 
 from app.errors import InvalidField
 from app.web.embed.views import SEVERAL, WHOLE, View
+from app.web.locales import read_locale
 
 WRAPPERS = ("fragment", "element", "frame")
 THEMES = ("auto", "light", "dark")
@@ -26,7 +27,6 @@ FONTS: Mapping[str, str] = {
 LEAST_REFRESH_S, MOST_REFRESH_S, USUAL_REFRESH_S = 2, 3600, 30
 
 _HEX = re.compile(r"(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
 _SECONDS = re.compile(r"[0-9]{1,4}")
 _LOOK = frozenset(("as", "theme", "font", "refresh", "lang", *COLOURS))
 _READ_ELSEWHERE = frozenset(("t", "at", "v"))
@@ -47,16 +47,13 @@ class Look(Struct, frozen=True):
 
 def read_look(given: MultiDict[str, str]) -> Look:
     """The look that the query string asks for; raises InvalidField."""
-    lang = only(given, "lang")
-    if lang and not _LANGUAGE.fullmatch(lang):
-        raise InvalidField("lang", "lang is a language such as de or en-US.")
     return Look(
         _choice(given, "as", WRAPPERS),
         _choice(given, "theme", THEMES) if "theme" in given else "",
         _refresh(only(given, "refresh")),
         _choice(given, "font", tuple(FONTS)) if "font" in given else "",
         tuple((name, _colour(name, value)) for name in COLOURS if (value := only(given, name))),
-        lang,
+        read_locale(only(given, "lang")),
     )
 
 
