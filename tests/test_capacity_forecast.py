@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.capacity.backtest import Came, came, quality
 from app.capacity.daily import Daily, bridged, daily_of, summed, upper_bound
-from app.capacity.fitting import LEAST_DAYS, forecast
-from app.capacity.forecast import FURTHEST_DAYS, Forecast, Refusal, full, moved
+from app.capacity.fitting import LEAST_DAYS, forecast, forecasts
+from app.capacity.forecast import FURTHEST_DAYS, Forecast, Refusal, Step, full, moved
 from app.demo.plan import Plan
 from tests.capacity_series import Case, made_up, of_the_demonstration
 
@@ -39,6 +40,8 @@ def _line(days: int, *, rough: float = 0.0, more: float = 2 * GIB) -> list[float
 
 
 def _came(cases: list[Case]) -> list[Came]:
+    # Made together, which is quicker; then each is known.
+    forecasts([(case.series, case.limit, case.day) for case in cases])
     told = [came(case.series, case.limit, case.day, (7, 14, 28)) for case in cases]
     found = [one for one in told if not isinstance(one, Refusal)]
     assert len(found) > 0.97 * len(cases)
@@ -76,6 +79,30 @@ def test_a_straight_line_is_full_when_it_gets_there() -> None:
     assert when.likely_days == pytest.approx(91.0)
     assert when.early_days <= when.likely_days <= when.late_days
     assert when.late_days - when.early_days < 1.5
+
+
+def test_a_forecast_is_the_same_whichever_series_are_foretold_with_it() -> None:
+    cases = list(made_up(range(300, 301)))
+    gaps = tuple(None if n % 9 == 4 else v for n, v in enumerate(cases[0].series.values))
+    asked = [(case.series, case.limit, case.day) for case in cases]
+    asked.append((Daily(cases[0].series.first_day, gaps), cases[0].limit, cases[0].day))
+    alone = []
+    for series, limit, day in asked:
+        # As if of other days, whose weekdays are the same: what is known is not given out again.
+        later = forecast(Daily(series.first_day + 700, series.values), limit, day + 700)
+        alone.append(_shifted(later))
+    together = [_shifted(one, 0) for one in forecasts(asked)]
+    assert any(one.steps for one in together if isinstance(one, Forecast))
+    assert any(one.week for one in together if isinstance(one, Forecast))
+    assert together == alone
+
+
+def _shifted(told: Forecast | Refusal, days: int = 700) -> Forecast | Refusal:
+    """The same as told of days that are earlier."""
+    if isinstance(told, Refusal):
+        return told
+    steps = tuple(Step(step.day - days, step.size) for step in told.steps)
+    return replace(told, last_day=told.last_day - days, steps=steps)
 
 
 def test_what_is_further_than_two_years_is_not_told() -> None:

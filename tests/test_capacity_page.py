@@ -4,14 +4,15 @@ refuses.
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import unescape
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from app.capacity.fitting import forecast
+from app.capacity import fitting
+from app.capacity.forecast import Forecast, Refusal
 from app.capacity.periods import day_text
 from app.clock import DAY_MS, rfc3339
 from app.demo.plan import Plan
@@ -115,16 +116,27 @@ def test_what_makes_no_sense_is_refused(panel: tuple[Web, Plan], query: str) -> 
     assert panel[0].client.get(f"/capacity?{query}").status_code == 422
 
 
-def test_what_changes_with_the_days_alone_is_judged_once(panel: tuple[Web, Plan]) -> None:
+def test_what_changes_with_the_days_alone_is_judged_once(
+    panel: tuple[Web, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
     web, plan = panel
     then = rfc3339(plan.end_ms - DAY_MS)
     known = web.text(f"/api/v1/capacity?at={then}")
-    fitted = forecast.cache_info().misses
+    fitted: list[object] = []
+    make = fitting._made
+
+    def noted(asked: Sequence[fitting.Asked]) -> dict[fitting.Asked, Forecast | Refusal]:
+        fitted.extend(asked)
+        return make(asked)
+
+    monkeypatch.setattr(fitting, "_made", noted)
     # Somebody signed in: what was drawn is made anew.
     web.sign_in("eve", "viewer")
     assert web.text(f"/api/v1/capacity?at={then}") == known
     web.text(f"/capacity?at={then}&of=2")
-    assert forecast.cache_info().misses == fitted
+    assert fitted == []
+    web.text(f"/api/v1/capacity?at={rfc3339(plan.end_ms - 5 * DAY_MS)}")
+    assert fitted != []
     web.sign_in()
 
 

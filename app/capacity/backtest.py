@@ -6,13 +6,13 @@ without one: that all stays as it was last, and that the straight line of least 
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from statistics import linear_regression
 
+import numpy as np
 from msgspec import Struct
 
 from app.capacity.daily import Daily, bridged
 from app.capacity.evidence import Evidence
-from app.capacity.fitting import forecast
+from app.capacity.fitting import forecast, forecasts
 from app.capacity.forecast import Band, Forecast, Refusal
 from app.capacity.storage import storages
 
@@ -80,7 +80,7 @@ def came(
 def _came(series: Daily, told: Forecast, from_day: int, ahead: Iterable[int]) -> Iterator[Came]:
     known = series.before(from_day).since(from_day - _MOST_DAYS).trimmed()
     values = bridged(known.values)
-    slope, start = linear_regression(range(len(values)), values)
+    slope, start = _least_squares(values)
     for days in ahead:
         day = from_day - 1 + days
         actual = series.at(day)
@@ -92,6 +92,15 @@ def _came(series: Daily, told: Forecast, from_day: int, ahead: Iterable[int]) ->
             told.band(further), actual, told.limit, values[-1],
             min(told.limit, max(0.0, line)),
         )  # fmt: skip
+
+
+def _least_squares(values: Sequence[float]) -> tuple[float, float]:
+    """Slope and start of the straight line through values of one day after the other."""
+    middle = (len(values) - 1) / 2
+    told, places = np.array(values), np.arange(len(values)) - middle
+    mean = float(told.mean())
+    slope = float((places * (told - mean)).sum() / (places * places).sum())
+    return slope, mean - slope * middle
 
 
 def quality(days: Sequence[Came]) -> Quality | None:
@@ -116,17 +125,20 @@ def quality(days: Sequence[Came]) -> Quality | None:
 
 def last_month(evidence: Evidence, days: int = _MONTH) -> list[LastMonth]:
     """How good the forecasts of so many days ago were, of every storage."""
-    found = []
+    every = []
     for one in storages(evidence.pools):
-        pool = one.pool
-        names = tuple(f"{each.host}/{each.name}" for each in one.pools)
         # It may have been smaller or larger then.
-        limit = pool.capacity.at(evidence.day - days - 1) or pool.capacity_bytes
-        known = pool.allocation.before(evidence.day)
-        found.append(
-            LastMonth(pool.host, pool.uuid, names, *_since(known, limit, evidence.day, days))
+        limit = one.pool.capacity.at(evidence.day - days - 1) or one.pool.capacity_bytes
+        every.append((one, one.pool.allocation.before(evidence.day), limit))
+    # Made together; then each is known.
+    forecasts([(known, limit, evidence.day - days) for _, known, limit in every if limit])
+    return [
+        LastMonth(
+            one.pool.host, one.pool.uuid, tuple(f"{each.host}/{each.name}" for each in one.pools),
+            *_since(known, limit, evidence.day, days),
         )
-    return found
+        for one, known, limit in every
+    ]  # fmt: skip
 
 
 # As many as a large fleet has: what came is the same all day.

@@ -31,15 +31,14 @@ class HostEvidence(Struct, frozen=True, gc=False):
     cpu_max: Daily = NOTHING
     memory_used_p95_bytes: Daily = NOTHING
     memory_used_max_bytes: Daily = NOTHING
-    memory_total_bytes: Daily = NOTHING
     assigned_vcpus: Daily = NOTHING
     assigned_memory_bytes: Daily = NOTHING
-    defined_domains: Daily = NOTHING
 
 
 class PoolEvidence(Struct, frozen=True, gc=False):
     """A storage pool. `promised_bytes` is what the capacities of its volumes add up to; of each
-    day what was allocated and how large it was in the end, and the most that was promised.
+    day what was allocated in the end; `capacity`: how large it was a month ago, on the day from
+    which last month's forecast goes on.
     """
 
     host: str
@@ -57,7 +56,6 @@ class PoolEvidence(Struct, frozen=True, gc=False):
     promised_bytes: int | None = None
     allocation: Daily = NOTHING
     capacity: Daily = NOTHING
-    promised: Daily = NOTHING
 
 
 class DomainUse(Struct, frozen=True, gc=False):

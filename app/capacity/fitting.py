@@ -6,11 +6,9 @@ together make the forecast, and how far they were off makes its bands. So the ba
 of the noise: what came much later than expected before may do so again.
 """
 
+import threading
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import accumulate, product
 from math import exp, log, sqrt
-from operator import sub
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +16,8 @@ import numpy.typing as npt
 
 from app.capacity.daily import Daily, bridged, percentile
 from app.capacity.forecast import FURTHEST_DAYS, Forecast, Refusal, Step
-from app.capacity.shape import steps_of, week_of
+from app.capacity.shape import Floats, running, steps_of, weeks_of
 
-Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 
 # So many days are the least to go on from, and so many times them is how far one may look ahead.
@@ -51,183 +48,237 @@ _ORIGINS = 16
 # there are. Fitted on made-up series (tests/capacity_series), which others then confirmed.
 _WIDER, _WIDER_WHEN_FEW = 0.47, 1.37
 _HALF_WIDER = 0.8
-
-
 # As many as a large fleet has, with those of last month: a day's are the same all day.
-@lru_cache(maxsize=2048)
+_KEPT = 4096
+# So many are fitted at once, for their arrays to stay small.
+_AT_ONCE = 128
+
+
+# A series, its limit (more than 0), and the day when it is foretold.
+Asked = tuple[Daily, float, int]
+
+_lock = threading.Lock()
+_known: dict[Asked, Forecast | Refusal] = {}
+
+
 def forecast(series: Daily, limit: float, day: int) -> Forecast | Refusal:
     """How a series goes on, as known when `day` began; its days from then on are not looked at.
     `limit` (more than 0) is what it cannot exceed.
     """
-    kept = series.before(day).since(day - _MOST_DAYS).trimmed()
-    seen = len(kept.values) - kept.values.count(None)
+    return forecasts([(series, limit, day)])[0]
+
+
+def forecasts(asked: Sequence[Asked]) -> list[Forecast | Refusal]:
+    """The same of many series, made together, which costs a quarter of making each alone."""
+    with _lock:
+        found = {one: _known[one] for one in asked if one in _known}
+    made = _made([one for one in dict.fromkeys(asked) if one not in found])
+    with _lock:
+        _known.update(made)
+        while len(_known) > _KEPT:
+            del _known[next(iter(_known))]
+    found.update(made)
+    return [found[one] for one in asked]
+
+
+def _made(asked: Sequence[Asked]) -> dict[Asked, Forecast | Refusal]:
+    found: dict[Asked, Forecast | Refusal] = {}
+    # What can be fitted, by the days that it tells of.
+    alike: dict[tuple[int, int], list[tuple[Asked, Daily]]] = {}
+    for one in asked:
+        series, limit, day = one
+        kept = series.before(day).since(day - _MOST_DAYS).trimmed()
+        told = _refusal(kept, day) or _unmoved(kept, limit)
+        if told is None:
+            alike.setdefault((kept.first_day, len(kept.values)), []).append((one, kept))
+        else:
+            found[one] = told
+    for some in alike.values():
+        for start in range(0, len(some), _AT_ONCE):
+            part = some[start : start + _AT_ONCE]
+            made = _Fitting([kept for _, kept in part], [one[1] for one, _ in part]).fitted()
+            found.update(zip((one for one, _ in part), made, strict=True))
+    return found
+
+
+def _seen(series: Daily) -> int:
+    return len(series.values) - series.values.count(None)
+
+
+def _refusal(series: Daily, day: int) -> Refusal | None:
+    """Why a series tells too little to go on from it on a day."""
+    seen = _seen(series)
     if seen == 0:
         return Refusal("no-history", 0)
-    if kept.end_day < day - _LATELY_DAYS:
+    if series.end_day < day - _LATELY_DAYS:
         return Refusal("not-seen-lately", seen)
-    if seen < LEAST_DAYS:
-        return Refusal("too-short", seen)
-    found = _unmoved(kept, limit, seen) or _Fitting(kept, limit).fitted(seen)
-    return Refusal("too-wild", seen) if found.half(_MONTH) > _WILD * limit else found
+    return Refusal("too-short", seen) if seen < LEAST_DAYS else None
 
 
-def _unmoved(series: Daily, limit: float, seen: int) -> Forecast | None:
+def _unmoved(series: Daily, limit: float) -> Forecast | None:
     """The forecast of what never moved: that it does not."""
     level = series.values[-1] or 0.0
     if any(value is not None and value != level for value in series.values):
         return None
     ahead = min(FURTHEST_DAYS, _AHEAD * len(series.values))
-    return Forecast(series.end_day - 1, seen, level, 0.0, None, 0.0, 0.0, 0.0, limit, ahead)
+    return Forecast(
+        series.end_day - 1, _seen(series), level, 0.0, None, 0.0, 0.0, 0.0, limit, ahead
+    )  # fmt: skip
 
 
-class _Way(NamedTuple):
-    """One way to go on: the level that follows so much, a trend, with steps or without."""
+class _Best(NamedTuple):
+    """Of each series (row) the ways that were off least, the best first: which level, trend, and
+    whether with steps; and what they were off together, by horizon from each origin.
+    """
 
-    follows: float
-    trend: tuple[int, float]
-    with_steps: bool
-
-
-class _Tried(NamedTuple):
-    """A way, and its errors by horizon, from one origin after the other."""
-
-    way: _Way
+    levels: Whole
+    trends: Whole
+    with_steps: Whole
     errors: list[Floats]
 
 
 class _Fitting:
-    """One series being fitted."""
+    """Series of the same days being fitted, each a row."""
 
-    def __init__(self, series: Daily, limit: float) -> None:
-        self._series = series
-        self._limit = limit
-        plain = bridged(series.values)
-        self._count = len(plain)
-        self._week = week_of(series, plain)
-        if self._week is not None:
-            week, first = self._week, series.first_day
-            plain = [value - week[(first + n) % _WEEK] for n, value in enumerate(plain)]
+    def __init__(self, kept: Sequence[Daily], limits: Sequence[float]) -> None:
+        self._kept, self._limits = kept, limits
+        first = kept[0].first_day
+        plain = np.array([bridged(one.values) for one in kept], dtype=np.float64)
+        self._count = plain.shape[1]
+        seen = np.ones(plain.shape, dtype=np.bool_)
+        for row, one in enumerate(kept):
+            if None in one.values:
+                seen[row] = [value is not None for value in one.values]
+        self._weeks = weeks_of(first, plain, seen)
+        effects = np.array([week or (0.0,) * _WEEK for week in self._weeks])
+        plain -= effects[:, (first + np.arange(self._count)) % _WEEK]
         self._plain = plain
         self._steps = steps_of(plain)
-        self._stepped = _running(self._steps, self._count)
-        smooth = plain
-        if self._steps:
-            smooth = list(map(sub, plain, self._stepped))
-        self._levels = {share: _followed(smooth, share) for share in _FOLLOWS}
+        stepped = np.zeros(plain.shape)
+        for row, steps in enumerate(self._steps):
+            stepped[row, list(steps)] = list(steps.values())
+        self._stepped = running(stepped)
+        smooth = plain - self._stepped
+        self._levels = _followed(smooth)
         # Sums from the beginning, for the trend of any stretch at once.
-        told = np.array([0.0, *smooth])
-        self._sums = np.cumsum(told)
-        self._products = np.cumsum(told * np.arange(-1, self._count))
+        told = np.pad(smooth, ((0, 0), (1, 0)))
+        self._sums = running(told)
+        self._products = running(told * np.arange(-1, self._count))
 
-    def fitted(self, seen: int) -> Forecast:
-        """The forecast."""
+    def fitted(self) -> list[Forecast | Refusal]:
+        """The forecasts, by row."""
         horizons = [ahead for ahead in _HORIZONS if ahead <= self._count * 0.4]
         first, last = max(_WEEK, self._count // 4), self._count - 1 - horizons[0]
         stride = max(1, (self._count - _WEEK - first) // _ORIGINS)
-        best = self._best(range(last, first - 1, -stride), horizons)
-        now = self._count - 1
-        lines = [self._line(one.way, now) for one in best]
-        of_ways = zip(*(one.errors for one in best), strict=True)
-        errors: list[list[float]] = [(sum(some) / len(best)).tolist() for some in of_ways]
-        scale, power = _law(horizons, errors, self._limit)
-        off = [
-            abs(error) / (scale * ahead**power)
-            for ahead, some in zip(horizons, errors, strict=True)
-            for error in some
+        best = self._best(np.arange(last, first - 1, -stride), horizons)
+        squares = [running(some * some)[:, -1] / some.shape[1] for some in best.errors]
+        mean_squares = np.stack(squares, axis=1).tolist()
+        told = [some.shape[1] for some in best.errors]
+        laws = [
+            _law(horizons, told, each, limit)
+            for each, limit in zip(mean_squares, self._limits, strict=True)
         ]
-        wider = scale * (_WIDER + _WIDER_WHEN_FEW / sqrt(max(1.0, self._count / 28)))
-        return Forecast(
-            self._series.end_day - 1,
-            seen,
-            sum(level for level, _ in lines) / len(lines),
-            sum(per_day for _, per_day in lines) / len(lines),
-            self._week,
-            percentile(off, 0.5) * wider * _HALF_WIDER,
-            percentile(off, 0.8) * wider,
-            power,
-            self._limit,
-            min(FURTHEST_DAYS, _AHEAD * self._count),
-            tuple(Step(self._series.first_day + n, size) for n, size in self._steps.items()),
-        )
+        usual = np.array(
+            [[scale * ahead**power for ahead in horizons] for scale, power in laws]
+        )  # fmt: skip
+        off = [abs(some) / usual[:, n, None] for n, some in enumerate(best.errors)]
+        ordered = np.sort(np.concatenate(off, axis=1), axis=1).tolist()
+        levels, rates = (some.tolist() for some in self._lines(best))
+        found: list[Forecast | Refusal] = []
+        for row, kept in enumerate(self._kept):
+            scale, power = laws[row]
+            wider = scale * (_WIDER + _WIDER_WHEN_FEW / sqrt(max(1.0, self._count / 28)))
+            one = Forecast(
+                kept.end_day - 1, _seen(kept), levels[row], rates[row], self._weeks[row],
+                percentile(ordered[row], 0.5) * wider * _HALF_WIDER,
+                percentile(ordered[row], 0.8) * wider,
+                power, self._limits[row], min(FURTHEST_DAYS, _AHEAD * self._count),
+                tuple(Step(kept.first_day + n, size) for n, size in self._steps[row].items()),
+            )  # fmt: skip
+            wild = one.half(_MONTH) > _WILD * one.limit
+            found.append(Refusal("too-wild", one.days) if wild else one)
+        return found
 
-    def _best(self, origins: Sequence[int], horizons: Sequence[int]) -> list[_Tried]:
-        """The ways that were off least, the best first, every one tried from each origin."""
-        at, plain = np.array(origins), np.array(self._plain)
-        levels = np.array([[self._levels[follows][n] for n in origins] for follows in _FOLLOWS])
-        stepped = np.array([self._stepped[n] for n in origins])
-        trends = self._trends(at, _SPANS[:, None])
-        rates = np.zeros((2 if self._steps else 1, len(origins)))
-        if self._steps:
-            rates[1] = [self._rate(origin) for origin in origins]
-        off = np.zeros((len(_FOLLOWS), len(_TRENDS), len(rates)))
+    def _best(self, at: Whole, horizons: Sequence[int]) -> _Best:
+        """The ways that were off least, every one tried from each origin."""
+        levels, stepped = self._levels[:, :, at], self._stepped[:, at]
+        trends = self._trends(at)
+        stepping = np.array([bool(steps) for steps in self._steps])
+        rates = np.zeros((len(self._kept), 2 if stepping.any() else 1, len(at)))
+        rates[:, 1:] = self._rates(at)[:, None]
+        shape = (len(_FOLLOWS), len(_TRENDS), rates.shape[1])
+        off = np.zeros((len(self._kept), *shape))
         errors = []
         for ahead in horizons:
             # Of an origin near the end only the nearer horizons have come; they fall.
-            skip = sum(origin + ahead >= self._count for origin in origins)
-            rest = plain[at[skip:] + ahead] - levels[:, skip:] - stepped[skip:]
-            lines = (_SHARES * (_BEHIND + ahead))[:, :, None] * trends[:, skip:]
-            some = (rest[:, None] - lines)[:, :, None] - ahead * rates[:, skip:]
+            skip = int((at + ahead >= self._count).sum())
+            come = self._plain[:, at[skip:] + ahead]
+            rest = come[:, None] - levels[:, :, skip:] - stepped[:, None, skip:]
+            lines = (_SHARES * (_BEHIND + ahead))[:, :, None] * trends[:, None, :, skip:]
+            grown = ahead * rates[:, None, None, :, skip:]
+            some = (rest[:, :, None] - lines)[:, :, :, None] - grown
             # Added up one after the other, whatever their number.
-            off += np.cumsum(abs(some), axis=-1)[..., -1] / sqrt(ahead)
-            errors.append(some)
-        ways = list(product(*map(range, off.shape)))
-        told = off.ravel().tolist()
-        best = [ways[n] for n in sorted(range(len(ways)), key=told.__getitem__)[:_TOGETHER]]
-        return [
-            _Tried(_Way(_FOLLOWS[f], _TRENDS[t], bool(r)), [some[f, t, r] for some in errors])
-            for f, t, r in best
-        ]
+            off += running(abs(some))[..., -1] / sqrt(ahead)
+            errors.append(some.reshape(len(off), -1, some.shape[-1]))
+        off[~stepping, :, :, 1:] = np.inf
+        best = np.argsort(off.reshape(len(off), -1), axis=1, kind="stable")[:, :_TOGETHER]
+        together = [np.take_along_axis(some, best[:, :, None], axis=1) for some in errors]
+        level, trend, with_steps = (np.asarray(n) for n in np.unravel_index(best, shape))
+        return _Best(level, trend, with_steps, [some.sum(axis=1) / _TOGETHER for some in together])
 
-    def _line(self, way: _Way, at: int) -> tuple[float, float]:
-        """Level and growth per day from a day on."""
-        span, share = way.trend
-        trend = share * float(self._trends(np.array(at), np.array(span)))
-        behind = (1 - way.follows) / way.follows
-        level = self._levels[way.follows][at] + self._stepped[at] + trend * behind
-        return level, trend + (self._rate(at) if way.with_steps else 0.0)
+    def _lines(self, best: _Best) -> tuple[Floats, Floats]:
+        """Level and growth per day of each row from its last day on, the mean of the best ways."""
+        last = np.array([self._count - 1])
+        rows = np.arange(len(self._kept))[:, None]
+        trends = _SHARES * self._trends(last)[:, :, 0]
+        trend = trends[rows, best.trends]
+        behind = _BEHIND[:, 0][best.levels]
+        levels = self._levels[rows, best.levels, last] + self._stepped[:, last] + trend * behind
+        rates = trend + best.with_steps * self._rates(last)
+        return levels.sum(axis=1) / _TOGETHER, rates.sum(axis=1) / _TOGETHER
 
-    def _trends(self, at: Whole, span: Whole) -> Floats:
-        """What the least squares say of the days up to some, without the steps, per day."""
-        first = np.maximum(0, at + 1 - span)
+    def _trends(self, days: Whole) -> Floats:
+        """What the least squares say of the days up to some, without the steps, per day; by row,
+        span and day.
+        """
+        at = days[None]
+        first = np.maximum(0, at + 1 - _SPANS[:, None])
         count = at + 1 - first
-        total = self._sums[at + 1] - self._sums[first]
-        product_ = self._products[at + 1] - self._products[first]
+        total = self._sums[:, at + 1] - self._sums[:, first]
+        product_ = self._products[:, at + 1] - self._products[:, first]
         risen = (product_ - (first + at) / 2 * total) * 12
         return np.where(count < 5, 0.0, risen / np.maximum(1.0, count * (count * count - 1.0)))
 
-    def _rate(self, at: int) -> float:
-        """What the steps up to a day make a day."""
-        first = max(0, at - _STEPS_OVER)
-        return (self._stepped[at] - self._stepped[first]) / max(1, at - first)
+    def _rates(self, at: Whole) -> Floats:
+        """What the steps up to some days make a day."""
+        first = np.maximum(0, at - _STEPS_OVER)
+        return (self._stepped[:, at] - self._stepped[:, first]) / np.maximum(1, at - first)
 
 
-def _running(steps: dict[int, float], count: int) -> list[float]:
-    """What all steps up to each day make."""
-    if not steps:
-        return [0.0] * count
-    return list(accumulate(steps.get(place, 0.0) for place in range(count)))
-
-
-def _followed(values: Sequence[float], share: float) -> list[float]:
-    """A level that moves by a share of its distance to each value."""
-    if share == 1.0:
-        return list(values)
-    level = values[0]
-    found = []
-    for value in values:
-        level += share * (value - level)
-        found.append(level)
-    return found
+def _followed(smooth: Floats) -> Floats:
+    """Of each row the levels that move by a share of their distance to each value."""
+    shares = np.array(_FOLLOWS)
+    level = np.repeat(smooth[:, :1], len(_FOLLOWS), axis=1)
+    # By day first: what is written at a time lies together.
+    found = np.empty((smooth.shape[1], *level.shape))
+    for place, values in enumerate(smooth.T[:, :, None]):
+        level = level + shares * (values - level)
+        found[place] = level
+    # What follows wholly is the value itself, whatever the sum says in its last digit.
+    found[:, :, _FOLLOWS.index(1.0)] = smooth.T
+    return found.transpose(1, 2, 0)
 
 
 def _law(
-    horizons: Sequence[int], errors: Sequence[Sequence[float]], limit: float
+    horizons: Sequence[int], counts: Sequence[int], mean_squares: Sequence[float], limit: float
 ) -> tuple[float, float]:
-    """Scale and power of how the errors grow with the days ahead: scale · days ** power."""
+    """Scale and power of how the errors grow with the days ahead: scale · days ** power.
+    `mean_squares` are those of so many (`counts`) errors by horizon.
+    """
     told = [
-        (log(ahead), log(max(sqrt(sum(e * e for e in some) / len(some)), 1e-9 * limit)))
-        for ahead, some in zip(horizons, errors, strict=True)
-        if len(some) >= 4
+        (log(ahead), log(max(sqrt(mean), 1e-9 * limit)))
+        for ahead, count, mean in zip(horizons, counts, mean_squares, strict=True)
+        if count >= 4
     ]
     if len(told) < 2:
         return (exp(told[0][1] - 0.7 * told[0][0]) if told else 0.01 * limit), 0.7

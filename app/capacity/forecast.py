@@ -76,14 +76,23 @@ class Forecast(Struct, frozen=True, cache_hash=True):
     def half(self, ahead: float, *, share: Literal[50, 80] = 80) -> float:
         """How far off it may be then, either way."""
         spread = self.spread_80 if share == 80 else self.spread_50
-        return float(max(spread * ahead**self.power, _EXACT * self.limit))
+        return self._half(spread, ahead**self.power)
+
+    def _half(self, spread: float, grown: float) -> float:
+        return max(spread * grown, _EXACT * self.limit)
 
     def band(self, ahead: int) -> Band:
         """Both bands of a day, within nothing and the limit."""
-        likely = self.likely(ahead)
-        most, least = self.half(ahead), self.half(ahead, share=50)
-        values = (likely, likely - least, likely + least, likely - most, likely + most)
-        return Band(self.last_day + ahead, *(min(self.limit, max(0.0, v)) for v in values))
+        limit, likely, grown = self.limit, self.likely(ahead), ahead**self.power
+        most, least = self._half(self.spread_80, grown), self._half(self.spread_50, grown)
+        return Band(
+            self.last_day + ahead,
+            min(limit, max(0.0, likely)),
+            min(limit, max(0.0, likely - least)),
+            min(limit, max(0.0, likely + least)),
+            min(limit, max(0.0, likely - most)),
+            min(limit, max(0.0, likely + most)),
+        )
 
     def bands(self, count: int) -> list[Band]:
         """The days to come, as far as they are told."""

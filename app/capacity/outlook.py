@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from app.capacity.daily import Daily
 from app.capacity.evidence import Evidence, HostEvidence
-from app.capacity.fitting import forecast
+from app.capacity.fitting import forecast, forecasts
 from app.capacity.forecast import Forecast, Full, Refusal, full, moved
 from app.capacity.storage import Storage, fleetwide, storages
 from app.clock import DAY_MS
@@ -62,61 +62,69 @@ def foretold(
     return told, full(told)
 
 
+class _Subject(Struct, frozen=True):
+    """What an outlook is told of, before it is."""
+
+    what: What
+    host: str
+    pool_uuid: str
+    names: tuple[str, ...]
+    known: bool
+    value: float | None
+    limit: float | None
+    series: Daily
+
+
 def outlooks(evidence: Evidence) -> list[Outlook]:
     """Of the storage of all, of each storage, and of each host's memory and CPUs, in this order."""
     found = storages(evidence.pools)
-    every = [_of_all(evidence, found), *(_of_storage(evidence, one) for one in found)]
+    every = [_of_all(found), *map(_of_storage, found)]
     for host in evidence.hosts:
-        every.extend(_of_host(evidence, host))
-    return every
+        every.extend(_of_host(host))
+    # Made together; then each is known.
+    forecasts([(one.series, one.limit, evidence.day) for one in every if one.limit])
+    return [_outlook(evidence, one) for one in every]
 
 
-def _of_all(evidence: Evidence, found: list[Storage]) -> Outlook:
+def _of_all(found: list[Storage]) -> _Subject:
     whole = fleetwide(found)
     value, limit = float(whole.allocation_bytes), float(whole.capacity_bytes)
     names = tuple(f"{one.pool.host}/{one.pool.name}" for one in found)
     known = all(one.pool.known for one in found) and not whole.unknown
     now = value if limit else None
-    return _outlook(
-        evidence, "storage", ("", ""), names, now, limit or None, whole.allocation, known=known
-    )
+    return _Subject("storage", "", "", names, known, now, limit or None, whole.allocation)
 
 
-def _of_storage(evidence: Evidence, one: Storage) -> Outlook:
+def _of_storage(one: Storage) -> _Subject:
     pool = one.pool
-    return _outlook(
-        evidence, "storage", (pool.host, pool.uuid),
-        tuple(f"{each.host}/{each.name}" for each in one.pools), pool.allocation_bytes,
-        pool.capacity_bytes, pool.allocation, known=pool.known,
+    return _Subject(
+        "storage", pool.host, pool.uuid, tuple(f"{each.host}/{each.name}" for each in one.pools),
+        pool.known, pool.allocation_bytes, pool.capacity_bytes, pool.allocation,
     )  # fmt: skip
 
 
-def _of_host(evidence: Evidence, host: HostEvidence) -> Iterator[Outlook]:
-    yield _outlook(
-        evidence, "memory", (host.name, ""), (), None, host.memory_bytes,
-        host.memory_used_p95_bytes, known=host.known,
+def _of_host(host: HostEvidence) -> Iterator[_Subject]:
+    yield _Subject(
+        "memory", host.name, "", (), host.known, None, host.memory_bytes,
+        host.memory_used_p95_bytes,
     )  # fmt: skip
-    yield _outlook(evidence, "cpu", (host.name, ""), (), None, 1.0, host.cpu_p95, known=host.known)
+    yield _Subject("cpu", host.name, "", (), host.known, None, 1.0, host.cpu_p95)
 
 
-def _outlook(
-    evidence: Evidence, what: What, of: tuple[str, str], names: tuple[str, ...],
-    value: float | None, limit: float | None, series: Daily, *, known: bool,
-) -> Outlook:  # fmt: skip
-    host, pool_uuid = of
+def _outlook(evidence: Evidence, of: _Subject) -> Outlook:
     told: Forecast | Refusal = Refusal("no-history", 0)
     when: Full | None = None
-    if limit:
-        told, when = foretold(series, value if known else None, limit, evidence.at_ms)
+    value = of.value
+    if of.limit:
+        told, when = foretold(of.series, value if of.known else None, of.limit, evidence.at_ms)
     if value is None:
-        seen = series.before(evidence.day).trimmed().values
+        seen = of.series.before(evidence.day).trimmed().values
         value = seen[-1] if seen else None
-    found = Outlook(what, host, pool_uuid, names, known, value, limit, series, told)
-    if isinstance(told, Refusal) or when is None:
-        return found
+    times: list[int | None] = []
+    if isinstance(told, Forecast) and when is not None:
+        times = [full_ms(told, days, evidence.at_ms) for days in _days_of(when)]
     return Outlook(
-        what, host, pool_uuid, names, known, value, limit, series, told,
-        *(full_ms(told, days, evidence.at_ms) for days in _days_of(when)),
+        of.what, of.host, of.pool_uuid, of.names, of.known, value, of.limit, of.series, told, *times
     )  # fmt: skip
 
 

@@ -1,15 +1,19 @@
-"""What a series of days is made of besides its trend: a week that repeats, and steps. Pure.
+"""What series of days are made of besides their trend: a week that repeats, and steps. Pure.
 
 A step is a change between two days that is far out of the usual and stays: a disk that was added,
 a domain that was deleted. It says nothing about the days to come, so that trends leave it out.
+Many series of the same days are looked at together, each a row; what is told of one is the same
+whatever the others are.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
-from operator import sub
 from statistics import median
 
-from app.capacity.daily import Daily
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 _WEEK = 7
 # Four weeks show whether a week repeats.
@@ -26,44 +30,69 @@ _AROUND = 5
 _STAYS = 0.6
 
 
-def week_of(series: Daily, bridged: Sequence[float]) -> tuple[float, ...] | None:
-    """By weekday (day % 7) what it differs from the mean of its week, in the median; None where no
-    week repeats.
+def weeks_of(first_day: int, values: Floats, seen: Flags) -> list[tuple[float, ...] | None]:
+    """Of each row by weekday (day % 7) what it differs from the mean of its week, in the median;
+    None where no week repeats. Days that were not seen have values all the same.
     """
-    count = len(bridged)
+    rows, count = values.shape
     if count < _LEAST_DAYS:
-        return None
-    changes = map(sub, bridged[_WEEK:], bridged)
-    totals = accumulate(changes, initial=sum(bridged[:_WEEK]))
-    apart: list[list[float]] = [[] for _ in range(_WEEK)]
-    weekday = (series.first_day + 3) % _WEEK
-    for seen, value, total in zip(series.values[3:-3], bridged[3:-3], totals, strict=True):
-        if seen is not None:
-            apart[weekday].append(value - total / _WEEK)
-        weekday = weekday + 1 if weekday < _WEEK - 1 else 0
-    if min(map(len, apart)) < _LEAST_OF_WEEKDAY:
-        return None
-    effects = [median(ones) for ones in apart]
-    mean = sum(effects) / _WEEK
-    effects = [effect - mean for effect in effects]
-    whole = median([abs(one) for ones in apart for one in ones])
-    left = median(
-        [abs(one - effect) for ones, effect in zip(apart, effects, strict=True) for one in ones]
-    )
-    return tuple(effects) if left < _LEFT * whole else None
+        return [None] * rows
+    # Of each day what it differs from the seven around it, whose sum is gone on with.
+    changes = values[:, _WEEK:] - values[:, :-_WEEK]
+    totals = running(np.concatenate([running(values[:, :_WEEK])[:, -1:], changes], axis=1))
+    apart = np.where(seen[:, 3:-3], values[:, 3:-3] - totals / _WEEK, np.nan)
+    before = (first_day + 3) % _WEEK
+    after = -(before + apart.shape[1]) % _WEEK
+    whole_weeks = np.pad(apart, ((0, 0), (before, after)), constant_values=np.nan)
+    by_weekday = whole_weeks.reshape(rows, -1, _WEEK).swapaxes(1, 2)
+    enough = (~np.isnan(by_weekday)).sum(axis=2).min(axis=1) >= _LEAST_OF_WEEKDAY
+    effects = medians(by_weekday)
+    effects = effects - running(effects)[:, -1:] / _WEEK
+    whole = medians(np.abs(by_weekday).reshape(rows, -1))
+    left = medians(np.abs(by_weekday - effects[:, :, None]).reshape(rows, -1))
+    repeats = enough & (left < _LEFT * whole)
+    return [
+        tuple(effect) if does else None
+        for effect, does in zip(effects.tolist(), repeats.tolist(), strict=True)
+    ]
 
 
-def steps_of(values: Sequence[float]) -> dict[int, float]:
-    """By place the steps that came with it: how much more it was than the usual change."""
-    changes = [after - before for before, after in pairwise(values)]
-    if not changes:
-        return {}
-    usual = median(changes)
-    limit = _UNUSUAL * median([abs(change - usual) for change in changes])
-    limit = max(limit, _LEAST_STEP * max(map(abs, values)))
+def running(values: Floats) -> Floats:
+    """The sums of each row's values up to each, added one after the other."""
+    return np.cumsum(values, axis=-1)
+
+
+def medians(values: Floats) -> Floats:
+    """Along the last axis, without what is not a number."""
+    ordered = np.sort(values, axis=-1)
+    count = values.shape[-1] - np.isnan(values).sum(axis=-1, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(0, count - 1) // 2, axis=-1)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[-1] - 1), axis=-1)
+    return np.asarray((low + high) / 2)[..., 0]
+
+
+def steps_of(values: Floats) -> list[dict[int, float]]:
+    """Of each row by place the steps that came with it: how much more it was than the usual
+    change.
+    """
+    changes = np.diff(values, axis=1)
+    usual = medians(changes)
+    off = abs(changes - usual[:, None])
+    limits = np.maximum(_UNUSUAL * medians(off), _LEAST_STEP * abs(values).max(axis=1))
+    unusual = off > limits[:, None]
+    found: list[dict[int, float]] = [{} for _ in range(len(values))]
+    for row in np.flatnonzero(unusual.any(axis=1)).tolist():
+        places = (np.flatnonzero(unusual[row]) + 1).tolist()
+        found[row] = _steps(values[row].tolist(), changes[row].tolist(), places, limits[row])
+    return found
+
+
+def _steps(
+    values: Sequence[float], changes: Sequence[float], places: Sequence[int], limit: float
+) -> dict[int, float]:
+    """Those of some places with unusual changes that are steps."""
     found = {}
-    unusual = [n for n, change in enumerate(changes, 1) if abs(change - usual) > limit]
-    for place in unusual:
+    for place in places:
         change = changes[place - 1]
         # Where the days around it change as much it is no step: a new trend began.
         around = changes[max(0, place - 1 - _AROUND) : place + _AROUND]

@@ -12,6 +12,7 @@ from msgspec import Struct
 from app import clock
 from app.capacity.daily import Daily
 from app.capacity.evidence import NOTHING
+from app.capacity.fitting import forecasts
 from app.capacity.forecast import Refusal
 from app.capacity.outlook import foretold
 from app.clock import DAY_MS
@@ -79,14 +80,18 @@ class Fillings:
     def _look(self, seen: Fleet, now_ms: int) -> None:
         series = self._days.before(now_ms // DAY_MS)
         pools = {pool.entity_id: pool for pool in seen.pools}
-        for _ in range(min(_AT_ONCE, len(self._queue))):
-            entity_id = self._queue.popleft()
+        some = [self._queue.popleft() for _ in range(min(_AT_ONCE, len(self._queue)))]
+        sized: list[tuple[int, Daily, int, int]] = []
+        for entity_id in some:
             self._found.pop(entity_id, None)
             pool = pools.get(entity_id)
             sample = None if pool is None else pool.sample
-            if sample is None or sample.allocation_bytes is None or not sample.capacity_bytes:
-                continue
-            days = series.get(entity_id, NOTHING)
-            found = filling(days, sample.allocation_bytes, sample.capacity_bytes, now_ms)
+            if sample is not None and sample.allocation_bytes is not None and sample.capacity_bytes:
+                days = series.get(entity_id, NOTHING)
+                sized.append((entity_id, days, sample.allocation_bytes, sample.capacity_bytes))
+        # Made together; then each is known.
+        forecasts([(days, capacity, now_ms // DAY_MS) for _, days, _, capacity in sized])
+        for entity_id, days, allocation, capacity in sized:
+            found = filling(days, allocation, capacity, now_ms)
             if found is not None:
                 self._found[entity_id] = found

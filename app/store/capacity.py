@@ -177,8 +177,7 @@ class _Making:
             fact.memory_bytes if fact else None,
             told("cpu_p95"), told("cpu_max"),
             told("memory_used_bytes_p95"), told("memory_used_bytes_max"),
-            told("memory_total_bytes_last"), told("assigned_vcpus_max"),
-            told("assigned_memory_bytes_max"), told("defined_domains_last"),
+            told("assigned_vcpus_max"), told("assigned_memory_bytes_max"),
         )  # fmt: skip
 
     def _pool(self, seen: Seen[Pool, PoolSample]) -> PoolEvidence:
@@ -192,7 +191,6 @@ class _Making:
             fact.target, fact.source, sample.capacity_bytes, sample.allocation_bytes,
             sample.available_bytes, sample.volumes_capacity_bytes,
             told("allocation_bytes_last"), told("capacity_bytes_last"),
-            told("volumes_capacity_bytes_max"),
         )  # fmt: skip
 
     def _volumes(

@@ -2,8 +2,10 @@
 did of late. Reads only, a query a kind, past SQLAlchemy's rows: there are many.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, cast
 
 import sqlalchemy as sa
 from msgspec import Struct, field
@@ -19,12 +21,13 @@ from app.store.tiers import day_number, day_text
 _COLUMNS: Mapping[KindName, tuple[str, ...]] = {
     "host": (
         "cpu_p95", "cpu_max", "memory_used_bytes_p95", "memory_used_bytes_max",
-        "memory_total_bytes_last", "assigned_vcpus_max", "assigned_memory_bytes_max",
-        "defined_domains_last",
+        "assigned_vcpus_max", "assigned_memory_bytes_max",
     ),
-    "pool": ("allocation_bytes_last", "capacity_bytes_last", "volumes_capacity_bytes_max"),
+    "pool": ("allocation_bytes_last",),
 }  # fmt: skip
-_ALLOCATION = "allocation_bytes_last"
+_ALLOCATION, _CAPACITY = "allocation_bytes_last", "capacity_bytes_last"
+# How large pools were is asked of the day from which last month's forecast goes on alone.
+_MONTH = 30
 # As many as a forecast looks at.
 _POOL_DAYS = 400
 
@@ -56,6 +59,10 @@ def read_days(connection: sa.Connection, day: int, days: int, use_days: int, *, 
     for kind, names in _COLUMNS.items():
         for entity_id, columns in _columns(connection, kind, names, day - days, end).items():
             found[kind, entity_id] = columns
+    then = day - _MONTH - 1
+    sizes = _columns(connection, "pool", (_CAPACITY,), then, min(then + 1, end))
+    for entity_id, columns in sizes.items():
+        found["pool", entity_id] = {**found.get(("pool", entity_id), {}), **columns}
     table = schema.dailies["host"]
     first: str | None = connection.scalar(sa.select(sa.func.min(table.c.day)))
     first_day = None if first is None else day_number(first)
@@ -105,29 +112,53 @@ def _columns(
     end: int,
     entity_ids: Sequence[int] | None = None,
 ) -> dict[int, dict[str, Daily]]:
-    numbers = _numbers(first, end)
-    found = {}
-    rows = _rows(connection, schema.dailies[kind], names, first, end, entity_ids)
-    for entity_id, (days, _, *columns) in _by_object(rows):
-        places = [numbers[text] for text in days]
-        found[entity_id] = {
-            name: _dense(places, column) for name, column in zip(names, columns, strict=True)
-        }
+    table = schema.dailies[kind]
+    columns = [table.c[name] for name in names]
+    rows = _rows(connection, table, columns, first, end, entity_ids)
+    return {
+        entity_id: {name: _dense(days, one) for name, one in zip(names, values, strict=True)}
+        for entity_id, (days, values) in _by_object(rows).items()
+    }
+
+
+# The days of one object, and the values of each column on them.
+_Told = tuple[Sequence[int], Sequence[tuple[Any, ...]]]
+
+
+def _by_object(rows: Iterable[Sequence[Any]]) -> dict[int, _Told]:
+    """Rows of day and object, in this order, as columns by object.
+
+    Mostly the same objects are there day after day: the rows of such days are turned together.
+    """
+    found: dict[int, _Told] = {}
+    days: list[int] = []
+    same: tuple[int, ...] = ()
+    alike: list[tuple[tuple[Any, ...], ...]] = []
+    for text, of_day in groupby(rows, key=itemgetter(0)):
+        _, entities, *columns = zip(*of_day, strict=True)
+        if entities != same:
+            _add(found, same, days, alike)
+            same, days, alike = entities, [], []
+        days.append(day_number(text))
+        alike.append(tuple(columns))
+    _add(found, same, days, alike)
     return found
 
 
-def _by_object(
-    rows: Iterable[Sequence[Any]],
-) -> Iterator[tuple[int, tuple[tuple[Any, ...], ...]]]:
-    """Rows, the earliest first, as columns by the object that is their second value."""
-    gathered: dict[int, list[Sequence[Any]]] = {}
-    for row in rows:
-        of_one = gathered.get(row[1])
-        if of_one is None:
-            of_one = gathered[row[1]] = []
-        of_one.append(row)
-    for entity_id, of_one in gathered.items():
-        yield entity_id, tuple(zip(*of_one, strict=True))
+def _add(
+    found: dict[int, _Told], entities: Sequence[int], days: Sequence[int],
+    alike: Sequence[tuple[tuple[Any, ...], ...]],
+) -> None:  # fmt: skip
+    """Add to each of some objects the days on which all of them were there."""
+    by_column = zip(*alike, strict=True)
+    turned = [zip(*column, strict=True) for column in by_column]
+    for entity_id, *values in zip(entities, *turned, strict=True):
+        before = found.get(entity_id)
+        if before is None:
+            found[entity_id] = days, values
+        else:
+            joined = [old + new for old, new in zip(before[1], values, strict=True)]
+            found[entity_id] = (*before[0], *days), joined
 
 
 def _dense(days: Sequence[int], values: tuple[float | None, ...]) -> Daily:
@@ -141,44 +172,33 @@ def _dense(days: Sequence[int], values: tuple[float | None, ...]) -> Daily:
     return Daily(first, tuple(spread))
 
 
-_USE = (
-    "cpu_p95", "cpu_max", "memory_used_bytes_p95", "memory_used_bytes_max", "disk_read_bytes_avg",
-    "disk_write_bytes_avg", "net_rx_bytes_avg", "net_tx_bytes_avg",
-)  # fmt: skip
+_USE = ("cpu_p95", "cpu_max", "memory_used_bytes_p95", "memory_used_bytes_max")
 
 
 def _uses(connection: sa.Connection, first: int, end: int) -> dict[int, DomainUse]:
-    numbers = _numbers(first, end)
-    found = {}
-    rows = _rows(connection, schema.dailies["domain"], _USE, first, end)
-    for entity_id, columns in _by_object(rows):
-        days, _, p95, most, memory, memory_most, read, written, received, sent = columns
-        found[entity_id] = DomainUse(
-            [numbers[text] for text in days], list(p95), list(most), list(memory),
-            list(memory_most), list(map(_together, read, written)),
-            list(map(_together, received, sent)),
-        )  # fmt: skip
-    return found
-
-
-def _together(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
-
-
-def _numbers(first: int, end: int) -> dict[str, int]:
-    return {day_text(day): day for day in range(max(0, first), end)}
+    table = schema.dailies["domain"]
+    columns = [
+        *(table.c[name] for name in _USE),
+        table.c.disk_read_bytes_avg + table.c.disk_write_bytes_avg,
+        table.c.net_rx_bytes_avg + table.c.net_tx_bytes_avg,
+    ]
+    rows = _rows(connection, table, columns, first, end)
+    return {
+        entity_id: DomainUse(list(days), *map(list, values))
+        for entity_id, (days, values) in _by_object(rows).items()
+    }
 
 
 def _rows(
-    connection: sa.Connection, table: sa.Table, names: Sequence[str], first: int, end: int,
-    entity_ids: Sequence[int] | None = None,
-) -> Sequence[Any]:  # fmt: skip
-    query = sa.select(table.c.day, table.c.entity, *(table.c[name] for name in names)).where(
-        table.c.day >= day_text(max(0, first)), table.c.day < day_text(end)
+    connection: sa.Connection, table: sa.Table, columns: Sequence[sa.ColumnElement[Any]],
+    first: int, end: int, entity_ids: Sequence[int] | None = None,
+) -> Iterable[Sequence[Any]]:  # fmt: skip
+    query = (
+        sa.select(table.c.day, table.c.entity, *columns)
+        .where(table.c.day >= day_text(max(0, first)), table.c.day < day_text(end))
+        .order_by(table.c.day, table.c.entity)
     )
     if entity_ids is not None:
         query = query.where(table.c.entity.in_(entity_ids))
-    cursor = connection.execute(query).cursor
-    assert cursor is not None
-    rows: Sequence[Any] = cursor.fetchall()
-    return rows
+    rows: Any = connection.execute(query).cursor
+    return cast(Iterable[Sequence[Any]], rows)

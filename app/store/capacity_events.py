@@ -142,4 +142,6 @@ def first_seen(connection: sa.Connection) -> dict[int, int]:
     query = sa.select(table.c.id, table.c.first_seen_ms).where(
         table.c.kind.in_(("domain", "volume"))
     )
-    return {row.id: row.first_seen_ms for row in connection.execute(query)}
+    cursor = connection.execute(query).cursor
+    assert cursor is not None
+    return dict(cursor.fetchall())

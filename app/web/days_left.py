@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from app import clock
 from app.capacity.daily import Daily
 from app.capacity.evidence import NOTHING
+from app.capacity.fitting import forecasts
 from app.capacity.forecast import Refusal
 from app.capacity.outlook import foretold, full_ms
 from app.capacity.words import full_in, full_on
@@ -53,6 +54,14 @@ def days_left(drawing: Drawing, pools: Iterable[PoolSeen]) -> dict[tuple[str, st
     else:
         ids = [pool.entity_id for pool in some]
         series = pool_days(services().store, at_ms, ids)
+    # Made together; then each is known.
+    forecasts(
+        [
+            (series.get(pool.entity_id, NOTHING), pool.sample.capacity_bytes, at_ms // DAY_MS)
+            for pool in some
+            if pool.known and pool.sample is not None and pool.sample.capacity_bytes
+        ]
+    )
     found = {(pool.host, pool.key): _left(pool, series, at_ms) for pool in some}
     return found | {(pool.host, pool.key): _NOT_TOLD for pool in every[_MOST:]}
 
