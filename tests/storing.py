@@ -1,7 +1,8 @@
 """A store for one test, and a fixed time at which its stories begin."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from tests.made_once import open_store
 
 # 1 May 2026, 09:30 UTC.
 BASE_MS = 1_777_627_800_000
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -39,10 +41,14 @@ def compacted(
     kind: KindName, day: int, together: Together, facts: Mapping[int, Sequence[Since]]
 ) -> dict[int, tiers.Compacted]:
     """What compaction makes of a day of some objects, by id."""
-    work = tiers.compacting(kind, day, together, facts)
+    return finished(tiers.compacting(kind, day, together, facts))
+
+
+def finished(work: Generator[None, None, T]) -> T:
+    """What comes of work that is done in pieces."""
     while True:
         try:
             next(work)
         except StopIteration as ended:
-            found: dict[int, tiers.Compacted] = ended.value
+            found: T = ended.value
             return found

@@ -38,7 +38,7 @@ from tests.bench.process import NPVIRT
 from tests.demo_support import KEEP, demo_web, make_demo, small_plan
 from tests.made_once import open_store
 from tests.ports import free_port
-from tests.storing import compacted
+from tests.storing import compacted, finished
 from tests.web_support import Web
 
 END_MS = 1_777_638_600_000
@@ -137,7 +137,8 @@ def test_what_is_in_chunks_is_what_a_compaction_of_the_samples_gives(
     with demo.store.reading() as connection:
         for one in _objects(connection):
             facts = facts_of_many(connection, one.kind, [one.entity_id], begin, end)
-            samples = samples_of_many(connection, one.host_id, one.kind, facts, begin, end)
+            work = samples_of_many(demo.store, one.host_id, one.kind, facts, begin, end)
+            samples = finished(work)
             found = (
                 compacted(one.kind, day, samples[0], facts).get(one.entity_id) if samples else None
             )

@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.clock import DAY_MS
+from app.errors import StoreError
 from app.inventory import Domain, DomainSample, Scan
 from app.store import schema, tiers
 from app.store.engine import Store
+from app.store.fill import Filling, Tick
 from app.store.raw import Object, facts_of_many, samples_between, samples_of_many
 from app.store.record import Recorder
 from app.store.rollup import readings
+from app.store.sampled import Since
 from tests.made_once import open_store
-from tests.storing import a_host, compacted
+from tests.storing import a_host, compacted, finished
 
 DAY = 20_575
 INTERVAL = 5 * 60_000
@@ -79,7 +84,8 @@ def test_objects_read_together_are_what_each_is_alone(a_day: tuple[Store, int]) 
         query = sa.select(table.c.id).where(table.c.kind == "domain")
         ids = connection.execute(query).scalars().all()
         facts = facts_of_many(connection, "domain", ids, START, START + DAY_MS)
-        found = samples_of_many(connection, host_id, "domain", facts, START, START + DAY_MS)
+        work = samples_of_many(store, host_id, "domain", facts, START, START + DAY_MS)
+        found = finished(work)
         places = [(together, n) for together in found for n in range(len(together.entity_ids))]
         assert sorted(together.entity_ids[n] for together, n in places) == ids
         seen: set[str] = set()
@@ -105,3 +111,78 @@ def test_objects_read_together_are_what_each_is_alone(a_day: tuple[Store, int]) 
             )
     # Neither what one domain has at one scan, nor what follows from others, is lost.
     assert {"net_rx_drops", "memory_used_bytes", "memory_unused_bytes"} <= seen
+
+
+# --- rows as SQLite has them -------------------------------------------------------------------
+
+_VALUES = st.one_of(
+    st.none(), st.integers(0, 9), st.sampled_from([2**63 - 1, 2**53 + 1, -(2**63) + 1, -1, 0])
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_rows_are_read_as_they_are_in_pieces_of_any_size(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    objects, ticks = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 12))
+    columns = ("cpu_time_ns", "memory_rss_bytes", "net_tx_errors")
+    store = open_store(tmp_path_factory.mktemp("store") / "npvirt.sqlite")
+    hosts = [a_host(store, slug).id for slug in ("kvm-01", "kvm-02")]
+    cells: dict[int, dict[int, list[int | None]]] = {}
+    with store.writing() as connection:
+        table = schema.entity
+        for number in range(2 * objects):
+            # Those of another host stand between.
+            row = {"host_id": hosts[number % 2], "kind": "domain", "key": f"vm-{number}"}
+            connection.execute(sa.insert(table).values(row | {"first_seen_ms": 0}))
+        every = connection.scalars(sa.select(table.c.id).order_by(table.c.id)).all()
+        ids = every[::2]
+        for host_id in hosts:
+            scans = [Tick(START + n * INTERVAL, 9) for n in range(ticks)]
+            Filling(store, connection).ticks(host_id, scans, INTERVAL)
+        for tick in range(ticks):
+            at_ms = START + tick * INTERVAL
+            for entity_id in every:
+                if not data.draw(st.sampled_from([True, True, True, False])):
+                    continue
+                values = [data.draw(_VALUES) for _ in columns]
+                named = dict(zip(columns, values, strict=True))
+                connection.execute(
+                    sa.insert(schema.samples["domain"]).values(ts=at_ms, entity=entity_id, **named)
+                )
+                if entity_id in ids:
+                    cells.setdefault(entity_id, {})[at_ms] = values
+    facts = {entity_id: [Since(0, Domain("u", "vm", "running", id=1))] for entity_id in ids}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.store.raw._PIECE", data.draw(st.integers(1, 3 * objects)))
+        work = samples_of_many(store, hosts[0], "domain", facts, START, START + DAY_MS)
+        found = finished(work)
+    told: dict[int, dict[int, list[int | None]]] = {}
+    for together in found:
+        series = together.samples.series
+        for place, entity_id in enumerate(together.entity_ids):
+            rows = [listed(series[name][1]) if name in series else None for name in columns]
+            told[entity_id] = {
+                at_ms: [None if row is None else row[n][place] for row in rows]
+                for n, at_ms in enumerate(together.samples.times_ms)
+            }
+    assert told == cells
+    store.close()
+
+
+def test_samples_that_are_no_numbers_are_damage(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "npvirt.sqlite")
+    host_id = a_host(store, "kvm-01").id
+    names = ", ".join(column.name for column in schema.samples["domain"].c)
+    with store.writing() as connection:
+        Filling(store, connection).ticks(host_id, [Tick(START, 9)], INTERVAL)
+        connection.exec_driver_sql("DROP TABLE sample_domain")
+        connection.exec_driver_sql(f"CREATE TABLE sample_domain ({names})")
+        connection.exec_driver_sql(
+            "INSERT INTO sample_domain (ts, entity, cpu_time_ns) VALUES (?, 1, 'a lot')", (START,)
+        )
+    facts = {1: [Since(0, Domain("u", "vm", "running", id=1))]}
+    with pytest.raises(StoreError, match="Samples of the store are damaged"):
+        finished(samples_of_many(store, host_id, "domain", facts, START, START + DAY_MS))
+    store.close()

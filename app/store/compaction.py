@@ -6,14 +6,14 @@ cannot be put together is written down, and its samples are kept; the rest goes 
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 from msgspec import Struct
 
 from app.clock import DAY_MS, HOUR_MS
 from app.errors import StoreError
-from app.inventory import KINDS, KindName
+from app.inventory import KIND_BY_NAME, KINDS, KindName
 from app.store import keyframes, schema, tiers
 from app.store.buckets import Rolled
 from app.store.engine import Store
@@ -29,8 +29,10 @@ _GRACE_MS = 15 * 60_000
 # the very most.
 DONE_AFTER_MS = HOUR_MS
 _MEASURED: tuple[KindName, ...] = tuple(kind.name for kind in KINDS if kind.sample)
-# Objects that are read together: it takes some twenty milliseconds for a day of scans a minute.
-_BATCH = 8
+# Objects that are put together at once, and how many numbers these may have at most: eight bytes
+# each, several times over.
+_BATCH = 64
+_MOST_NUMBERS = 1_600_000
 
 
 def end_of_done_days(at_ms: int) -> int:
@@ -63,10 +65,13 @@ class Compactor(Sliced):
         with self._store.reading() as connection:
             done_day = _done_day(connection, due.host_id)
             last_scan_ms = _last_scan_ms(connection, due)
+            scans = _scans(connection, due)
         hours: dict[KindName, dict[int, Rolled]] = {kind: {} for kind in keyframes.KINDS_SHOWN}
         for kind, entity_ids in self._objects(due).items():
-            for start in range(0, len(entity_ids), _BATCH):
-                batch = entity_ids[start : start + _BATCH]
+            numbers = scans * len(schema.sample_columns(KIND_BY_NAME[kind]))
+            size = max(1, min(_BATCH, _MOST_NUMBERS // max(1, numbers)))
+            for start in range(0, len(entity_ids), size):
+                batch = entity_ids[start : start + size]
                 yield from self._compact(due, kind, batch, now_ms, hours.get(kind, {}))
                 yield
         made = {}
@@ -146,13 +151,13 @@ class Compactor(Sliced):
         """
         made: list[tiers.Compacted] = []
         failed: dict[int, StoreError] = {}
-        for together, facts in self._read(due, kind, batch, failed):
+        found = yield from self._read(due, kind, batch, failed)
+        for together, facts in found:
             yield
-            found = yield from tiers.compacting(kind, due.day, together, facts)
-            for entity_id, one in found.items():
-                made.append(one)
-                hours[entity_id] = one.hours
-            yield
+            day = yield from tiers.compacting(kind, due.day, together, facts)
+            made += day.values()
+            hours.update((entity_id, one.hours) for entity_id, one in day.items())
+        yield
         with self._store.writing() as connection:
             tiers.write(connection, kind, made)
             for entity_id, error in failed.items():
@@ -164,24 +169,26 @@ class Compactor(Sliced):
         kind: KindName,
         batch: Sequence[int],
         failed: dict[int, StoreError],
-    ) -> Iterator[tuple[Together, Mapping[int, Sequence[Since]]]]:
+    ) -> Generator[None, None, list[tuple[Together, Mapping[int, Sequence[Since]]]]]:
         """The objects that were measured, with their samples and facts. Where they cannot be read
-        together, one by one; those that cannot are in `failed`.
+        together, by halves; those that cannot be read at all are in `failed`.
         """
         from_ms, to_ms = due.day * DAY_MS, (due.day + 1) * DAY_MS
         try:
             with self._store.reading() as connection:
                 facts = facts_of_many(connection, kind, batch, from_ms, to_ms)
-                found = samples_of_many(connection, due.host_id, kind, facts, from_ms, to_ms)
+            yield
+            found = yield from samples_of_many(
+                self._store, due.host_id, kind, facts, from_ms, to_ms
+            )
+            return [(together, facts) for together in found]
         except StoreError as error:
             if len(batch) == 1:
                 failed[batch[0]] = error
-                return
-            for entity_id in batch:
-                yield from self._read(due, kind, [entity_id], failed)
-            return
-        for together in found:
-            yield together, facts
+                return []
+        middle = len(batch) // 2
+        first = yield from self._read(due, kind, batch[:middle], failed)
+        return first + (yield from self._read(due, kind, batch[middle:], failed))
 
     def _consolidate(self, due: _HostDay, done_day: int) -> Iterator[None]:
         """Where a span of days ended between the day done last and this one: its chunks into one,
@@ -234,6 +241,17 @@ def _last_scan_ms(connection: sa.Connection, due: _HostDay) -> int:
         )
     )
     return found or 0
+
+
+def _scans(connection: sa.Connection, due: _HostDay) -> int:
+    """How many scans of the day there are."""
+    table = schema.scan
+    query = sa.select(sa.func.count()).where(
+        table.c.host_id == due.host_id,
+        table.c.at_ms >= due.day * DAY_MS,
+        table.c.at_ms < (due.day + 1) * DAY_MS,
+    )
+    return connection.scalar(query) or 0
 
 
 def _mark(connection: sa.Connection, due: _HostDay, last_scan_ms: int) -> None:

@@ -3,26 +3,26 @@
 Read only. What they tell is told by app/store/sampled.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
-from itertools import chain
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from itertools import pairwise
 
 import msgspec
 import numpy as np
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.inventory import KIND_BY_NAME, Domain, Fact, Host, KindName
 from app.metrics import Series, series_of
-from app.store import schema
+from app.store import sample_rows, schema
 from app.store.codec import damaged
-from app.store.numbers import Numbers
+from app.store.engine import Store
 from app.store.rollup import Readings, Samples
-from app.store.sampled import CLOCK, FIRST, OTHERS, UNKNOWN, Since, Table, is_measured, tables
+from app.store.sample_rows import Asked
+from app.store.sampled import CLOCK, Since, Table, is_measured, tables
 
-# One in so many scans is looked at to see what is measured at all.
-_PROBED = 97
+# So many rows are read at once: it takes some ten milliseconds.
+_PIECE = 8192
 
 
 class Object(Struct, frozen=True):
@@ -92,13 +92,13 @@ def samples_between(
     One sample before `from_ms` is looked for, so that the first interval is known; it is to be
     skipped.
     """
-    before_ms = _sample_before(connection, wanted.host_id, from_ms)
-    asked = {"first": wanted.entity_id, "last": wanted.entity_id, "host": wanted.host_id}
-    asked |= {"from": from_ms if before_ms is None else before_ms, "to": to_ms}
+    begin_ms = _begin_ms(connection, wanted.host_id, from_ms)
+    only = wanted.entity_id
+    asked = Asked(wanted.host_id, wanted.kind, only, only, begin_ms, to_ms)
     series = [one for one in series_of(wanted.kind) if names is None or one.name in names]
-    columns = _columns_of(wanted.kind, series)
-    rows = _fetched(connection, wanted.kind, columns, asked)
-    table = Table(wanted.kind, columns, rows, [wanted.entity_id])
+    rows = sample_rows.read(connection, asked, _columns_of(wanted.kind, series))
+    places = np.arange(len(rows.times_ms)).reshape(-1, 1)
+    table = Table(wanted.kind, rows, places, [only])
     samples = table.samples([0], from_ms, facts)
     told = {one.name: (one.type, table.readings(one, [0])) for one in series}
     samples.series = {
@@ -109,23 +109,30 @@ def samples_between(
 
 
 def samples_of_many(
-    connection: sa.Connection,
+    store: Store,
     host_id: int,
     kind: KindName,
     facts: Mapping[int, Sequence[Since]],
     from_ms: int,
     to_ms: int,
-) -> list[Together]:
+) -> Generator[None, None, list[Together]]:
     """The samples of several objects of one host and kind, each as `samples_between` gives those
-    of one; of those that were measured. Those that have the same intervals and series are
-    together. `facts` says what each was. Series that were not measured are left out.
+    of one, read in pieces; of those that were measured. Those that have the same intervals and
+    series are together. `facts` says what each was. Series that were not measured are left out.
     """
-    before_ms = _sample_before(connection, host_id, from_ms)
-    asked = {"first": min(facts), "last": max(facts), "host": host_id, "to": to_ms}
-    asked["from"] = from_ms if before_ms is None else before_ms
-    columns, rows = _measured_rows(connection, kind, asked)
+    with store.reading() as connection:
+        begin_ms = _begin_ms(connection, host_id, from_ms)
+        asked = Asked(host_id, kind, min(facts), max(facts), begin_ms, to_ms)
+        names = sample_rows.measured_columns(connection, asked)
+        edges = _edges_ms(connection, asked, len(facts))
+    parts = []
+    for begin_ms, end_ms in pairwise(edges):
+        with store.reading() as connection:
+            part = replace(asked, from_ms=begin_ms, to_ms=end_ms)
+            parts.append(sample_rows.read_measured(connection, part, names))
+        yield
     found = []
-    for table in tables(kind, columns, rows, sorted(facts)):
+    for table in tables(kind, sample_rows.put_together(parts), sorted(facts)):
         for places in table.alike(facts):
             ids = [table.entity_ids[place] for place in places]
             samples = table.samples(places, from_ms, facts[ids[0]])
@@ -143,91 +150,25 @@ def _columns_of(kind: KindName, series: Sequence[Series]) -> tuple[str, ...]:
     return tuple(name for name in schema.sample_columns(KIND_BY_NAME[kind]) if name in wanted)
 
 
-def _measured_rows(
-    connection: sa.Connection, kind: KindName, asked: Mapping[str, int]
-) -> tuple[Sequence[str], Numbers]:
-    """The rows of what `asked` says, and the names of their measured columns: without those that
-    hold nothing at all, for to read nothing takes as long as to read something.
-    """
-    every = schema.sample_columns(KIND_BY_NAME[kind])
-    held = connection.execute(_probe(kind), asked).one()
-    names = tuple(name for name, value in zip(every, held, strict=True) if value is not None)
-    rows = _fetched(connection, kind, names, asked)
-    if not rows[:, OTHERS].any():
-        return names, rows
-    return every, _fetched(connection, kind, every, asked)
-
-
-def _fetched(
-    connection: sa.Connection, kind: KindName, names: Sequence[str], asked: Mapping[str, int]
-) -> Numbers:
-    """Rows of time, object, planned interval, whether other columns hold something, and the
-    columns `names`, with `UNKNOWN` for nothing.
-    """
-    try:
-        flat = _flat(connection, _query(kind, names, nullable=False), asked)
-    except TypeError:
-        # Something in them is null, which is rare enough to be asked for only then.
-        query = _query(kind, names, nullable=True)
-        flat = _flat(connection, query, {**asked, "null": UNKNOWN})
-    return flat.reshape(-1, FIRST + len(names))
-
-
-def _flat(connection: sa.Connection, query: sa.Select[Any], asked: Mapping[str, int]) -> Numbers:
-    # Past SQLAlchemy's rows: there are many, and nothing in them needs translating.
-    result = connection.execute(query, asked)
-    cursor: Any = result.cursor
-    try:
-        return np.fromiter(chain.from_iterable(cursor), np.int64)
-    finally:
-        result.close()
-
-
-def _sample_before(connection: sa.Connection, host_id: int, from_ms: int) -> int | None:
-    """The time of the host's last scan before `from_ms`, if a sample of then may tell more."""
+def _begin_ms(connection: sa.Connection, host_id: int, from_ms: int) -> int:
+    """From when on samples are read: a sample of the host's last good scan before may tell more."""
     table = schema.scan
     query = sa.select(sa.func.max(table.c.at_ms)).where(
         table.c.host_id == host_id, table.c.at_ms < from_ms, table.c.ok == 1
     )
     found: int | None = connection.scalar(query)
-    return found
+    return from_ms if found is None else found
 
 
-@lru_cache(maxsize=64)
-def _query(kind: KindName, names: Sequence[str], *, nullable: bool) -> sa.Select[Any]:
-    """Time, object, planned interval, whether any other column holds something, and the measured
-    columns `names`, of the objects between two ids; the parameter `null` for nothing, if wanted.
+def _edges_ms(connection: sa.Connection, asked: Asked, objects: int) -> list[int]:
+    """Times between which there are some thousands of rows of so many objects, if each of them was
+    measured at each scan.
     """
-    scan, sample = schema.scan, schema.samples[kind]
-    # After a step of the wall clock the labels do not tell how long the counters counted.
-    interval_ms = scan.c.interval_ms
-    planned = sa.case((scan.c.clock_stepped != 0, -interval_ms), else_=interval_ms)
-    columns: list[sa.ColumnElement[Any]] = [sample.c[name] for name in names]
-    if nullable:
-        columns = [sa.func.ifnull(column, sa.bindparam("null")) for column in columns]
-    others = [column for column in list(sample.c)[2:] if column.name not in names]
-    other = sa.func.coalesce(*others, sa.null()).is_not(None) if others else sa.literal(0)
-    query = sa.select(sample.c.ts, sample.c.entity, planned, other, *columns)
-    return _of_host(query, kind).order_by(scan.c.at_ms)
-
-
-@cache
-def _probe(kind: KindName) -> sa.Select[Any]:
-    """Something that each measured column holds in a few of the scans, if it does."""
-    scan, sample = schema.scan, schema.samples[kind]
-    most = [sa.func.max(column) for column in list(sample.c)[2:]]
-    return _of_host(sa.select(*most), kind).where(scan.c.id % _PROBED == 0)
-
-
-def _of_host(query: sa.Select[Any], kind: KindName) -> sa.Select[Any]:
-    scan, sample = schema.scan, schema.samples[kind]
-    mine = sample.c.entity.between(sa.bindparam("first"), sa.bindparam("last"))
-    return (
-        query.select_from(scan)
-        .join(sample, sa.and_(sample.c.ts == scan.c.at_ms, mine))
-        .where(
-            scan.c.host_id == sa.bindparam("host"),
-            scan.c.at_ms >= sa.bindparam("from"),
-            scan.c.at_ms < sa.bindparam("to"),
-        )
+    table = schema.scan
+    query = sa.select(table.c.at_ms).where(
+        table.c.host_id == asked.host_id,
+        table.c.at_ms >= asked.from_ms,
+        table.c.at_ms < asked.to_ms,
     )
+    times = connection.scalars(query.order_by(table.c.at_ms)).all()
+    return [asked.from_ms, *times[:: max(1, _PIECE // objects)][1:], asked.to_ms]

@@ -16,13 +16,10 @@ from app.metrics import Series
 from app.store.looks import MISSED_TICKS
 from app.store.numbers import Numbers, numbers
 from app.store.rollup import Readings, Samples, usable_intervals
+from app.store.sample_rows import UNKNOWN, Rows
 
 # What never falls while the same host or the same run of a domain counts.
 CLOCK = {"host": "cpu_idle_ns", "domain": "cpu_time_ns"}
-# Nothing, among whole numbers; none that is measured is that small.
-UNKNOWN = -(2**63)
-# Of rows that are read: their first columns, and where the measured ones begin.
-TIME, ENTITY, INTERVAL, OTHERS, FIRST = range(5)
 
 
 class Since(Struct, frozen=True):
@@ -32,56 +29,67 @@ class Since(Struct, frozen=True):
     fact: Fact
 
 
-def tables(
-    kind: KindName, columns: Sequence[str], rows: Numbers, entity_ids: Sequence[int]
-) -> Iterator["Table"]:
-    """The rows of objects, of all together if all were measured at each scan."""
-    count = len(entity_ids)
-    if len(rows) % count == 0:
-        grid = rows.reshape(-1, count, rows.shape[1])
-        same_times = (grid[:, :, TIME] == grid[:, :1, TIME]).all()
-        if same_times and (grid[:, :, ENTITY] == entity_ids).all():
-            yield Table(kind, columns, rows, entity_ids)
-            return
-    for entity_id in entity_ids:
-        mine = rows[rows[:, ENTITY] == entity_id]
-        if len(mine):
-            yield Table(kind, columns, mine, [entity_id])
+def tables(kind: KindName, rows: Rows, entity_ids: Sequence[int]) -> Iterator["Table"]:
+    """The rows of objects (by rising id), those together that were measured at the same scans;
+    of those that were measured at all.
+    """
+    ids = numbers(entity_ids)
+    places = np.minimum(np.searchsorted(ids, rows.entity_ids), len(ids) - 1)
+    is_mine = ids[places] == rows.entity_ids
+    if not is_mine.all():
+        rows, places = rows.part(is_mine), places[is_mine]
+    scans = np.cumsum(np.diff(rows.times_ms, prepend=rows.times_ms[:1]) != 0)
+    found = np.full((int(scans[-1]) + 1 if len(scans) else 0, len(ids)), -1)
+    found[scans, places] = np.arange(len(places))
+    together: dict[bytes, list[int]] = {}
+    for place, pattern in enumerate(np.packbits(found >= 0, axis=0).T):
+        if pattern.any():
+            together.setdefault(pattern.tobytes(), []).append(place)
+    for group in together.values():
+        of_group = found[found[:, group[0]] >= 0][:, group]
+        yield Table(kind, rows, of_group, [entity_ids[place] for place in group])
 
 
 class Table:
-    """Measured columns of objects that were measured at the same scans."""
+    """Measured columns of objects that were measured at the same scans: `places` tells which of the
+    rows is that of each scan and object.
+    """
 
     def __init__(
-        self, kind: KindName, columns: Sequence[str], rows: Numbers, entity_ids: Sequence[int]
+        self, kind: KindName, rows: Rows, places: Numbers, entity_ids: Sequence[int]
     ) -> None:
         self.entity_ids = entity_ids
         self._kind = kind
-        count = len(entity_ids)
-        self._times = rows[::count, TIME].tolist()
-        self._intervals = rows[::count, INTERVAL].tolist()
-        grid = rows[:, FIRST:].reshape(len(self._times), count, len(columns))
-        values = np.ascontiguousarray(grid.transpose(2, 0, 1))
-        known = values != UNKNOWN
-        self._columns = {
-            name: Readings(column, None if is_known.all() else is_known)
-            for name, column, is_known in zip(columns, values, known, strict=True)
-        }
+        self._times: list[int] = rows.times_ms[places[:, 0]].tolist()
+        self._intervals: list[int] = rows.intervals_ms[places[:, 0]].tolist()
+        every = np.arange(len(rows.times_ms))
+        if places.size == len(every) and (places.ravel() == every).all():
+            columns = {name: found.reshape(places.shape) for name, found in rows.measured.items()}
+        else:
+            columns = {name: found[places] for name, found in rows.measured.items()}
+        self._columns = {name: _readings(column) for name, column in columns.items()}
+        clock = self._columns.get(CLOCK.get(kind, ""))
+        # Of each object: whether its clock may break intervals of it alone.
+        self._is_odd: list[bool] = [False] * len(entity_ids)
+        if clock is not None:
+            odd = (clock.values[1:] < clock.values[:-1]).any(axis=0)
+            if clock.known is not None:
+                odd |= ~clock.known.all(axis=0)
+            self._is_odd = np.asarray(odd).tolist()
         # What no interval is broken by is found once for all.
         self._unbroken: list[int] | None = None
 
     def alike(self, facts: Mapping[int, Sequence[Since]]) -> Iterator[list[int]]:
         """The places of objects that have the same intervals, and the same columns at all."""
         count = len(self.entity_ids)
-        every = np.ones((1, count), np.bool_)
-        pattern = [
-            np.any(every if one.known is None else one.known, axis=0).tolist()
+        patterns = [
+            [True] * count if one.known is None else np.any(one.known, axis=0).tolist()
             for one in self._columns.values()
         ]
         found: dict[Any, list[int]] = {}
         for place, entity_id in enumerate(self.entity_ids):
             broken = entity_id if self._is_broken(place, facts[entity_id]) else None
-            key = (broken, *(one[place] for one in pattern))
+            key = (broken, *(one[place] for one in patterns))
             found.setdefault(key, []).append(place)
         yield from found.values()
 
@@ -110,14 +118,7 @@ class Table:
 
     def _is_broken(self, place: int, facts: Sequence[Since]) -> bool:
         """Whether its intervals may be others than those of the objects beside it."""
-        clock = self._clock(place)
-        return bool(
-            _restarts(facts)
-            or (
-                clock is not None
-                and (clock.known is not None or (clock.values[1:] < clock.values[:-1]).any())
-            )
-        )
+        return self._is_odd[place] or bool(_restarts(facts))
 
     def readings(self, series: Series, places: Sequence[int]) -> Readings:
         """What is known of a series of some of the objects."""
@@ -128,6 +129,8 @@ class Table:
             whole = series.of_all(*(one.values if one.known is None else None for one in inputs))
             if whole is not None:
                 return Readings(whole)
+        if len(places) > 1:
+            return _side_by_side([self.readings(series, [place]) for place in places])
         told = np.asarray(np.frompyfunc(series.of, len(inputs), 1)(*map(_with_none, inputs)))
         known = np.asarray(told != None, np.bool_)  # noqa: E711 (of each of them)
         return Readings(numbers(np.where(known, told, 0)), None if known.all() else known)
@@ -141,6 +144,21 @@ class Table:
             return found
         known = None if found.known is None else found.known[:, places]
         return Readings(found.values[:, places], None if known is None or known.all() else known)
+
+
+def _readings(values: Numbers) -> Readings:
+    known = values != UNKNOWN
+    return Readings(values, None if known.all() else known)
+
+
+def _side_by_side(those: Sequence[Readings]) -> Readings:
+    """Readings of one object each as those of several."""
+    values = np.concatenate([one.values for one in those], axis=1)
+    if all(one.known is None for one in those):
+        return Readings(values)
+    known = [np.ones(one.values.shape, np.bool_) if one.known is None else one.known
+             for one in those]  # fmt: skip
+    return Readings(values, np.concatenate(known, axis=1))
 
 
 def _with_none(one: Readings) -> Numbers:
