@@ -20,6 +20,7 @@ from app.capacity.periods import Period, month_before, month_of, period
 from app.capacity.reclaim import Finding, Freed, freed, reclaimable
 from app.capacity.rightsizing import larger_than_needed
 from app.errors import InvalidField
+from app.language import gettext
 
 # Which finding: the host, its kind, its key and the digest of its facts.
 FindingKey = tuple[str, str, str, str]
@@ -134,7 +135,7 @@ def monthly(seen: Evidence, dismissed: Mapping[FindingKey, Dismissed]) -> Report
 
 def title(report: Report) -> str:
     """What it is called."""
-    return f"Capacity report of {report.month}"
+    return gettext("Capacity report of %(month)s", month=report.month)
 
 
 def _growth(seen: Evidence, of: Period) -> tuple[Period | None, tuple[Compared, ...]]:

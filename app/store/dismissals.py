@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from app.capacity.reclaim import FINDING_KINDS
 from app.errors import InvalidField, NotFound
+from app.language import gettext
 from app.store import schema
 from app.store.engine import Store
 
@@ -38,9 +39,11 @@ def dismiss(store: Store, host_id: int, wanted: Dismissal) -> None:
         raise InvalidField("facts_digest", "Give the digest that the finding has.")
     note = wanted.note.strip()
     if not note:
-        raise InvalidField("note", "Say why, in a few words, for those who ask later.")
+        raise InvalidField("note", gettext("Say why, in a few words, for those who ask later."))
     if len(note) > NOTE_MAX:
-        raise InvalidField("note", f"A note has at most {NOTE_MAX} characters.")
+        raise InvalidField(
+            "note", gettext("A note has at most %(count)s characters.", count=NOTE_MAX)
+        )
     table = schema.dismissal
     with store.writing() as connection:
         _end(connection, host_id, wanted.kind, wanted.key, wanted.at_ms)

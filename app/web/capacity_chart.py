@@ -10,6 +10,7 @@ from app.capacity.daily import Daily
 from app.capacity.forecast import Band, Forecast
 from app.capacity.outlook import Outlook
 from app.capacity.periods import day_text
+from app.language import gettext
 from app.web.figures import size
 
 _TICKS = 5
@@ -86,7 +87,7 @@ class _Axes:
             day = self._first + round(self._days * nth / _TICKS)
             anchor = "start" if nth == 0 else "end" if nth == _TICKS else "middle"
             place = 100 * (day - self._first) / self._days
-            found.append(Tick(f"{place:.1f}", day_text(day)[5:], anchor))
+            found.append(Tick(f"{place:.1f}", _short(day), anchor))
         return tuple(found)
 
     def values(self, *, share: bool) -> tuple[Tick, ...]:
@@ -95,6 +96,11 @@ class _Axes:
             Tick(self.y(limit * part / 4), _value(limit * part / 4, share=share))
             for part in range(5)
         )
+
+
+def _short(day: int) -> str:
+    month, of_month = day_text(day)[5:].split("-")
+    return gettext("%(month)02d-%(day)02d", month=int(month), day=int(of_month))
 
 
 def _value(value: float, *, share: bool) -> str:
@@ -146,11 +152,15 @@ def _closed(points: Sequence[str]) -> str:
 def _spoken(one: Outlook, bands: Sequence[Band]) -> str:
     share = one.what == "cpu"
     limit = _value(one.limit or 0.0, share=share)
-    said = f"{_value(one.value or 0.0, share=share)} of {limit}"
+    value = _value(one.value or 0.0, share=share)
     if not bands:
-        return f"{said}; no forecast"
+        return gettext("%(value)s of %(limit)s; no forecast", value=value, limit=limit)
     last = bands[-1]
     low, likely, high = (
         _value(value, share=share) for value in (last.low_80, last.likely, last.high_80)
     )
-    return f"{said}; forecast for {day_text(last.day)} {likely}, 80 percent range {low} to {high}"
+    return gettext(
+        "%(value)s of %(limit)s; forecast for %(day)s %(likely)s,"
+        " 80 percent range %(low)s to %(high)s",
+        value=value, limit=limit, day=day_text(last.day), likely=likely, low=low, high=high,
+    )  # fmt: skip

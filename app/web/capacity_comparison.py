@@ -6,8 +6,9 @@ from typing import NamedTuple
 from app.capacity.growth import Compared, Growth
 from app.capacity.periods import Period, day_text, month_before
 from app.capacity.words import more
+from app.language import N_, gettext, ngettext
 from app.web.capacity_review import Told
-from app.web.format import UNKNOWN, plural
+from app.web.format import UNKNOWN
 
 
 class Side(NamedTuple):
@@ -37,26 +38,26 @@ def _signed(value: int) -> str:
     return f"{value:+d}".replace("-", "\N{MINUS SIGN}") if value else "0"
 
 
-_ALLOCATED = Column("Allocated", "", lambda grown: more(grown.allocated_bytes))
+_ALLOCATED = Column(N_("Allocated"), "", lambda grown: more(grown.allocated_bytes))
 # What belongs to a pool are volumes; to all else, domains.
 _OF_POOLS = (
-    Column("Created", "p2", lambda grown: str(grown.volumes_created)),
-    Column("Deleted", "p3", lambda grown: str(grown.volumes_deleted)),
-    Column("Promised", "", lambda grown: more(grown.promised_bytes)),
+    Column(N_("Created"), "p2", lambda grown: str(grown.volumes_created)),
+    Column(N_("Deleted"), "p3", lambda grown: str(grown.volumes_deleted)),
+    Column(N_("Promised"), "", lambda grown: more(grown.promised_bytes)),
     _ALLOCATED,
 )
 _OF_DOMAINS = (
-    Column("Created", "", lambda grown: str(grown.created)),
-    Column("Deleted", "p3", lambda grown: str(grown.deleted)),
+    Column(N_("Created"), "", lambda grown: str(grown.created)),
+    Column(N_("Deleted"), "p3", lambda grown: str(grown.deleted)),
     Column("vCPU", "p4", lambda grown: _signed(grown.vcpus)),
-    Column("Memory", "p2", lambda grown: more(grown.memory_bytes)),
+    Column(N_("Memory"), "p2", lambda grown: more(grown.memory_bytes)),
 )
 
 
 def parts(told: Told, by: str, href: Callable[[Mapping[str, str]], str]) -> Mapping[str, object]:
     """The context of capacity/comparison.html; `href` is the page with some arguments changed."""
     found = told.comparison
-    columns = _columns(by)
+    columns = [one._replace(label=gettext(one.label)) for one in _columns(by)]
     return {
         "proposed": [(label, href(changed)) for label, changed in _proposed(told)],
         "comparison": None if found is None else found.period,
@@ -72,9 +73,9 @@ def _proposed(told: Told) -> list[tuple[str, dict[str, str]]]:
     of, first_day = told.period, told.evidence.first_day
     month = month_before(told.evidence.day)
     wanted = [
-        ("the days before", Period(of.from_day - of.days, of.from_day), of),
-        ("a year before", Period(of.from_day - 364, of.end_day - 364), of),
-        ("the last two months", month_before(month.from_day), month),
+        (gettext("the days before"), Period(of.from_day - of.days, of.from_day), of),
+        (gettext("a year before"), Period(of.from_day - 364, of.end_day - 364), of),
+        (gettext("the last two months"), month_before(month.from_day), month),
     ]
     return [
         (label, {
@@ -87,7 +88,8 @@ def _proposed(told: Told) -> list[tuple[str, dict[str, str]]]:
 
 
 def _side(of: Period) -> Side:
-    return Side(f"{day_text(of.from_day)} – {day_text(of.end_day - 1)}", plural(of.days, "day"))
+    days = ngettext("%(num)s day", "%(num)s days", of.days)
+    return Side(f"{day_text(of.from_day)} – {day_text(of.end_day - 1)}", days)
 
 
 def _columns(by: str) -> Sequence[Column]:

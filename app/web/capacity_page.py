@@ -5,11 +5,13 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response
 
+from app.capacity.growth import By
 from app.capacity.outlook import Outlook
 from app.capacity.periods import day_text
 from app.capacity.reclaim import Finding
-from app.capacity.words import amount, full_on, grows, more, outlook_name, when_full
+from app.capacity.words import amount, grows, more, outlook_name, when_and_on, when_full
 from app.errors import InvalidField
+from app.language import N_, gettext, language
 from app.store.dismissals import Dismissal
 from app.web import capacity_comparison
 from app.web import capacity_words as words
@@ -18,6 +20,7 @@ from app.web.capacity_review import BYS, Told, asked, review
 from app.web.capacity_rows import FindingRow, finding_row, outlook_row, overcommit_row
 from app.web.figures import size
 from app.web.identity import principal
+from app.web.languages import choices, in_language
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 
@@ -31,13 +34,18 @@ CAPACITY = View(
     frozenset(
         (
             "from", "to", "compare_from", "compare_to", "by", "owner", "vcpus", "memory_gib",
-            "disk_gib", "count", "of",
+            "disk_gib", "count", "of", "lang",
         )
     ),
 )  # fmt: skip
 _FINDINGS_SHOWN = 50
 _GROWTH = ("from", "to", "compare_from", "compare_to", "by", "owner")
-_SPANS = (("30 days", 30), ("Quarter", 91), ("Year", 365))
+_SPANS = ((N_("30 days"), 30), (N_("Quarter"), 91), (N_("Year"), 365))
+# By what growth is grouped: as a column's label, and as what is chosen.
+_BYS: Mapping[By, tuple[str, str]] = {
+    "fleet": (N_("Fleet"), N_("fleet")), "host": (N_("Host"), N_("host")),
+    "pool": (N_("Pool"), N_("pool")), "owner": (N_("Owner"), N_("owner")),
+}  # fmt: skip
 
 
 @blueprint.get("/capacity")
@@ -51,14 +59,15 @@ def capacity() -> Response:
 def build(drawing: Drawing) -> Mapping[str, object]:
     """The context of capacity/part.html; raises InvalidField, StoreError."""
     arguments = drawing.arguments
-    told = review(asked(_in_bytes(arguments), drawing.moment))
+    wanted = asked(_in_bytes(arguments), drawing.moment)
+    told = review(wanted)
     return {
         **_head(drawing, told),
         **_outlooks(drawing, told),
         **_findings(drawing, told),
-        **_growth(drawing, told),
+        **_growth(drawing, told, wanted.by),
         **capacity_comparison.parts(
-            told, arguments.get("by", "fleet"), lambda changed: _href(drawing, changed)
+            told, wanted.by, lambda changed: _href(drawing, changed)
         ),
         "overcommits": [overcommit_row(one, drawing.zone) for one in told.overcommit],
         "losses": told.losses,
@@ -67,6 +76,8 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         else [words.verdict(fit, told.evidence.at_ms) for fit in told.placement.fits],
         "all_hosts": principal().host_ids is None,
         "asked": {name: arguments.get(name, "") for name in CAPACITY.parameters},
+        "languages": choices(language(), lambda chosen: _href(drawing, {"lang": chosen})),
+        "reports": drawing.moment.of(in_language("/capacity/reports", language())),
         "csv": {table: _csv(drawing, table) for table in
                 ("outlook", "overcommit", "reclaim", "growth", "comparison")},
     }  # fmt: skip
@@ -76,7 +87,7 @@ def _head(drawing: Drawing, told: Told) -> dict[str, object]:
     """Of what the review tells, and the few figures before all tables."""
     seen = told.evidence
     return {
-        "title": "Capacity review",
+        "title": gettext("Capacity review"),
         "has_hosts": bool(drawing.fleet.hosts),
         "hosts": len(seen.hosts),
         "unjudged": [host.name for host in seen.hosts if not host.known],
@@ -86,7 +97,7 @@ def _head(drawing: Drawing, told: Told) -> dict[str, object]:
         "to_text": day_text(told.period.end_day - 1),
         "history_text": "" if seen.first_day is None else day_text(seen.first_day),
         "spans": [
-            (label, _href(drawing, {"from": day_text(seen.day - days + 1), "to": ""}),
+            (gettext(label), _href(drawing, {"from": day_text(seen.day - days + 1), "to": ""}),
              told.period.days == days)
             for label, days in _SPANS
         ],
@@ -108,7 +119,8 @@ def _outlooks(drawing: Drawing, told: Told) -> dict[str, object]:
         "chart": drawn(chosen, told.period.from_day, told.evidence.day),
         "chosen_name": outlook_name(chosen),
         "chosen_now":
-        f"{amount(chosen, chosen.value)} of {amount(chosen, chosen.limit)}",
+        gettext("%(value)s of %(limit)s", value=amount(chosen, chosen.value),
+                limit=amount(chosen, chosen.limit)),
         "chosen_full": when_full(chosen, at_ms),
         "chosen_per_day": grows(chosen.what, chosen.per_day),
         "storages": [row for row in rows if row.kind == "storage"],
@@ -137,12 +149,13 @@ def _findings(drawing: Drawing, told: Told) -> dict[str, object]:
     }
 
 
-def _growth(drawing: Drawing, told: Told) -> dict[str, object]:
+def _growth(drawing: Drawing, told: Told, by: By) -> dict[str, object]:
     """What grew, and by what else it may be grouped."""
     return {
         "growth": [(row, more(row.memory_bytes), more(row.allocated_bytes)) for row in told.growth],
-        "by": drawing.arguments.get("by", "fleet"),
-        "bys": [(by, _href(drawing, {"by": by})) for by in BYS],
+        "by": by,
+        "by_label": gettext(_BYS[by][0]),
+        "bys": [(one, gettext(_BYS[one][1]), _href(drawing, {"by": one})) for one in BYS],
     }
 
 
@@ -200,18 +213,20 @@ def _facts(told: Told) -> list[tuple[str, str, str, str]]:
         key=lambda one: one.full_ms or 0,
         default=None,
     )
-    soon = "none foreseen"
+    soon = gettext("none foreseen")
     css = ""
     if first is not None:
         pool = first.names[0].partition("/")[2]
-        soon = f"{pool} {when_full(first, seen.at_ms)}, {full_on(first.full_ms)}"
+        soon = gettext("%(pool)s %(when)s", pool=pool, when=when_and_on(first, seen.at_ms))
         css = words.urgency(first, seen.at_ms)
     return [
-        ("VMs", str(len(seen.domains)), f"{len(running)} running", ""),
-        ("vCPU assigned", str(sum(one.vcpus or 0 for one in running)), "to running VMs", ""),
-        ("Memory assigned", size(sum(one.memory_bytes or 0 for one in running)),
-         "to running VMs", ""),
-        ("Storage allocated", amount(whole, whole.value),
-         f"of {amount(whole, whole.limit)}", ""),
-        ("First pool full", soon, "", css),
+        (gettext("VMs"), str(len(seen.domains)),
+         gettext("%(count)s running", count=len(running)), ""),
+        (gettext("vCPU assigned"), str(sum(one.vcpus or 0 for one in running)),
+         gettext("to running VMs"), ""),
+        (gettext("Memory assigned"), size(sum(one.memory_bytes or 0 for one in running)),
+         gettext("to running VMs"), ""),
+        (gettext("Storage allocated"), amount(whole, whole.value),
+         gettext("of %(limit)s", limit=amount(whole, whole.limit)), ""),
+        (gettext("First pool full"), soon, "", css),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 Reports are of the whole fleet, so they are for who sees all hosts.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -10,12 +11,13 @@ from flask import Blueprint, Response, request
 
 from app import clock
 from app.capacity.growth import Compared, Growth
+from app.capacity.overcommit import Verdict
 from app.capacity.periods import day_text
 from app.capacity.reclaim import Finding
 from app.capacity.report import Foreseen, Promised, Report, title
 from app.capacity.words import amount, grows, more, outlook_name, when_and_on
 from app.clock import rfc3339
-from app.language import ENGLISH, gettext
+from app.language import ENGLISH, N_, gettext
 from app.services import services
 from app.store.capacity_reports import Kept, get_report, list_reports
 from app.store.compaction import DONE_AFTER_MS
@@ -23,14 +25,17 @@ from app.web import capacity_words as words
 from app.web.api.answers import check_parameters
 from app.web.figures import size
 from app.web.format import UNKNOWN, share
-from app.web.languages import asked_language, choices, drawn_in
-from app.web.moment import LIVE, Moment, moment
+from app.web.languages import Choice, asked_language, choices, drawn_in, in_language
+from app.web.moment import Moment, moment
 from app.web.page import form_page, pages
 from app.web.permission import needs
 
 blueprint = Blueprint("capacity_reports", __name__)
 
 _PAGE = "/capacity/reports"
+_VERDICTS: Mapping[Verdict, str] = {
+    "fine": N_("fine"), "overcommitted": N_("overcommitted"), "not-judged": N_("not judged"),
+}  # fmt: skip
 
 
 class ForeseenRow(NamedTuple):
@@ -50,6 +55,7 @@ class PromisedRow(NamedTuple):
     """A host and what it had promised."""
 
     one: Promised
+    verdict: str
     vcpus: str
     memory: str
     storage: str
@@ -69,15 +75,14 @@ class FindingRow(NamedTuple):
 @needs("viewer", everywhere=True)
 def report_list() -> Response:
     """Which reports are kept."""
-    check_parameters(("at", "lang"))
-    at, language = moment(request.args, clock.now_ms()), asked_language(request.args)
+    at, language = _asked()
     with drawn_in(language):
         rows = [(one.month, _made(one)) for one in list_reports(services().store, at.at_ms)]
-        title = gettext("Capacity reports")
+        name = gettext("Capacity reports")
     return form_page(
-        "capacity/reports.html", "capacity", title, at=at, address=_href(_PAGE, LIVE, language),
-        language=language, rows=rows, href=lambda page: _href(page, at, language),
-        languages=choices(language, lambda chosen: _href(_PAGE, at, chosen or ENGLISH)),
+        "capacity/reports.html", "capacity", name, at=at, address=in_language(_PAGE, language),
+        language=language, rows=rows, href=lambda page: at.of(in_language(page, language)),
+        languages=_choices(_PAGE, at, language),
     )  # fmt: skip
 
 
@@ -85,22 +90,27 @@ def report_list() -> Response:
 @needs("viewer", everywhere=True)
 def report(month: str) -> Response:
     """The report of a month; raises NotFound."""
-    at = _asked()
+    at, language = _asked()
     kept, told = get_report(services().store, month, at.at_ms)
+    address = f"{_PAGE}/{kept.month}"
+    with drawn_in(language):
+        context = {"made": _made(kept), **_context(told)}
+        name = title(told)
     return form_page(
-        "capacity/report.html", "capacity", title(told), at=at, address=f"{_PAGE}/{kept.month}",
-        made=_made(kept), told=told, **_context(told),
+        "capacity/report.html", "capacity", name, at=at, address=in_language(address, language),
+        language=language, told=told, reports=at.of(in_language(_PAGE, language)),
+        languages=_choices(address, at, language), **context,
     )  # fmt: skip
 
 
-def _asked() -> Moment:
-    check_parameters(("at",))
-    return moment(request.args, clock.now_ms())
+def _asked() -> tuple[Moment, str]:
+    """The moment and the language; raises InvalidField."""
+    check_parameters(("at", "lang"))
+    return moment(request.args, clock.now_ms()), asked_language(request.args)
 
 
-def _href(page: str, at: Moment, language: str) -> str:
-    """`page` at that moment and in that language."""
-    return at.of(page if language == ENGLISH else f"{page}?lang={language}")
+def _choices(page: str, at: Moment, language: str) -> list[Choice]:
+    return choices(language, lambda chosen: at.of(in_language(page, chosen or ENGLISH)))
 
 
 def _made(kept: Kept) -> str:
@@ -116,8 +126,9 @@ def _context(told: Report) -> dict[str, Any]:
         "cut": told.seen_from_day > told.from_day,
         "before": "" if before is None
         else f"{day_text(before.from_day)} – {day_text(before.end_day - 1)}",
-        "first_full": "none foreseen" if first is None
-        else f"{first.names[0]} {when_and_on(first, told.at_ms)}",
+        "first_full": gettext("none foreseen") if first is None
+        else gettext("%(pool)s %(when)s", pool=first.names[0],
+                     when=when_and_on(first, told.at_ms)),
         "first_css": "" if first is None else words.urgency(first, told.at_ms),
         "storages": [row for what, row in rows if what == "storage"],
         "of_hosts": [row for what, row in rows if what != "storage"],
@@ -155,10 +166,11 @@ def _foreseen(one: Foreseen, at_ms: int) -> ForeseenRow:
 
 def _promised(one: Promised) -> PromisedRow:
     def ratio(value: float | None) -> str:
-        return "–" if value is None else f"{value:.2f}×"
+        return UNKNOWN if value is None else f"{value:.2f}×"
 
     return PromisedRow(
         one,
+        gettext(_VERDICTS[one.verdict]),
         ratio(one.vcpus_per_cpu),
         ratio(one.memory_ratio),
         ratio(one.storage_ratio),
@@ -170,10 +182,15 @@ def _finding(told: Report, place: int) -> FindingRow:
     one, dismissed = told.findings[place], told.dismissed.get(place)
     why = words.why(one, told.at_ms)
     if one.kind == "larger-than-needed":
-        has = [f"{one.enough_vcpus} of {one.vcpus} vCPU"] if one.enough_vcpus is not None else []
+        enough = []
+        if one.enough_vcpus is not None:
+            enough.append(
+                gettext("%(enough)s of %(has)s vCPU", enough=one.enough_vcpus, has=one.vcpus)
+            )
         if one.enough_memory_bytes is not None:
-            has.append(f"{size(one.enough_memory_bytes)} of {size(one.memory_bytes)}")
-        why = f"larger than needed; enough: {', '.join(has)}"
+            both = size(one.enough_memory_bytes), size(one.memory_bytes)
+            enough.append(gettext("%(value)s of %(limit)s", value=both[0], limit=both[1]))
+        why = gettext("larger than needed; enough: %(parts)s", parts=gettext(", ").join(enough))
     return FindingRow(one, why, words.frees(one), "" if dismissed is None else dismissed.note)
 
 

@@ -8,10 +8,11 @@ from app.capacity.outlook import Outlook
 from app.capacity.overcommit import Overcommit
 from app.capacity.reclaim import Finding
 from app.capacity.words import amount, full_on, grows, outlook_name, when_full
+from app.language import ENGLISH, gettext, language
 from app.store.dismissals import Dismissal
 from app.web import capacity_words as words
 from app.web.figures import size
-from app.web.format import share
+from app.web.format import UNKNOWN, share
 from app.web.when import Zone
 
 
@@ -72,8 +73,13 @@ def outlook_row(one: Outlook, past: Quality | None, at_ms: int, address: str) ->
         amount(one, one.value), amount(one, one.limit), percent, one.what,
         grows(one.what, one.per_day), when_full(one, at_ms), full_on(one.full_ms),
         words.urgency(one, at_ms),
-        "–" if past is None else f"{100 * past.within_80:.0f} % within, ±{100 * past.error:.1f} %",
+        UNKNOWN if past is None else _quality(past),
     )  # fmt: skip
+
+
+def _quality(past: Quality) -> str:
+    within, error = f"{100 * past.within_80:.0f}", f"{100 * past.error:.1f}"
+    return gettext("%(share)s %% within, ±%(error)s %%", share=within, error=error)
 
 
 def overcommit_row(one: Overcommit, zone: Zone) -> OvercommitRow:
@@ -82,17 +88,24 @@ def overcommit_row(one: Overcommit, zone: Zone) -> OvercommitRow:
     def percent(value: float | None, most: float) -> int | None:
         return None if value is None or not one.known else min(100, round(100 * value / most))
 
-    stamp = "" if one.seen_ms is None else zone.stamp(one.seen_ms)
+    last = ""
+    if not one.known:
+        seen_ms = one.seen_ms
+        last = (
+            gettext("never seen")
+            if seen_ms is None
+            else gettext("as of %(when)s", when=zone.stamp(seen_ms))
+        )
     return OvercommitRow(
         one, f"{_or_dash(one.running_vcpus)} / {_or_dash(one.cpus)}",
         f"{size(one.running_memory_bytes)} / {size(one.memory_bytes)}",
         percent(one.vcpus_per_cpu, 4.0), percent(one.memory_ratio, 1.2),
-        share(one.cpu_p95), "" if one.known else f"as of {stamp}" if stamp else "never seen",
+        share(one.cpu_p95), last,
     )  # fmt: skip
 
 
 def _or_dash(value: int | None) -> str:
-    return "–" if value is None else str(value)
+    return UNKNOWN if value is None else str(value)
 
 
 def finding_row(one: Finding, dismissal: Dismissal | None, at_ms: int, zone: Zone) -> FindingRow:
@@ -108,12 +121,15 @@ def finding_row(one: Finding, dismissal: Dismissal | None, at_ms: int, zone: Zon
         enough.append(size(one.enough_memory_bytes))
     dismissed = ""
     if dismissal is not None:
-        dismissed = (
-            f"dismissed by {dismissal.who}, {zone.date_and_time(dismissal.at_ms)}: {dismissal.note}"
-        )
+        dismissed = gettext(
+            "dismissed by %(who)s, %(when)s: %(note)s",
+            who=dismissal.who, when=zone.date_and_time(dismissal.at_ms), note=dismissal.note,
+        )  # fmt: skip
     at = f"/hosts/{one.host}/findings"
-    query = urlencode({"kind": one.kind, "key": one.key})
+    spoken = {} if language() == ENGLISH else {"lang": language()}
+    query = urlencode({"kind": one.kind, "key": one.key, **spoken})
+    comma = gettext(", ")
     return FindingRow(
         one, words.why(one, at_ms), words.frees(one), dismissed, f"{at}/dismiss?{query}",
-        f"{at}/undo-dismiss?{query}", ", ".join(has), ", ".join(peak), ", ".join(enough),
+        f"{at}/undo-dismiss?{query}", comma.join(has), comma.join(peak), comma.join(enough),
     )  # fmt: skip

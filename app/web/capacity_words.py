@@ -8,28 +8,43 @@ from typing import NamedTuple
 from app.capacity.outlook import Outlook
 from app.capacity.placement import Fit
 from app.capacity.placement import Reason as PlaceReason
-from app.capacity.reclaim import Finding
+from app.capacity.reclaim import Finding, FindingKind
 from app.capacity.report import Foreseen
 from app.clock import DAY_MS
+from app.language import N_, gettext, ngettext
 from app.web.figures import size
-from app.web.format import plural
+from app.web.format import UNKNOWN
 
 _WHY: dict[PlaceReason, str] = {
-    "host-unknown": "the host does not answer",
-    "cpus-unknown": "its CPUs are not known",
-    "memory-unknown": "its memory is not known",
-    "pool-unknown": "the pool was not measured",
-    "pool-not-running": "the pool is not running",
-    "no-pool": "the host has no pool",
-    "vcpus": "too many vCPUs would be promised",
-    "memory": "there is too little memory",
-    "disk": "the pool has too little room",
-    "full-soon": "the pool would soon be full",
+    "host-unknown": N_("the host does not answer"),
+    "cpus-unknown": N_("its CPUs are not known"),
+    "memory-unknown": N_("its memory is not known"),
+    "pool-unknown": N_("the pool was not measured"),
+    "pool-not-running": N_("the pool is not running"),
+    "no-pool": N_("the host has no pool"),
+    "vcpus": N_("too many vCPUs would be promised"),
+    "memory": N_("there is too little memory"),
+    "disk": N_("the pool has too little room"),
+    "full-soon": N_("the pool would soon be full"),
 }
-_RUNS_OUT = {"vcpus": "vCPUs run", "memory": "memory runs", "disk": "disk runs"}
+# What is left after it; what runs out first, where that is known.
+_AFTER = {
+    "": N_("After: %(parts)s. Room for %(room)s."),
+    "vcpus": N_("After: %(parts)s. Room for %(room)s; vCPUs run out first."),
+    "memory": N_("After: %(parts)s. Room for %(room)s; memory runs out first."),
+    "disk": N_("After: %(parts)s. Room for %(room)s; disk runs out first."),
+}
+_FOUND: dict[FindingKind, str] = {
+    "idle-domain": N_("CPU, disks and network did nothing for %(days)s"),
+    "domain-off": N_("shut off for %(days)s"),
+    "unused-volume": N_("volume that no VM uses, seen for %(days)s"),
+    "unused-pool": N_("pool that no VM uses, unchanged for %(days)s"),
+    "old-snapshot": N_("snapshot, %(days)s old"),
+    "larger-than-needed": "",
+}
 _LOOKS = {
-    "fits": ("check", "ok-t", "Fits."), "fits-now": ("warn", "warn-t", "Fits today, but "),
-    "does-not-fit": ("x", "bad-t", "Does not fit: "), "not-judged": ("unk", "t2", "Not judged: "),
+    "fits": ("check", "ok-t"), "fits-now": ("warn", "warn-t"), "does-not-fit": ("x", "bad-t"),
+    "not-judged": ("unk", "t2"),
 }  # fmt: skip
 
 
@@ -58,54 +73,66 @@ def urgent(full_ms: int | None, at_ms: int) -> str:
 
 def why(finding: Finding, at_ms: int) -> str:
     """Why it is a finding."""
-    days = None if finding.since_ms is None else (at_ms - finding.since_ms) // DAY_MS
-    since = "" if days is None else plural(int(days), "day")
-    return {
-        "idle-domain": f"CPU, disks and network did nothing for {since}",
-        "domain-off": f"shut off for {since}",
-        "unused-volume": f"volume that no VM uses, seen for {since}",
-        "unused-pool": f"pool that no VM uses, unchanged for {since}",
-        "old-snapshot": f"snapshot, {since} old",
-        "larger-than-needed": "",
-    }[finding.kind]
+    since = UNKNOWN
+    if finding.since_ms is not None:
+        since = _count_of_days((at_ms - finding.since_ms) // DAY_MS)
+    return gettext(_FOUND[finding.kind], days=since)
 
 
 def frees(finding: Finding) -> str:
     """What it would free."""
     told = []
     if finding.frees_disk_bytes is not None:
-        told.append(f"{size(finding.frees_disk_bytes)} disk")
+        told.append(gettext("%(size)s disk", size=size(finding.frees_disk_bytes)))
     if finding.frees_memory_bytes:
-        told.append(f"{size(finding.frees_memory_bytes)} memory")
-    return ", ".join(told) or "–"
+        told.append(gettext("%(size)s memory", size=size(finding.frees_memory_bytes)))
+    return gettext(", ").join(told) or UNKNOWN
 
 
 def finding_says(finding: Finding, at_ms: int) -> str:
     """A finding in a sentence: what it is, and what it would free."""
-    reason = why(finding, at_ms) or "larger than needed"
+    reason = why(finding, at_ms) or gettext("larger than needed")
+    reason = f"{reason[0].upper()}{reason[1:]}"
     freed = frees(finding)
-    free = "what it would free is not known" if freed == "–" else f"it could free {freed}"
-    return f"{reason[0].upper()}{reason[1:]}; {free}."
+    if freed == UNKNOWN:
+        return gettext("%(reason)s; what it would free is not known.", reason=reason)
+    return gettext("%(reason)s; it could free %(freed)s.", reason=reason, freed=freed)
 
 
 def verdict(fit: Fit, at_ms: int) -> Verdict:
     """What is said of one host and pool."""
-    icon, css, text = _LOOKS[fit.verdict]
-    if fit.verdict == "fits-now":
-        days = "soon" if fit.full_after_ms is None else f"in {_days(fit.full_after_ms, at_ms)}"
-        before = (
-            "" if fit.full_before_ms is None else f" instead of {_days(fit.full_before_ms, at_ms)}"
-        )
-        text += f"the pool would be full {days}{before}. "
-    elif fit.verdict != "fits":
-        text += ", ".join(_WHY[reason] for reason in fit.reasons) + "."
+    icon, css = _LOOKS[fit.verdict]
     if fit.verdict in ("fits", "fits-now"):
-        text = f"{text} {_after(fit)}".strip()
+        said = gettext("Fits.") if fit.verdict == "fits" else _fits_now(fit, at_ms)
+        text = gettext("%(sentence)s %(next)s", sentence=said, next=_after(fit))
+    else:
+        reasons = gettext(", ").join(gettext(_WHY[reason]) for reason in fit.reasons)
+        text = (
+            gettext("Does not fit: %(reasons)s.", reasons=reasons)
+            if fit.verdict == "does-not-fit"
+            else gettext("Not judged: %(reasons)s.", reasons=reasons)
+        )
     return Verdict(icon, css, fit.host, fit.pool, text)
 
 
-def _days(at_ms: int, now_ms: int) -> str:
-    return plural(max(0, round((at_ms - now_ms) / DAY_MS)), "day")
+def _fits_now(fit: Fit, at_ms: int) -> str:
+    """That it fits today alone: when the pool would be full, and when it would be without it."""
+    when, before = (
+        None if full_ms is None else _count_of_days(max(0, round((full_ms - at_ms) / DAY_MS)))
+        for full_ms in (fit.full_after_ms, fit.full_before_ms)
+    )
+    if when is None:
+        return gettext("Fits today, but the pool would be full soon.")
+    if before is None:
+        return gettext("Fits today, but the pool would be full in %(days)s.", days=when)
+    return gettext(
+        "Fits today, but the pool would be full in %(days)s instead of %(before)s.",
+        days=when, before=before,
+    )  # fmt: skip
+
+
+def _count_of_days(count: int) -> str:
+    return ngettext("%(num)s day", "%(num)s days", count)
 
 
 def _after(fit: Fit) -> str:
@@ -113,8 +140,9 @@ def _after(fit: Fit) -> str:
     if fit.vcpus_per_cpu is not None:
         parts.append(f"CPU {fit.vcpus_per_cpu:.1f}×")
     if fit.memory_ratio is not None:
-        parts.append(f"memory {fit.memory_ratio:.2f}×")
+        ratio = f"{fit.memory_ratio:.2f}"
+        parts.append(gettext("memory %(ratio)s×", ratio=ratio))
     if fit.pool_share_before is not None and fit.pool_share_after is not None:
-        parts.append(f"pool {100 * fit.pool_share_before:.0f} → {100 * fit.pool_share_after:.0f} %")
-    out = f"; {_RUNS_OUT[fit.limited_by]} out first" if fit.limited_by else ""
-    return f"After: {', '.join(parts)}. Room for {fit.room}{out}."
+        before, after = (f"{100 * s:.0f}" for s in (fit.pool_share_before, fit.pool_share_after))
+        parts.append(gettext("pool %(before)s → %(after)s %%", before=before, after=after))
+    return gettext(_AFTER[fit.limited_by], parts=gettext(", ").join(parts), room=fit.room)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from app import clock
 from app.capacity.reclaim import FINDING_KINDS, Finding, FindingKind
 from app.errors import Conflict, InvalidField, NotFound
+from app.language import gettext
 from app.services import services
 from app.store.dismissals import Dismissal, dismiss, undo_dismissal
 from app.web import capacity_words as words
@@ -26,6 +27,7 @@ from app.web.capacity_review import findings
 from app.web.host_page import find_host
 from app.web.identity import principal
 from app.web.json_body import json_answer, read_json
+from app.web.languages import asked_language, drawn_in, in_language
 from app.web.moment import LIVE
 from app.web.operations import operation
 from app.web.page import framed
@@ -64,7 +66,7 @@ def asking(slug: str) -> Response:
     """Ask why; changes nothing."""
     find_host(seen_fleet(None), slug)
     kind, key = request.args.get("kind", ""), request.args.get("key", "")
-    return _ask(_found(slug, kind, key)[0], "", {})
+    return _ask(_found(slug, kind, key)[0], "", {}, asked_language(request.args))
 
 
 @blueprint.post("/hosts/<slug>/findings/dismiss")
@@ -72,15 +74,20 @@ def asking(slug: str) -> Response:
 def dismissed(slug: str) -> Response:
     """Dismiss the finding that the form names."""
     _refuse_past()
+    language = asked_language(request.args)
     given = {name: request.form.get(name, "") for name in ("kind", "key", "facts_digest", "note")}
     try:
-        one, _ = _dismiss(slug, given["kind"], given["key"], given["facts_digest"], given["note"])
+        with drawn_in(language):
+            one, _ = _dismiss(
+                slug, given["kind"], given["key"], given["facts_digest"], given["note"]
+            )
     except InvalidField as error:
         if error.field != "note":
             raise
         found, _ = _found(slug, given["kind"], given["key"])
-        return _ask(found, given["note"], {"note": error.sentence}, 422)
-    return _done(f"{one.subject} is dismissed.")
+        return _ask(found, given["note"], {"note": error.sentence}, language, 422)
+    with drawn_in(language):
+        return _done(gettext("%(subject)s is dismissed.", subject=one.subject), language)
 
 
 @blueprint.post("/hosts/<slug>/findings/undo-dismiss")
@@ -89,25 +96,32 @@ def undone(slug: str) -> Response:
     """Have the finding told again that the address names."""
     _refuse_past()
     kind, key = request.args.get("kind", ""), request.args.get("key", "")
+    language = asked_language(request.args)
     _undo(slug, kind, key)
-    return _done("The finding counts again.")
+    with drawn_in(language):
+        return _done(gettext("The finding counts again."), language)
 
 
-def _ask(one: Finding, note: str, errors: Mapping[str, str], status: int = 200) -> Response:
+def _ask(
+    one: Finding, note: str, errors: Mapping[str, str], language: str, status: int = 200
+) -> Response:
     dialog = request.headers.get("HX-Request") == "true"
-    html = render_template(
-        "capacity/dismiss.html", one=one, says=words.finding_says(one, clock.now_ms()), note=note,
-        errors=errors, csrf=generate_csrf(), moment=LIVE, dialog=dialog,
-    )  # fmt: skip
+    with drawn_in(language):
+        html = render_template(
+            "capacity/dismiss.html", one=one, says=words.finding_says(one, clock.now_ms()),
+            note=note, errors=errors, csrf=generate_csrf(), moment=LIVE, dialog=dialog,
+            language=language, asks=in_language("", language),
+        )  # fmt: skip
+        title = gettext("Dismiss %(subject)s", subject=one.subject)
     if dialog:
         return Response(html, status, mimetype="text/html")
-    return framed(html, "capacity", f"Dismiss {one.subject}", status=status)
+    return framed(html, "capacity", title, status=status, language=language)
 
 
-def _done(text: str) -> Response:
+def _done(text: str, language: str) -> Response:
     if request.headers.get("HX-Request") != "true":
         flash(text)
-        return redirect("/capacity", 303)  # type: ignore[return-value]  # werkzeug's own Response
+        return redirect(in_language("/capacity", language), 303)  # type: ignore[return-value]  # werkzeug's own Response
     response = answer_said(Said(True, text, "", stays=False))
     events: dict[str, Any] = {"acted": {}, "refresh": {"target": "body"}}
     response.headers["HX-Trigger"] = msgspec.json.encode(events).decode()

@@ -25,6 +25,13 @@ def asked_language(arguments: Mapping[str, str]) -> str:
     return nearest(read_locale(arguments.get("lang", "")))
 
 
+def in_language(page: str, language: str) -> str:
+    """The address of a page that takes `lang`, in that language."""
+    if language == ENGLISH:
+        return page
+    return f"{page}{'&' if '?' in page else '?'}lang={language}"
+
+
 @contextmanager
 def drawn_in(language: str) -> Iterator[None]:
     """Write words, figures and dates in a language for as long as the block lasts, in this
