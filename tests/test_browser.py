@@ -12,7 +12,7 @@ from app.notification.values import RuleKind
 from app.notifier.notifier import Notifier
 from app.notifier.sending import Sender
 from app.store.hosts import get_host
-from app.store.notification_messages import messages
+from app.store.notification_log import messages
 from app.store.notification_rules import RuleDraft, add_rule
 from app.store.notification_targets import WebhookSecret, add_target, new_key
 from app.store.record import Recorder

@@ -33,7 +33,7 @@ from app.store.capacity_reports import (
     month_due,
 )
 from app.store.engine import Store
-from app.store.notification_log import events
+from app.store.notification_log import WantedEvents, events
 from app.store.notification_rules import RuleDraft, add_rule
 from app.store.notification_targets import add_target
 from app.store.retention import Retention, lengths_of
@@ -210,13 +210,13 @@ def test_it_is_made_once_whoever_tries_and_how_often(data: Path, store: Store) -
     # The next one after a restart.
     Reports(settings, other).turn()
     assert [one.month for one in list_reports(store, None)] == ["2026-04"]
-    told, total = events(store, None, limit=10)
-    assert total == 1
+    told, counts = events(store, WantedEvents(), limit=10)
+    assert counts == {"warning": 1}
     assert (told[0].rule, told[0].kind, told[0].key) == ("Reports", "report", "2026-04")
     _, report = get_report(store, "2026-04", None)
     # Whoever was late, with all of it made.
     assert not keep_report(other, report, subject_of(report), LATER_MS)
-    assert events(store, None, limit=10)[1] == 1
+    assert events(store, WantedEvents(), limit=10)[1] == {"warning": 1}
     other.close()
 
 
@@ -296,6 +296,7 @@ def test_reports_are_listed_and_read_again(panel: Web, report: Report) -> None:
     page = panel.text("/capacity/reports")
     assert 'href="/capacity/reports/2026-04"' in page
     assert "1 May 2026, 02:20" in page
+    assert 'href="/api/v1/capacity/reports?format=csv"' in page
     page = unescape(panel.text("/capacity/reports/2026-04"))
     assert "Capacity report of 2026-04" in page
     for name in (*IDLE, *OVERSIZED, f"{FILLING.host}/{FILLING.pool}", OVERCOMMITTED.host):

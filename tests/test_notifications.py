@@ -14,7 +14,7 @@ from app.store import schema
 from app.store.capacity import evidence
 from app.store.changing import Row, insert_changes
 from app.store.hosts import remove_host
-from app.store.notification_log import events, open_alerts
+from app.store.notification_log import WantedEvents, events, open_alerts
 from app.store.notification_rules import RuleDraft, edit_rule, get_rule, remove_rule
 from tests.clocks import SteeredClock, steered
 from tests.notification_support import GIB, POOL, Notified, Receiver, notified, receiver
@@ -345,8 +345,8 @@ def test_two_processes_find_the_same_and_tell_it_once(
     place.scan(used=95, state="shutoff")
     for notifier in (place.notifier, other, place.notifier):
         notifier._look([get_rule(place.store, 1), get_rule(place.store, 2)])
-    found, total = events(place.store, None, limit=10)
-    assert total == 2
+    found, counts = events(place.store, WantedEvents(), limit=10)
+    assert counts == {"warning": 2}
     assert {event.rule_kind for event in found} == {"pool-full", "change"}
 
 
@@ -356,9 +356,9 @@ def test_old_events_go_and_what_is_still_so_stays(
     place.rule("pool-full", place.webhook(hook.url))
     place.rule("change", place.webhook(hook.url, "another"))
     minutes_pass(place, clock, 1, used=95, state="shutoff")
-    assert events(place.store, None, limit=1)[1] == 2
+    assert events(place.store, WantedEvents(), limit=1)[1] == {"warning": 2}
     clock.step(91 * DAY_MS / 1000)
     place.again()
     place.turn()
-    (left,), total = events(place.store, None, limit=5)
-    assert (left.rule_kind, total) == ("pool-full", 1)
+    (left,), counts = events(place.store, WantedEvents(), limit=5)
+    assert (left.rule_kind, counts) == ("pool-full", {"warning": 1})

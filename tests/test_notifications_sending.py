@@ -28,8 +28,8 @@ from app.notification.texts import Context, mail
 from app.notification.values import Message, QuietHours
 from app.notifier import sending, webhook
 from app.notifier.sending import GIVE_UP_MS, retry_ms
-from app.store.notification_log import deliveries, events
-from app.store.notification_messages import messages, take
+from app.store.notification_log import WantedEvents, deliveries, events, messages
+from app.store.notification_messages import take
 from app.store.notification_rules import list_rules
 from app.store.notification_targets import (
     WebhookSecret,
@@ -213,7 +213,7 @@ def test_a_receiver_that_goes_silent_after_it_got_everything_is_not_sent_it_agai
     place.turn()
     assert states(place) == [("alert", "unknown", 1), ("unsure", "sent", 1)]
     assert len(hook.events()) == 1
-    (event,) = events(place.store, None, limit=5)[0]
+    (event,) = events(place.store, WantedEvents(), limit=5)[0]
     (delivery,) = deliveries(place.store, [event.id])[event.id]
     assert delivery.message_state == "unknown"
 
@@ -465,7 +465,7 @@ def test_what_is_not_to_come_afterwards_stays_in_the_list_alone(
     clock.step(4 * 3600)
     place.turn()
     assert hook.requests == []
-    (event,) = events(place.store, None, limit=5)[0]
+    (event,) = events(place.store, WantedEvents(), limit=5)[0]
     (delivery,) = deliveries(place.store, [event.id])[event.id]
     assert delivery.state == "kept-back"
 

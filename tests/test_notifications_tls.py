@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Place
-from app.store.notification_messages import messages
+from app.store.notification_log import messages
 from app.store.notification_targets import add_target
 from tests.clocks import SteeredClock, steered
 from tests.mail_support import PASSWORD, USER, Authority, MailServer, mail_server

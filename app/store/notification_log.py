@@ -1,5 +1,5 @@
-"""The log of notifications: what was told, of what is so right now, and what became of it for whom.
-Reads only; app/store/notification_events writes.
+"""The log of notifications: what was told, of what is so right now, what became of it for whom, and
+what was sent. Reads only; app/store/notification_events and notification_messages write.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -8,14 +8,18 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.notification.values import DeliveryState, Event, MessageState
+from app.notification.values import DeliveryState, Event, Message, MessageState
 from app.store import schema
 from app.store.engine import Store
 from app.store.notification_events import event_of
+from app.store.notification_messages import message_of
 
-_alert, _event, _delivery = (
-    schema.notification_alert, schema.notification_event, schema.notification_delivery
+_alert, _event, _delivery, _message = (
+    schema.notification_alert, schema.notification_event, schema.notification_delivery,
+    schema.notification_message,
 )  # fmt: skip
+_EVENT_TEXTS = (_event.c.title, _event.c.text, _event.c.rule, _event.c.host, _event.c.name)
+_MESSAGE_TEXTS = (_message.c.subject, _message.c.target, _message.c.sentence)
 _AT_ONCE = 2000
 
 
@@ -30,6 +34,27 @@ class Alert(Struct, frozen=True):
     name: str
     began_ms: int
     ended_ms: int | None
+
+
+class WantedEvents(Struct, frozen=True):
+    """Which events: of the hosts in a scope (None: of all, and of npvirt itself), of hosts of these
+    names, of these severities, and with words that all occur in what is told. Empty is any.
+    """
+
+    host_ids: frozenset[int] | None = None
+    hosts: tuple[str, ...] = ()
+    severities: tuple[str, ...] = ()
+    text: str = ""
+
+
+class WantedMessages(Struct, frozen=True):
+    """Which messages: in these states, and with words that all occur. Empty is any."""
+
+    states: tuple[str, ...] = ()
+    text: str = ""
+
+
+_ANY_MESSAGES = WantedMessages()
 
 
 class Delivery(Struct, frozen=True):
@@ -56,15 +81,57 @@ def open_alerts(store: Store, host_ids: frozenset[int] | None = None) -> list[Al
 
 
 def events(
-    store: Store, host_ids: frozenset[int] | None, *, limit: int, offset: int = 0
-) -> tuple[list[Event], int]:
-    """What was told of some hosts, or of all and npvirt itself, newest first; how many."""
-    scope = tuple(_in_scope(_event, host_ids))
-    query = sa.select(_event).where(*scope).order_by(_event.c.id.desc())
+    store: Store,
+    wanted: WantedEvents,
+    *,
+    limit: int,
+    offset: int = 0,
+    oldest_first: bool = False,
+) -> tuple[list[Event], dict[str, int]]:
+    """What was told, newest first; how many of each severity, whichever of these is wanted."""
+    of = (*_in_scope(_event, wanted.host_ids), *_with_words(_EVENT_TEXTS, wanted.text))
+    if wanted.hosts:
+        of = (*of, _event.c.host.in_(wanted.hosts))
+    rows, counts = _page(
+        store, _event, of, _event.c.severity, wanted.severities, limit, offset, oldest_first
+    )
+    return [event_of(row) for row in rows], counts
+
+
+def messages(
+    store: Store,
+    wanted: WantedMessages = _ANY_MESSAGES,
+    *,
+    limit: int,
+    offset: int = 0,
+    oldest_first: bool = False,
+) -> tuple[list[Message], dict[str, int]]:
+    """What was sent or is to be, newest first; how many in each state, whichever is wanted."""
+    of = tuple(_with_words(_MESSAGE_TEXTS, wanted.text))
+    rows, counts = _page(
+        store, _message, of, _message.c.state, wanted.states, limit, offset, oldest_first
+    )
+    return [message_of(row) for row in rows], counts
+
+
+def _page(
+    store: Store,
+    table: sa.Table,
+    of: tuple[sa.ColumnElement[bool], ...],
+    sort: sa.Column[str],
+    sorts: tuple[str, ...],
+    limit: int,
+    offset: int,
+    oldest_first: bool,
+) -> tuple[list[Any], dict[str, int]]:
+    """The rows of a page, of some `sorts`; and how many there are of each."""
+    query = sa.select(table).where(*of, *((sort.in_(sorts),) if sorts else ()))
+    order = table.c.id if oldest_first else table.c.id.desc()
+    counted = sa.select(sort, sa.func.count()).where(*of).group_by(sort)
     with store.reading() as connection:
-        total = connection.scalar(sa.select(sa.func.count()).select_from(_event).where(*scope))
-        rows = connection.execute(query.limit(limit).offset(offset)).all()
-    return [event_of(row) for row in rows], int(total or 0)
+        counts = {str(word): int(number) for word, number in connection.execute(counted)}
+        rows = connection.execute(query.order_by(order).limit(limit).offset(offset)).all()
+    return list(rows), counts
 
 
 def events_of_alerts(store: Store, alert_ids: Collection[int]) -> dict[int, Event]:
@@ -112,6 +179,13 @@ def _pieces(ids: Collection[int]) -> Iterator[list[int]]:
 def _in_scope(table: sa.Table, host_ids: frozenset[int] | None) -> Iterable[sa.ColumnElement[bool]]:
     if host_ids is not None:
         yield table.c.host_id.in_(host_ids)
+
+
+def _with_words(
+    columns: Iterable[sa.ColumnElement[Any]], text: str
+) -> Iterator[sa.ColumnElement[bool]]:
+    for word in text.split():
+        yield sa.or_(*(column.icontains(word, autoescape=True) for column in columns))
 
 
 def _alert_of(row: Any) -> Alert:

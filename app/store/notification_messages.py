@@ -239,18 +239,6 @@ def keep_back(connection: sa.Connection, target_id: int) -> None:
     connection.execute(sa.update(_message).where(*message).values(over))
 
 
-def messages(
-    store: Store, *, limit: int, offset: int = 0, state: str = ""
-) -> tuple[list[Message], int]:
-    """What was sent or is to be, newest first, and how many there are."""
-    narrow = () if not state else (_message.c.state == state,)
-    query = sa.select(_message).where(*narrow).order_by(_message.c.id.desc())
-    with store.reading() as connection:
-        total = connection.scalar(sa.select(sa.func.count()).select_from(_message).where(*narrow))
-        rows = connection.execute(query.limit(limit).offset(offset)).all()
-    return [message_of(row) for row in rows], int(total or 0)
-
-
 def get_message(store: Store, message_id: int) -> Message | None:
     """The message of that id."""
     with store.reading() as connection:

@@ -13,22 +13,36 @@ from app.errors import Conflict, InvalidField, NotFound
 from app.services import services
 from app.store.hosts import list_hosts
 from app.store.sessions import end_session, list_sessions
-from app.store.tokens import add_token, list_tokens, revoke_token
+from app.store.tokens import add_token, revoke_token
 from app.store.users import (
     add_user,
-    list_users,
     matching_user,
     set_disabled,
     set_password,
     set_role,
 )
+from app.web.api.accounts import SESSIONS, TOKENS, USERS, session_rows, token_rows, user_rows
 from app.web.auditing import audit
 from app.web.identity import principal
 from app.web.page import form_page, pages
 from app.web.permission import needs
+from app.web.row_page import Head, list_rows
 
 blueprint = Blueprint("accounts", __name__)
 
+_USER_HEADS = (
+    Head("Name", sort="name"), Head("Role"), Head("Hosts", "p2"),
+    Head("Signed in", "p2", "signed-in", largest_first=True),
+)  # fmt: skip
+_SESSION_HEADS = (
+    Head("User", sort="user"), Head("Last seen", "", "seen", largest_first=True),
+    Head("Since", "p2", "created", largest_first=True), Head("From"), Head("With", "p2"),
+)  # fmt: skip
+_TOKEN_HEADS = (
+    Head("Name", sort="name"), Head("Role"), Head("Hosts", "p2"), Head("Ends", sort="expires"),
+    Head("Last used", "p2", "used", largest_first=True),
+    Head("Made", "p3", "created", largest_first=True),
+)  # fmt: skip
 _EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
 
 
@@ -92,7 +106,7 @@ def _own(errors: dict[str, str], status: int = 200) -> Response:
 @blueprint.get("/users")
 @needs("admin", everywhere=True)
 def users() -> Response:
-    """All users and sessions, and the form to add one."""
+    """All users, and the form to add one."""
     return _users({}, {})
 
 
@@ -155,30 +169,41 @@ def enable(name: str) -> Response:
     return _go("/users", f"{name} can sign in again.")
 
 
+@blueprint.get("/sessions")
+@needs("admin", everywhere=True)
+def sessions() -> Response:
+    """The sessions of all users."""
+    found, listed = list_rows("/sessions", session_rows(), SESSIONS)
+    return form_page(
+        "account/sessions.html", "", "Sessions", sessions=[_session(one) for one in found],
+        listed=listed, columns=listed.columns(_SESSION_HEADS),
+    )  # fmt: skip
+
+
 @blueprint.post("/sessions/<int:session_id>/end")
 @needs("admin", everywhere=True)
 def end_any(session_id: int) -> Response:
     """End anybody's session."""
     end_session(services().store, session_id)
     audit("session-end", "session", str(session_id))
-    return _go("/users", "The session is over.")
+    return _go("/sessions", "The session is over.")
 
 
 def _users(errors: dict[str, str], given: dict[str, str], status: int = 200) -> Response:
     store, zone, now_ms = services().store, pages().zone, clock.now_ms()
+    found, listed = list_rows("/users", user_rows(), USERS)
     rows = [
         {
             "user": one,
             "hosts": _host_names(one.host_ids),
             "signed_in": zone.maybe(one.signed_in_at_ms, now_ms),
         }
-        for one in list_users(store)
+        for one in found
     ]
     return form_page(
-        "account/users.html", "", "Users and sessions", status=status, rows=rows, roles=ROLES,
+        "account/users.html", "", "Users", status=status, rows=rows, roles=ROLES,
         slugs=[record.slug for record in list_hosts(store)], errors=errors, given=given,
-        sessions=[_session(one) for one in list_sessions(store)], own=principal().session_id,
-        me=principal().name,
+        me=principal().name, listed=listed, columns=listed.columns(_USER_HEADS),
     )  # fmt: skip
 
 
@@ -228,6 +253,7 @@ def _tokens(
     errors: dict[str, str], given: dict[str, str], status: int = 200, text: str = "", name: str = ""
 ) -> Response:
     store, zone, now_ms = services().store, pages().zone, clock.now_ms()
+    found, listed = list_rows("/tokens", token_rows(), TOKENS)
     rows = [
         {
             "token": one,
@@ -237,12 +263,12 @@ def _tokens(
             "expires": zone.maybe(one.expires_at_ms, now_ms),
             "used": zone.maybe(one.used_at_ms, now_ms),
         }
-        for one in list_tokens(store)
+        for one in found
     ]
     return form_page(
         "account/tokens.html", "", "API tokens", status=status, rows=rows, roles=ROLES,
         slugs=[record.slug for record in list_hosts(store)], expiries=_EXPIRIES, errors=errors,
-        given=given, shown=text, name=name,
+        given=given, shown=text, name=name, listed=listed, columns=listed.columns(_TOKEN_HEADS),
     )  # fmt: skip
 
 

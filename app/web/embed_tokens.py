@@ -26,7 +26,7 @@ from app.web.shapes import embeds as shapes
 
 blueprint = Blueprint("embed_tokens", __name__)
 
-_KIND: Kind[Row] = Kind(
+EMBED_TOKENS: Kind[Row] = Kind(
     texts=lambda row: (row.of.view, row.of.note, row.of.created_by, *row.of.origins),
     sorts={"view": by_name, "created": lambda row: row.of.id,
            "expires": lambda row: row.of.expires_at_ms, "used": lambda row: row.of.used_at_ms},
@@ -47,15 +47,20 @@ class EmbedWanted(msgspec.Struct, forbid_unknown_fields=True):
 
 @blueprint.get("/api/v1/embed-tokens")
 @needs(EMBED_MAKER)
-@operation("embeds", shapes.EmbedTokens, *row_query(_KIND), csv=True)
+@operation("embeds", shapes.EmbedTokens, *row_query(EMBED_TOKENS), csv=True)
 def listed() -> Response:
     """The tokens of embeds that the one who asks may end, newest first."""
+    columns = columns_of(shapes.EmbedToken)
+    return answer_rows(embed_token_rows(), EMBED_TOKENS, token_item, "embed-tokens", columns)
+
+
+def embed_token_rows() -> list[Row]:
+    """All tokens that the one who asks may end."""
     now_ms = clock.now_ms()
-    rows = [
+    return [
         Row(token, str(token.id), RowFact(token.view, _state(token, now_ms)))
         for token in list_embed_tokens(services().store, principal())
     ]
-    return answer_rows(rows, _KIND, token_item, "embed-tokens", columns_of(shapes.EmbedToken))
 
 
 @blueprint.post("/api/v1/embed-tokens")

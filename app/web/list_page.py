@@ -5,7 +5,7 @@ at every scan, the part asks again with `sorted=`, the scan whose values made th
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -124,13 +124,16 @@ def columns(asked: Asked, wanted: Sequence[tuple[str, str, str, str]]) -> list[C
         if not name:
             made.append(Column(label, css, "", "", unit))
             continue
-        first = f"-{name}" if _largest_first(name) else name
-        turned = name if first.startswith("-") else f"-{name}"
-        direction = {name: "ascending", f"-{name}": "descending"}.get(now, "")
-        made.append(
-            Column(label, css, direction, asked.href(sort=turned if now == first else first), unit)
-        )
+        direction, by = turned(now, name, largest_first=_largest_first(name))
+        made.append(Column(label, css, direction, asked.href(sort=by), unit))
     return made
+
+
+def turned(now: str, name: str, *, largest_first: bool) -> tuple[str, str]:
+    """How a list that is sorted by `now` is sorted by a column, and by what a press on it sorts."""
+    first, other = (f"-{name}", name) if largest_first else (name, f"-{name}")
+    direction = {name: "ascending", f"-{name}": "descending"}.get(now, "")
+    return direction, other if now == first else first
 
 
 def _largest_first(name: str) -> bool:
@@ -152,7 +155,11 @@ def state_choices(states: Mapping[str, str], chosen: str) -> list[Choice]:
 
 def pager(asked: Asked, total: int) -> Pager:
     """Where this page is among all that were found."""
-    query = asked.query
+    return paged(asked.query, total, lambda page: asked.href(page=page))
+
+
+def paged(query: Query, total: int, href: Callable[[int], str]) -> Pager:
+    """Where a page is among `total`; `href` makes the address of another one."""
     first = (query.page - 1) * query.per_page + 1
     last = min(total, query.page * query.per_page)
     text = f"{first} – {last} of {total}" if first <= last else f"0 of {total}"
@@ -160,8 +167,8 @@ def pager(asked: Asked, total: int) -> Pager:
     before = min(query.page - 1, pages)
     return Pager(
         text,
-        asked.href(page=before) if before >= 1 else "",
-        asked.href(page=query.page + 1) if query.page < pages else "",
+        href(before) if before >= 1 else "",
+        href(query.page + 1) if query.page < pages else "",
         needed=pages > 1 or query.page > 1,
     )
 

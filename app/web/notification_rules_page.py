@@ -19,28 +19,47 @@ from app.store.notification_rules import (
 )
 from app.store.notification_targets import list_targets
 from app.web.api.answers import check_parameters
+from app.web.api.declared import row_query
+from app.web.api.rows import Row, RowFact, answer_rows, columns_of
 from app.web.auditing import audit
 from app.web.change_words import GROUPS
 from app.web.identity import may, principal
+from app.web.json_body import json_answer
+from app.web.listing import Kind, by_name
 from app.web.notification_bodies import RuleBody, draft_of, read_json, read_rule_form
 from app.web.notification_items import quiet_item, rule_item, time_of_day
-from app.web.notifications_page import answered
 from app.web.operations import operation
 from app.web.page import form_page
 from app.web.permission import needs
+from app.web.row_page import Head, list_rows
 from app.web.shapes import notifications as shapes
 
 blueprint = Blueprint("notification_rules", __name__)
 
 _PAGE = "/notifications/rules"
+_STATES = ("enabled", "disabled")
+_RULES: Kind[Row] = Kind(
+    texts=lambda row: (
+        row.of.name, row.of.note, row.of.kind, rule_says(row.of.kind, row.of.threshold),
+        row.of.severity, row.of.hosts, row.of.objects, *row.of.whats,
+    ),
+    sorts={"name": by_name, "kind": lambda row: row.of.kind,
+           "severity": lambda row: SEVERITIES.index(row.of.severity),
+           "created": lambda row: row.of.id},
+    states=_STATES,
+)  # fmt: skip
+_HEADS = (
+    Head("Name", sort="name"), Head("Tells of", sort="kind"),
+    Head("Severity", "p2", "severity", largest_first=True), Head("To", "p2"), Head("Quiet", "p3"),
+)  # fmt: skip
 
 
 @blueprint.get("/notifications/rules")
 @needs("viewer", everywhere=True)
 def page() -> Response:
     """All rules."""
-    check_parameters(())
     store = services().store
+    found, listed = list_rows(_PAGE, _rows(), _RULES)
     targets = {target.id: target for target in list_targets(store)}
     rows = [
         {
@@ -51,11 +70,11 @@ def page() -> Response:
             "targets": [targets[one].name for one in rule.target_ids if one in targets],
             "quiet": "" if rule.quiet is None else _quiet_words(rule),
         }
-        for rule in list_rules(store)
+        for rule in found
     ]
     return form_page(
-        "notifications/rules.html", "", "Notification rules", rows=rows,
-        has_targets=bool(targets), is_admin=may("admin"),
+        "notifications/rules.html", "", "Notification rules", rows=rows, listed=listed,
+        columns=listed.columns(_HEADS), has_targets=bool(targets), is_admin=may("admin"),
     )  # fmt: skip
 
 
@@ -120,11 +139,11 @@ def removed(rule_id: int) -> Response:
 
 @blueprint.get("/api/v1/notifications/rules")
 @needs("viewer", everywhere=True)
-@operation("notifications", shapes.NotificationRules)
+@operation("notifications", shapes.NotificationRules, *row_query(_RULES), csv=True)
 def as_json() -> Response:
     """The rules of notifications, by name."""
-    items = [rule_item(rule) for rule in list_rules(services().store)]
-    return answered({"items": items, "total": len(items)})
+    columns = columns_of(shapes.NotificationRule)
+    return answer_rows(_rows(), _RULES, rule_item, "notification-rules", columns)
 
 
 @blueprint.post("/api/v1/notifications/rules")
@@ -133,7 +152,7 @@ def as_json() -> Response:
 def rule_added() -> Response:
     """Add a rule of notifications."""
     draft = draft_of(read_json(request.get_data(), RuleBody))
-    return answered({"item": rule_item(_save(None, draft))}, 201)
+    return json_answer({"item": rule_item(_save(None, draft))}, 201)
 
 
 @blueprint.get("/api/v1/notifications/rules/<int:rule_id>")
@@ -141,7 +160,7 @@ def rule_added() -> Response:
 @operation("notifications", shapes.NotificationRule)
 def rule(rule_id: int) -> Response:
     """One rule of notifications."""
-    return answered(rule_item(get_rule(services().store, rule_id)))
+    return json_answer(rule_item(get_rule(services().store, rule_id)))
 
 
 @blueprint.put("/api/v1/notifications/rules/<int:rule_id>")
@@ -150,7 +169,7 @@ def rule(rule_id: int) -> Response:
 def rule_replaced(rule_id: int) -> Response:
     """Make a rule of notifications another, as a whole; its kind stays."""
     draft = draft_of(read_json(request.get_data(), RuleBody))
-    return answered({"item": rule_item(_save(rule_id, draft))})
+    return json_answer({"item": rule_item(_save(rule_id, draft))})
 
 
 @blueprint.delete("/api/v1/notifications/rules/<int:rule_id>")
@@ -160,6 +179,14 @@ def rule_removed(rule_id: int) -> Response:
     """Remove a rule of notifications."""
     _remove(rule_id)
     return Response(status=204)
+
+
+def _rows() -> list[Row]:
+    """All rules as a list has them."""
+    return [
+        Row(rule, str(rule.id), RowFact(rule.name, _STATES[not rule.enabled]))
+        for rule in list_rules(services().store)
+    ]
 
 
 def _submitted(rule_id: int | None) -> Response:

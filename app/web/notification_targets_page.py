@@ -23,8 +23,12 @@ from app.store.notification_targets import (
     remove_target,
 )
 from app.web.api.answers import check_parameters
+from app.web.api.declared import row_query
+from app.web.api.rows import Row, RowFact, answer_rows, columns_of
 from app.web.auditing import audit
 from app.web.identity import principal
+from app.web.json_body import json_answer
+from app.web.listing import Kind, by_name
 from app.web.notification_bodies import (
     TargetBody,
     TargetFields,
@@ -33,22 +37,31 @@ from app.web.notification_bodies import (
     target_fields,
 )
 from app.web.notification_items import message_item, target_item
-from app.web.notifications_page import answered
 from app.web.operations import operation
 from app.web.page import form_page, pages
 from app.web.permission import needs
+from app.web.row_page import Head, list_rows
 from app.web.shapes import notifications as shapes
 
 blueprint = Blueprint("notification_targets", __name__)
 
 _PAGE = "/notifications/targets"
+_STATES = ("enabled", "disabled")
+_TARGETS: Kind[Row] = Kind(
+    texts=lambda row: (row.of.name, row.of.note, row.of.kind, row.of.address, row.of.created_by),
+    sorts={"name": by_name, "kind": lambda row: row.of.kind, "created": lambda row: row.of.id},
+    states=_STATES,
+)  # fmt: skip
+_HEADS = (
+    Head("Name", sort="name"), Head("Where", "p2", "kind"),
+    Head("Made", "p3", "created", largest_first=True),
+)  # fmt: skip
 
 
 @blueprint.get("/notifications/targets")
 @needs("admin", everywhere=True)
 def page() -> Response:
     """All targets."""
-    check_parameters(())
     return _list()
 
 
@@ -112,11 +125,11 @@ def tested(target_id: int) -> Response:
 
 @blueprint.get("/api/v1/notifications/targets")
 @needs("admin", everywhere=True)
-@operation("notifications", shapes.NotificationTargets)
+@operation("notifications", shapes.NotificationTargets, *row_query(_TARGETS), csv=True)
 def as_json() -> Response:
     """Where notifications go, by name."""
-    items = [target_item(target) for target in list_targets(services().store)]
-    return answered({"items": items, "total": len(items)})
+    columns = columns_of(shapes.NotificationTarget)
+    return answer_rows(_rows(), _TARGETS, target_item, "notification-targets", columns)
 
 
 @blueprint.post("/api/v1/notifications/targets")
@@ -125,7 +138,7 @@ def as_json() -> Response:
 def target_added() -> Response:
     """Add a target of notifications. The signing key of a webhook is in this answer alone."""
     target, key = _save(None, read_json(request.get_data(), TargetBody))
-    return answered({"item": target_item(target), "key": key}, 201)
+    return json_answer({"item": target_item(target), "key": key}, 201)
 
 
 @blueprint.get("/api/v1/notifications/targets/<int:target_id>")
@@ -133,7 +146,7 @@ def target_added() -> Response:
 @operation("notifications", shapes.NotificationTarget)
 def target(target_id: int) -> Response:
     """One target of notifications."""
-    return answered(target_item(get_target(services().store, target_id)))
+    return json_answer(target_item(get_target(services().store, target_id)))
 
 
 @blueprint.put("/api/v1/notifications/targets/<int:target_id>")
@@ -144,7 +157,7 @@ def target_replaced(target_id: int) -> Response:
     given.
     """
     target, key = _save(target_id, read_json(request.get_data(), TargetBody))
-    return answered({"item": target_item(target), "key": key})
+    return json_answer({"item": target_item(target), "key": key})
 
 
 @blueprint.delete("/api/v1/notifications/targets/<int:target_id>")
@@ -161,7 +174,7 @@ def target_removed(target_id: int) -> Response:
 @operation("notifications", shapes.NotificationTested)
 def target_tested(target_id: int) -> Response:
     """Send a test to a target of notifications. Waits for the answer, some seconds at most."""
-    return answered({"item": message_item(_test(target_id), admin=True)})
+    return json_answer({"item": message_item(_test(target_id), admin=True)})
 
 
 def _submitted(target_id: int | None) -> Response:
@@ -242,14 +255,23 @@ def _test(target_id: int) -> Message:
 
 def _list(name: str = "", key: str = "") -> Response:
     zone, now_ms = pages().zone, clock.now_ms()
+    found, listed = list_rows(_PAGE, _rows(), _TARGETS)
     rows = [
-        {"target": target, "created": zone.when(target.created_at_ms, now_ms)}
-        for target in list_targets(services().store)
+        {"target": target, "created": zone.when(target.created_at_ms, now_ms)} for target in found
     ]
     return form_page(
-        "notifications/targets.html", "", "Notification targets", rows=rows, name=name, shown=key,
+        "notifications/targets.html", "", "Notification targets", rows=rows, listed=listed,
+        columns=listed.columns(_HEADS), name=name, shown=key,
         has_mail=services().settings.smtp_server is not None,
     )  # fmt: skip
+
+
+def _rows() -> list[Row]:
+    """All targets as a list has them."""
+    return [
+        Row(target, str(target.id), RowFact(target.name, _STATES[not target.enabled]))
+        for target in list_targets(services().store)
+    ]
 
 
 def _form(

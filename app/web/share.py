@@ -17,19 +17,26 @@ from app import clock
 from app.access import EMBED_MAKER
 from app.errors import InvalidField
 from app.services import services
-from app.store.embed_tokens import EmbedToken, list_embed_tokens
+from app.store.embed_tokens import EmbedToken
 from app.web.charts import DEFAULT_RANGE, RANGES
 from app.web.embed.drawing import base_address, preview
 from app.web.embed.making import expiry_ms, make_token, revoke_token
 from app.web.embed.views import VIEWS
+from app.web.embed_tokens import EMBED_TOKENS, embed_token_rows
 from app.web.embed_words import trouble, warnings
 from app.web.identity import principal
 from app.web.moment import LIVE, Moment, moment
 from app.web.page import form_page, framed, pages
 from app.web.permission import needs
+from app.web.row_page import Head, list_rows
 
 blueprint = Blueprint("share", __name__)
 
+_HEADS = (
+    Head("Shows", sort="view"), Head("Pages", "p2"), Head("Ends", sort="expires"),
+    Head("Last used", "p2", "used", largest_first=True),
+    Head("Made", "p3", "created", largest_first=True),
+)  # fmt: skip
 _EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"))
 _REFRESHES = (("5", "5 seconds"), ("10", "10 seconds"), ("30", "30 seconds"), ("60", "a minute"))
 _THEMES = (
@@ -103,6 +110,7 @@ class Asked(Struct, frozen=True):
 def tokens() -> Response:
     """The tokens that one may revoke, those that ended among them."""
     zone, now_ms = pages().zone, clock.now_ms()
+    found, listed = list_rows("/embed-tokens", embed_token_rows(), EMBED_TOKENS)
     rows = [
         {
             "token": one,
@@ -115,9 +123,12 @@ def tokens() -> Response:
             "expires": zone.when(one.expires_at_ms, now_ms),
             "used": zone.maybe(one.used_at_ms, now_ms),
         }
-        for one in list_embed_tokens(services().store, principal())
+        for one in found
     ]
-    return form_page("embed_tokens/list.html", "", "Embeds", rows=rows)
+    return form_page(
+        "embed_tokens/list.html", "", "Embeds", rows=rows, listed=listed,
+        columns=listed.columns(_HEADS),
+    )  # fmt: skip
 
 
 @blueprint.get("/embed-tokens/new")

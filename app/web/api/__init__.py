@@ -16,6 +16,7 @@ from app.web.api import (  # noqa: E402  # as said above
     health,
     lists,
     matters,
+    notifications,
     objects,
     registry,
     scans,
@@ -25,5 +26,5 @@ from app.web.api import (  # noqa: E402  # as said above
 
 __all__ = (
     "accounts", "blueprint", "capacity", "capacity_reports", "health", "lists", "matters",
-    "objects", "registry", "scans", "series", "together",
+    "notifications", "objects", "registry", "scans", "series", "together",
 )  # fmt: skip

@@ -31,19 +31,19 @@ from app.web.operations import operation
 from app.web.permission import needs
 from app.web.shapes import accounts as shapes
 
-_USERS: Kind[Row] = Kind(
+USERS: Kind[Row] = Kind(
     texts=lambda row: (row.of.name, row.of.role, row.of.source),
     sorts={"name": by_name, "created": lambda row: row.of.created_at_ms,
            "signed-in": lambda row: row.of.signed_in_at_ms},
     states=("enabled", "disabled"),
 )  # fmt: skip
-_SESSIONS: Kind[Row] = Kind(
+SESSIONS: Kind[Row] = Kind(
     texts=lambda row: (row.of.user, row.of.role, row.of.peer, row.of.agent),
     sorts={"user": by_name, "created": lambda row: (row.of.created_at_ms, row.of.id),
            "seen": lambda row: (row.of.seen_at_ms, row.of.id)},
     default_sort="-seen",
 )  # fmt: skip
-_TOKENS: Kind[Row] = Kind(
+TOKENS: Kind[Row] = Kind(
     texts=lambda row: (row.of.name, row.of.role, row.of.created_by),
     sorts={"name": by_name, "created": lambda row: row.of.created_at_ms,
            "expires": lambda row: row.of.expires_at_ms, "used": lambda row: row.of.used_at_ms},
@@ -73,14 +73,18 @@ def account() -> Response:
 
 @blueprint.get("/api/v1/users")
 @needs("admin", everywhere=True)
-@operation("accounts", shapes.UserList, *row_query(_USERS), csv=True)
+@operation("accounts", shapes.UserList, *row_query(USERS), csv=True)
 def users() -> Response:
     """Users, by name, disabled ones too."""
-    rows = [
+    return answer_rows(user_rows(), USERS, _user, "users", columns_of(shapes.User))
+
+
+def user_rows() -> list[Row]:
+    """All users."""
+    return [
         Row(one, one.name, RowFact(one.name, "disabled" if one.disabled else "enabled"))
         for one in list_users(services().store)
     ]
-    return answer_rows(rows, _USERS, _user, "users", columns_of(shapes.User))
 
 
 @blueprint.post("/api/v1/users")
@@ -126,11 +130,16 @@ def change_user(name: str) -> Response:
 
 @blueprint.get("/api/v1/sessions")
 @needs("admin", everywhere=True)
-@operation("accounts", shapes.SessionList, *row_query(_SESSIONS), csv=True)
+@operation("accounts", shapes.SessionList, *row_query(SESSIONS), csv=True)
 def sessions() -> Response:
     """The sessions of all users, last used first."""
-    rows = [Row(one, str(one.id), RowFact(one.user)) for one in list_sessions(services().store)]
-    return answer_rows(rows, _SESSIONS, _session, "sessions", columns_of(shapes.Session))
+    columns = columns_of(shapes.Session)
+    return answer_rows(session_rows(), SESSIONS, _session, "sessions", columns)
+
+
+def session_rows() -> list[Row]:
+    """The sessions of all users."""
+    return [Row(one, str(one.id), RowFact(one.user)) for one in list_sessions(services().store)]
 
 
 @blueprint.delete("/api/v1/sessions/<int:session_id>")
@@ -148,15 +157,19 @@ def end_a_session(session_id: int) -> Response:
 
 @blueprint.get("/api/v1/tokens")
 @needs("admin", everywhere=True)
-@operation("accounts", shapes.TokenList, *row_query(_TOKENS), csv=True)
+@operation("accounts", shapes.TokenList, *row_query(TOKENS), csv=True)
 def tokens() -> Response:
     """Tokens of the API, by name, revoked and expired ones too."""
+    return answer_rows(token_rows(), TOKENS, _token, "tokens", columns_of(shapes.Token))
+
+
+def token_rows() -> list[Row]:
+    """All tokens of the API."""
     now_ms = clock.now_ms()
-    rows = [
+    return [
         Row(one, one.name, RowFact(one.name, _token_state(one, now_ms)))
         for one in list_tokens(services().store)
     ]
-    return answer_rows(rows, _TOKENS, _token, "tokens", columns_of(shapes.Token))
 
 
 @blueprint.post("/api/v1/tokens")

@@ -79,12 +79,12 @@ def answer_list(kind: Kind[Any], build: Build, name: str, columns: Sequence[str]
 
 class Made(NamedTuple):
     """One page of a list that the store itself searched: its items, how many there are in all,
-    its number, counts, and the hosts that it was narrowed to. `as_of_ms`: what it tells is not
-    known by scans, but was known then.
+    its number, counts, and the hosts that it was narrowed to. Items and total None: nobody knows
+    them. `as_of_ms`: what it tells is not known by scans, but was known then.
     """
 
-    items: list[Item]
-    total: int
+    items: list[Item] | None
+    total: int | None
     page: int
     counts: Mapping[str, int]
     hosts: Collection[str]
@@ -117,7 +117,7 @@ def answer_made(
         everything = not {"page", "per_page"} & set(request.args)
 
         def as_csv() -> bytes:
-            return to_csv(make(seen, everything=everything).items, columns).encode()
+            return to_csv(make(seen, everything=everything).items or (), columns).encode()
 
         response = _made(seen, "text/csv", as_csv, follows_fleet)
         response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'

@@ -11,14 +11,15 @@ from app.store.changes import definitions, get_change
 from app.store.history import Fleet
 from app.web.api import blueprint
 from app.web.api.answers import Made, answer_made, answer_object, known_hosts
-from app.web.api.declared import PAGING
+from app.web.api.declared import PAGING, row_query
 from app.web.api.items import Item, Items
+from app.web.api.rows import Row, RowFact, columns_of, find_rows
 from app.web.attention import attention, matter
 from app.web.change_rows import item
 from app.web.finding import find_domain
 from app.web.identity import principal
 from app.web.kinds import volumes_of
-from app.web.listing import Kind, read_query
+from app.web.listing import Kind, by_name, read_query
 from app.web.operations import AT, HOST, operation
 from app.web.page import pages
 from app.web.permission import needs
@@ -27,6 +28,10 @@ from app.web.shapes import history
 
 _MATTERS: Kind[Any] = Kind(texts=lambda seen: (), sorts={"grade": lambda seen: None},
                            default_sort="grade")  # fmt: skip
+_SNAPSHOTS: Kind[Row] = Kind(
+    texts=lambda row: (row.of["name"], row.of["description"]),
+    sorts={"name": by_name, "created": lambda row: row.of["created_at"]},
+)
 _COLUMNS = ("kind", "grade", "host", "subject", "text", "url", "since")
 
 
@@ -92,12 +97,19 @@ def volume(slug: str, key: str) -> Response:
 
 @blueprint.get("/api/v1/hosts/<slug>/domains/<key>/snapshots")
 @needs("viewer")
-@operation("fleet", shapes.SnapshotList, AT)
+@operation("fleet", shapes.SnapshotList, *row_query(_SNAPSHOTS), AT, csv=True)
 def snapshots(slug: str, key: str) -> Response:
     """The snapshots that libvirt keeps of a VM."""
 
-    def build(fleet: Fleet) -> Item:
-        found = Items(fleet).domain(find_domain(fleet, slug, key))["snapshots"]
-        return {"items": found, "total": None if found is None else len(found)}
+    def make(seen: Fleet, *, everything: bool) -> Made:
+        query = read_query(request.args, _SNAPSHOTS, (), strict=True)
+        known = Items(seen).domain(find_domain(seen, slug, key))["snapshots"]
+        if known is None:
+            return Made(None, None, query.page, {}, (slug,))
+        rows = [Row(one, one["name"], RowFact(one["name"])) for one in known]
+        found = find_rows(rows, query, _SNAPSHOTS)
+        items = found.order if everything else found.page
+        return Made(items, len(found.order), query.page, found.counts, (slug,))
 
-    return answer_object(build)
+    parameters = _SNAPSHOTS.parameters - {"host"}
+    return answer_made(parameters, make, "snapshots", columns_of(shapes.Snapshot))

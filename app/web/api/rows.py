@@ -15,7 +15,7 @@ from app.errors import InvalidField
 from app.store.views import Fleet
 from app.web.api.answers import answer_known, known_hosts, scans_of
 from app.web.json_body import json_answer
-from app.web.listing import Kind, arrange, read_query, search
+from app.web.listing import Kind, Query, arrange, read_query, search
 
 TOKEN_STATES = ("working", "expired", "revoked")
 
@@ -37,6 +37,13 @@ class Row(NamedTuple):
     known: bool = True
 
 
+def csv_file(items: Iterable[Mapping[str, Any]], columns: Sequence[str], name: str) -> Response:
+    """Items as a file."""
+    response = Response(to_csv(items, columns), mimetype="text/csv")
+    response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
+    return response
+
+
 def columns_of(shape: type) -> tuple[str, ...]:
     """The columns of a file of such items: all of their fields, in order."""
     return tuple(shape.__annotations__)
@@ -45,6 +52,27 @@ def columns_of(shape: type) -> tuple[str, ...]:
 def token_state(*, revoked: bool, expired: bool) -> str:
     """One of TOKEN_STATES."""
     return "revoked" if revoked else "expired" if expired else "working"
+
+
+class FoundRows(NamedTuple):
+    """The rows that fit, in the order asked for; those of the page; and how many there are by
+    state, whichever of these is asked for.
+    """
+
+    order: list[Any]
+    page: list[Any]
+    counts: Mapping[str, int]
+
+
+def find_rows(rows: Iterable[Row], query: Query, kind: Kind[Row]) -> FoundRows:
+    """What a query asks for of some rows, each as what it is `of`."""
+    found = search(list(rows), query, kind)
+    counts = Counter(row.fact.state for row in found)
+    fitting = [row for row in found if not query.states or row.fact.state in query.states]
+    order = [row.of for row in arrange(fitting, query, kind)]
+    first = (query.page - 1) * query.per_page
+    page = order[first : first + query.per_page]
+    return FoundRows(order, page, {state: counts[state] for state in kind.states})
 
 
 def answer_rows(
@@ -64,22 +92,15 @@ def answer_rows(
         raise InvalidField("format", "The format is json or csv.")
     hosts = () if fleet is None else known_hosts(fleet)
     query = read_query(request.args, kind, hosts, strict=True)
-    found = search(list(rows), query, kind)
-    counts = Counter(row.fact.state for row in found)
-    fitting = [row for row in found if not query.states or row.fact.state in query.states]
-    order = [row.of for row in arrange(fitting, query, kind)]
-    first = (query.page - 1) * query.per_page
-    page = order[first : first + query.per_page]
+    found = find_rows(rows, query, kind)
     if form == "csv":
-        shown = page if {"page", "per_page"} & set(request.args) else order
-        response = Response(to_csv(map(item, shown), columns), mimetype="text/csv")
-        response.headers["Content-Disposition"] = f'attachment; filename="npvirt-{name}.csv"'
-        return response
+        shown = found.page if {"page", "per_page"} & set(request.args) else found.order
+        return csv_file(map(item, shown), columns, name)
     answer = {
-        "items": [item(one) for one in page],
-        "total": len(order),
+        "items": [item(one) for one in found.page],
+        "total": len(found.order),
         "page": query.page,
-        "counts": {state: counts[state] for state in kind.states},
+        "counts": found.counts,
     }
     if fleet is None:
         return json_answer(answer)

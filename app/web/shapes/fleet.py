@@ -135,6 +135,8 @@ class SnapshotList(Scans):
 
     items: list[Snapshot] | None
     total: int | None
+    page: int
+    counts: dict[str, int]
 
 
 # What is said of a disk or of a NIC; the word is Python's own.

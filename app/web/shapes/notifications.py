@@ -14,7 +14,7 @@ from app.notification.values import (
     TargetKind,
     Then,
 )
-from app.web.shapes.common import Shape, Time
+from app.web.shapes.common import Counted, Shape, Time
 
 DeliveryOutcome = Annotated[
     str,
@@ -50,11 +50,10 @@ class NotificationRule(Shape):
     created_at: Time
 
 
-class NotificationRules(Shape):
-    """All rules, by name."""
+class NotificationRules(Counted):
+    """Rules, by name."""
 
     items: list[NotificationRule]
-    total: int
 
 
 class NotificationRuleSaved(Shape):
@@ -76,11 +75,10 @@ class NotificationTarget(Shape):
     created_at: Time
 
 
-class NotificationTargets(Shape):
-    """All targets, by name."""
+class NotificationTargets(Counted):
+    """Targets, by name."""
 
     items: list[NotificationTarget]
-    total: int
 
 
 class NotificationTargetSaved(Shape):
@@ -138,12 +136,10 @@ class Alert(Shape):
     since: Time | None
 
 
-class Notifications(Shape):
-    """What was told, newest first, and what is so right now."""
+class Notifications(Counted):
+    """What was told, newest first (`counts` are by severity), and what is so right now."""
 
     items: list[NotificationEvent]
-    total: int
-    page: int
     alerts: list[Alert]
 
 
@@ -170,12 +166,10 @@ class NotificationMessage(Shape):
     about_id: int | None
 
 
-class NotificationMessages(Shape):
+class NotificationMessages(Counted):
     """What was sent or is to be, newest first."""
 
     items: list[NotificationMessage]
-    total: int
-    page: int
 
 
 class NotificationTested(Shape):
