@@ -87,7 +87,7 @@ class _Axes:
             day = self._first + round(self._days * nth / _TICKS)
             anchor = "start" if nth == 0 else "end" if nth == _TICKS else "middle"
             place = 100 * (day - self._first) / self._days
-            found.append(Tick(f"{place:.1f}", _short(day), anchor))
+            found.append(Tick(f"{place:.1f}", day_text(day)[5:], anchor))
         return tuple(found)
 
     def values(self, *, share: bool) -> tuple[Tick, ...]:
@@ -96,11 +96,6 @@ class _Axes:
             Tick(self.y(limit * part / 4), _value(limit * part / 4, share=share))
             for part in range(5)
         )
-
-
-def _short(day: int) -> str:
-    month, of_month = day_text(day)[5:].split("-")
-    return gettext("%(month)02d-%(day)02d", month=int(month), day=int(of_month))
 
 
 def _value(value: float, *, share: bool) -> str:
