@@ -18,7 +18,7 @@ from app.clock import DAY_MS, now_ms
 from app.store.embed_tokens import EmbedToken, create_embed_token
 from app.store.engine import Store
 from app.web.embed.views import VIEWS
-from tests.fleet_support import domain_uuid, pool_uuid
+from tests.fleet_support import domain_uuid, network_uuid, pool_uuid
 from tests.signing import a_user
 from tests.web_support import Web, make_web
 
@@ -51,6 +51,18 @@ LOCKED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "nics": _DOMAIN,
     "guest-nics": _DOMAIN,
     "snapshots": _DOMAIN,
+    "attention": {},
+    "scans": {},
+    "numa": {"host": ["kvm-01"]},
+    "memory-devices": {"host": ["kvm-01"]},
+    "leases": {"host": ["kvm-01"], "network": [network_uuid(0)]},
+    "forecast": {},
+    "outlook": {},
+    "overcommit": {},
+    "reclaim": {},
+    "rightsizing": {},
+    "growth": {},
+    "losses": {},
 }
 
 

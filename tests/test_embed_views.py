@@ -1,12 +1,14 @@
 """Views on other people's pages: what each shows, of now and of the past, in any wrapper."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
-from app.clock import rfc3339
+from app.clock import now_ms, rfc3339
 from app.store.history import fleet
 from app.web.embed import asking
 from app.web.embed.parameters import COLOURS, FONTS, WRAPPERS
@@ -222,28 +224,6 @@ def test_changes_can_be_locked_to_a_search_and_a_time(web: Web) -> None:
     scan_again(web, 1, 1_080)
 
 
-def test_a_vms_own_tables_are_those_of_its_page(web: Web, tokens: dict[str, str]) -> None:
-    told = {
-        "disks": ("Disks of <bdi>app-01</bdi>", "vm-0.qcow2", "cdrom, read-only", "empty"),
-        "nics": ("52:54:00:00:00:00", "network default", "10.20.4.0"),
-        "guest-nics": ("eth0", "10.20.4.0/24, fe80::5054:ff/64"),
-        "snapshots": ("clean", ">1 May</time>", ">└</span>", "current"),
-    }
-    for view, words in told.items():
-        text = ask(web, view, tokens[view]).text
-        for word in words:
-            assert word in text, (view, word, text)
-        assert f"/hosts/kvm-01/domains/{domain_uuid(0, 0)}" in text
-        bare = {"host": ["kvm-01"], "id": [domain_uuid(0, 1)]}
-        other = ask(web, view, a_token(web.store, view, bare)[0]).text
-        assert ("No guest agent" in other) == (view == "guest-nics")
-        assert ("has no snapshot" in other) == (view == "snapshots")
-        lost = {"host": ["kvm-06"], "id": [domain_uuid(2, 0)]}
-        stale = ask(web, view, a_token(web.store, view, lost)[0]).text
-        rows = stale.count('<tr part="row"')
-        assert stale.count('class="npv-stale"') == rows > 0, view
-
-
 def test_of_the_hosts_that_are_locked_a_page_may_choose_some(web: Web) -> None:
     for view in ("overview", "hosts"):
         token, _ = a_token(web.store, view, {"host": ["kvm-01", "kvm-02"]})
@@ -271,6 +251,39 @@ def test_a_chart_shows_curves_with_what_they_are(web: Web) -> None:
         {"kind": ["domain"], "host": ["kvm-01"], "id": [domain_uuid(0, 0)], "device": ["disk:vda"]},
     ):
         assert ask(web, "chart", a_token(web.store, "chart", filters)[0]).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["host", "users"])
+def test_a_chart_may_be_of_a_stretch_that_stays_as_it_is(web: Web, kind: str) -> None:
+    now = now_ms()
+    days = {"from": [rfc3339(now - 7_200_000)], "to": [rfc3339(now - 30_000)]}
+    locked = {"kind": [kind], "host": ["kvm-01"], **days}
+    token, _ = a_token(web.store, "chart", locked)
+    first = ask(web, "chart", token).text
+    assert re.search(r'aria-label="CPUs? ?\w* of [\w -]+ over \d+ \w+ \d{4}, \d\d:\d\d – ', first)
+    assert (
+        f"/hosts/kvm-01?{urlencode({name: texts[0] for name, texts in days.items()})}"
+        in unescape(first)
+    )
+    scan_again(web, 0, 1_140)
+    # When it was scanned is said of the present.
+    same = [
+        re.sub('<footer.*|data-as-of="[^"]*"', "", text)
+        for text in (first, ask(web, "chart", token).text)
+    ]
+    assert same[0] == same[1]
+    for name, text in (("from", days["to"][0]), ("to", rfc3339(now))):
+        assert ask(web, "chart", token, **{name: text}).status_code == 403
+    assert ask(web, "chart", token, range="7d").status_code == 422
+    free, _ = a_token(web.store, "chart", {"kind": [kind], "host": ["kvm-01"]})
+    assert (
+        ask(web, "chart", free, **{name: texts[0] for name, texts in days.items()}).status_code
+        == 403
+    )
+    half, _ = a_token(
+        web.store, "chart", {"kind": [kind], "host": ["kvm-01"], "from": days["from"]}
+    )
+    assert sentence(ask(web, "chart", half)) == "A free range needs both from and to."
 
 
 def test_a_chart_shows_which_vms_use_a_host(web: Web) -> None:

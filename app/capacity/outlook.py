@@ -6,7 +6,7 @@ or CPUs were at most in nineteen minutes of twenty. Several pools on one storage
 
 from collections.abc import Iterator
 from math import floor
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ from app.capacity.storage import Storage, fleetwide, storages
 from app.clock import DAY_MS
 
 What = Literal["storage", "memory", "cpu"]
+WHATS: tuple[What, ...] = get_args(What)
 
 
 class Outlook(Struct, frozen=True):

@@ -80,6 +80,7 @@ def build(drawing: Drawing) -> Mapping[str, object]:
         "reports": drawing.moment.of(in_language("/capacity/reports", language())),
         "csv": {table: _csv(drawing, table) for table in
                 ("outlook", "overcommit", "reclaim", "growth", "comparison")},
+        "embedded": _embedded(drawing, told),
     }  # fmt: skip
 
 
@@ -201,6 +202,26 @@ def _csv(drawing: Drawing, table: str) -> str:
     if drawing.moment.past:
         pairs.append(("at", drawing.moment.text))
     return f"/api/v1/capacity?{urlencode([*pairs, ('format', 'csv'), ('table', table)])}"
+
+
+def _embedded(drawing: Drawing, told: Told) -> dict[str, str]:
+    """By view, the query that an embed of what the page shows is asked with."""
+    given, chosen = drawing.arguments, _chosen(told, drawing.arguments.get("of", "0"))
+    at = [("at", drawing.moment.text)] if drawing.moment.past else []
+    days, grouped = (
+        [(name, given[name]) for name in names if given.get(name)]
+        for names in (("from", "to"), ("by", "owner"))
+    )
+    of = [("what", chosen.what), ("host", chosen.host), ("id", chosen.pool_uuid)]
+    queries = {
+        "forecast": [*(pair for pair in of if pair[1]), *days],
+        "outlook": [("what", "storage")],
+        "outlook_of_hosts": [("what", "memory"), ("what", "cpu")],
+        "overcommit": days,
+        "growth": [*grouped, *days],
+        "rest": [],
+    }
+    return {view: urlencode([*pairs, *at]) for view, pairs in queries.items()}
 
 
 def _facts(told: Told) -> list[tuple[str, str, str, str]]:

@@ -14,6 +14,7 @@ from app.web.embed import files, routes  # noqa: E402  # as said above
 from app.web.embed.asking import attach_askers  # noqa: E402  # as said above
 from app.web.embed.drawing import attach_drawings  # noqa: E402  # as said above
 from app.web.embed.icons import icons  # noqa: E402  # as said above
+from app.web.embed.reviewed import attach_reviews  # noqa: E402  # as said above
 
 __all__ = ("attach_embeds", "blueprint", "files", "icons", "routes")
 
@@ -22,3 +23,4 @@ def attach_embeds(app: Flask) -> None:
     """Give `app` what embeds are drawn and asked for with."""
     attach_askers(app)
     attach_drawings(app)
+    attach_reviews(app)

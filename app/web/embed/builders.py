@@ -5,9 +5,19 @@ from functools import partial
 from typing import Any
 
 from app.web.drawing import Drawing
+from app.web.embed.capacity_tables import (
+    GROWTH,
+    LOSSES,
+    OUTLOOK,
+    OVERCOMMIT,
+    RECLAIM,
+    RIGHTSIZING,
+)
 from app.web.embed.chart import build_chart
 from app.web.embed.domain_tables import DISKS, GUEST_NICS, NICS, SNAPSHOTS
+from app.web.embed.forecast import build_forecast
 from app.web.embed.gauge import build_gauge
+from app.web.embed.host_tables import ATTENTION, LEASES, MEMORY_DEVICES, NUMA, SCANS
 from app.web.embed.lists import (
     build_changes,
     build_domains,
@@ -25,6 +35,17 @@ TABLES: Mapping[str, Table[Any]] = {
     "nics": NICS,
     "guest-nics": GUEST_NICS,
     "snapshots": SNAPSHOTS,
+    "attention": ATTENTION,
+    "scans": SCANS,
+    "numa": NUMA,
+    "memory-devices": MEMORY_DEVICES,
+    "leases": LEASES,
+    "outlook": OUTLOOK,
+    "overcommit": OVERCOMMIT,
+    "reclaim": RECLAIM,
+    "rightsizing": RIGHTSIZING,
+    "growth": GROWTH,
+    "losses": LOSSES,
 }
 BUILDERS: Mapping[str, Callable[[Drawing], Mapping[str, object]]] = {
     "overview": build_overview,
@@ -37,5 +58,6 @@ BUILDERS: Mapping[str, Callable[[Drawing], Mapping[str, object]]] = {
     "changes": build_changes,
     "chart": build_chart,
     "gauge": build_gauge,
+    "forecast": build_forecast,
     **{name: partial(build_table, table) for name, table in TABLES.items()},
 }

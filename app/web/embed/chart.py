@@ -5,7 +5,7 @@ The curves are those of the panel's own charts. Reads the store; app/web/embed/p
 
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from app import clock
 from app.errors import InvalidField, NotFound
@@ -22,11 +22,13 @@ from app.web.charts import (
     HOST_CHARTS,
     HOST_MORE,
     NIC_CHARTS,
+    PARAMETERS,
     POOL_CHARTS,
-    RANGES,
     Chart,
+    Stretch,
     domain_charts,
     read_stretch,
+    title,
     user_charts,
 )
 from app.web.devices import find_device
@@ -61,14 +63,9 @@ def build_chart(drawing: Drawing) -> dict[str, object]:
     subject = subject_of(drawing)
     chart = _chart(drawing, subject)
     now_ms = clock.now_ms()
-    stretch = read_stretch(
-        {"range": drawing.arguments["range"]} if "range" in drawing.arguments else {},
-        drawing.moment, drawing.zone, now_ms,
-    )  # fmt: skip
-    # To the last look, so that the chart stays the same until there is another one.
-    last_ms = drawing.fleet.as_of_ms if drawing.moment.at_ms is None else drawing.moment.at_ms
-    to_ms = min(now_ms, (last_ms or now_ms) + 1)
-    from_ms = to_ms - stretch.seconds * 1000
+    asked = {name: text for name in PARAMETERS if (text := only(drawing.arguments, name))}
+    stretch = read_stretch(asked, drawing.moment, drawing.zone, now_ms)
+    from_ms, to_ms = _window(drawing, stretch, now_ms)
     points = min(stretch.points, 300)
     if subject.kind == "users":
         host = find_host(drawing.fleet, only(drawing.arguments, "host"))
@@ -82,21 +79,37 @@ def build_chart(drawing: Drawing) -> dict[str, object]:
     ]
     shown = [curve for curve in curves if curve.line]
     big = plot.headline(chart, found)
-    label = RANGES[drawing.arguments.get("range", "24h")].label
+    if stretch.range is None:
+        over = title(stretch, drawing.moment, drawing.zone)
+        page = f"{subject.page}?{urlencode(stretch.pairs)}"
+    else:
+        over, page = f"the last {stretch.range.label}", subject.page
     return {
-        "page": subject.page,
+        "page": page,
         "subject": subject,
         "chart": chart,
         "curves": shown,
         "big": big,
+        "beside": "",
         "y_ticks": ticks,
         "x_ticks": plot.time_ticks(found, drawing.zone),
         "gaps_say": found.gaps_say,
         "gaps": [plot.hatched(gap, found) for gap in found.gaps],
-        "range_label": f"last {label}",
+        "range_label": over.removeprefix("the "),
         "step": plot.width_text(found.width_ms),
-        "spoken": _spoken(chart, subject, big, shown, bool(found.gaps), label),
+        "spoken": _spoken(chart, subject, big, shown, bool(found.gaps), over),
     }
+
+
+def _window(drawing: Drawing, stretch: Stretch, now_ms: int) -> tuple[int, int]:
+    """From when to when: to the last look, so that a chart that goes on stays the same until there
+    is another one.
+    """
+    if stretch.range is None:
+        return stretch.window(now_ms)
+    last_ms = drawing.fleet.as_of_ms if drawing.moment.at_ms is None else drawing.moment.at_ms
+    to_ms = min(now_ms, (last_ms or now_ms) + 1)
+    return to_ms - stretch.seconds * 1000, to_ms
 
 
 def subject_of(drawing: Drawing) -> Subject:
@@ -177,10 +190,10 @@ def _read(
 
 
 def _spoken(
-    chart: Chart, subject: Subject, big: str, shown: Sequence[Curve], gaps: bool, label: str
+    chart: Chart, subject: Subject, big: str, shown: Sequence[Curve], gaps: bool, over: str
 ) -> str:
     """What a screen reader says of the picture."""
-    told = f"{chart.title} of {subject.name} over the last {label}"
+    told = f"{chart.title} of {subject.name} over {over}"
     if not shown:
         return f"{told}: nothing was measured"
     now = f", now {big}" if big != UNKNOWN else ", not known now"

@@ -89,7 +89,7 @@ NICS = Table(
     "Network interfaces",
     _of_domain(_nics),
     (
-        Column("MAC address", lambda row: row.mac),
+        Column("MAC address", lambda row: row.mac, "nowrap"),
         Column("On", lambda row: f"network {row.on}" if row.network else row.on),
         Column("Addresses", lambda row: ", ".join(row.addresses) or UNKNOWN, "wrap"),
         Column("Device", lambda row: row.target or UNKNOWN, "p3"),

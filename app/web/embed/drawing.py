@@ -145,7 +145,7 @@ def fragment_of(view: View, drawing: Drawing, theme: str, base: str, language: s
         as_of_text=zone.date_and_time(at.at_ms) if at.at_ms is not None else "",
         zone_name=zone.name(at.at_ms or fleet.as_of_ms or clock.now_ms()),
         silent=_silent(drawing),
-        page=f"{base}{context.get('page', view.path)}{at.query}",
+        page=f"{base}{at.of(str(context.get('page', view.path)))}",
         **{name: value for name, value in context.items() if name != "page"},
     )
 

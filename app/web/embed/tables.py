@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from app.web.drawing import Drawing
 from app.web.format import UNKNOWN
+from app.web.host_page import find_host
 from app.web.when import When
 
 R = TypeVar("R")
@@ -40,8 +41,8 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Column(Generic[R]):
-    """A column: its head, what of a row stands in it, and its classes (num, wrap; p2 to p4: left
-    out in a narrow box, p4 first).
+    """A column: its head, what of a row stands in it, and its classes (num, wrap, nowrap; p2 to p4:
+    left out in a narrow box, p4 first).
     """
 
     label: str
@@ -100,6 +101,14 @@ def build_table(table: Table[R], drawing: Drawing) -> Mapping[str, object]:
         "nothing": found.nothing or table.nothing,
         "more": found.more,
     }
+
+
+def check_hosts(drawing: Drawing) -> None:
+    """Raises NotFound for a host that is asked for and not there: that nothing is told of it would
+    look as if nothing were wrong with it.
+    """
+    for slug in drawing.arguments.getlist("host"):
+        find_host(drawing.fleet, slug)
 
 
 def _row(table: Table[R], row: R, *, known: bool) -> Row:

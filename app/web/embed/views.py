@@ -42,6 +42,8 @@ def _table(
 
 _LIST = ("sort", "page", "per_page")
 _ONE_DOMAIN = ("host", "id")
+_LEASES = ("host", "network")
+_CAPACITY = "/capacity"
 
 VIEWS: Mapping[str, View] = {
     view.name: view
@@ -69,13 +71,29 @@ VIEWS: Mapping[str, View] = {
         ),
         View(
             "chart", "Chart", "/",
-            ("kind", "host", "id", "device", "chart", "metric", "range"), ("range",), ("kind",),
+            ("kind", "host", "id", "device", "chart", "metric", "range", "from", "to"), ("range",),
+            ("kind",),
         ),
         View("gauge", "Gauge", "/", ("kind", "host", "id", "metric"), (), ("kind",)),
         _table("disks", "Disks of a VM", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
         _table("nics", "Network interfaces of a VM", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
         _table("guest-nics", "Interfaces inside a guest", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
         _table("snapshots", "Snapshots of a VM", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
+        _table("attention", "Needs attention", "/", ("host",), ("host",)),
+        _table("scans", "Scans of the hosts", "/health", ("host",), ("host",)),
+        _table("numa", "NUMA nodes of a host", "/hosts", ("host",), (), ("host",)),
+        _table("memory-devices", "Memory devices of a host", "/hosts", ("host",), (), ("host",)),
+        _table("leases", "Leases of a network", "/networks", _LEASES, (), _LEASES),
+        View(
+            "forecast", "Forecast", _CAPACITY, ("what", "host", "id", "from", "to"),
+            drawn_as="chart",
+        ),
+        _table("outlook", "When it is full", _CAPACITY, ("host", "what"), ("what",)),
+        _table("overcommit", "Overcommit per host", _CAPACITY, ("host", "from", "to")),
+        _table("reclaim", "Idle or unused", _CAPACITY, ("host", "kind"), ("kind",)),
+        _table("rightsizing", "Larger than needed", _CAPACITY, ("host",)),
+        _table("growth", "Growth per month", _CAPACITY, ("host", "by", "owner", "from", "to")),
+        _table("losses", "If a host is lost", _CAPACITY, ("host",)),
     )
 }  # fmt: skip
 
