@@ -5,7 +5,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -32,16 +32,21 @@ _OF_ONE = (
 )  # fmt: skip
 # What a page offers to embed besides its charts; a page that is not here offers none.
 _TABLES = {
-    "/": ["overview"],
+    "/": ["attention", "overview"],
     "/hosts": ["hosts"],
-    "/hosts/<slug>": ["domains", "gauge"],
+    "/hosts/<slug>": ["domains", "gauge", "memory-devices", "numa"],
     "/domains": ["domains"],
     "/hosts/<slug>/domains/<uuid>": ["disks", "guest-nics", "nics", "snapshots"],
     "/pools": ["pools"],
     "/hosts/<slug>/pools/<uuid>": ["gauge", "volumes"],
-    "/networks": ["interfaces", "networks"],
+    "/networks": ["interfaces", "leases", "networks"],
+    "/health": ["scans"],
     "/changes": ["changes"],
-}
+    "/capacity": [
+        "forecast", "growth", "losses", "outlook", "outlook", "overcommit", "reclaim",
+        "rightsizing",
+    ],
+}  # fmt: skip
 _FORM = {"days": "30", "refresh": "10", "theme": "", "frame": "yes"}
 _ORIGIN = "https://intranet.example.net"
 _EMBED = Path(__file__).parents[1] / "app" / "static" / "embed"
@@ -86,7 +91,7 @@ def test_every_table_and_chart_that_can_be_has_a_button_to_put_it_elsewhere(
         for figure in figures:
             assert [_view(one) for one in _offered(figure)] == ["chart"], (address, figure)
         offered = _offered(page)
-        others = sorted({_view(one) for one in offered if _view(one) != "chart"})
+        others = sorted(_view(one) for one in offered if _view(one) != "chart")
         assert others == _TABLES.get(rule, []), address
         assert len(offered) == len(figures) + len(others), address
         for one in offered:
@@ -112,8 +117,31 @@ def test_a_chart_takes_its_range_along(web: Web) -> None:
     assert len(offered) == 6
     assert all("range=7d" in one for one in offered)
     assert '<option value="7d" selected>' in web.text(offered[0])
-    free = "/hosts/kvm-01?from=2026-01-01T00:00Z&to=2026-01-02T00:00Z"
-    assert not [one for one in _offered(web.text(free)) if "range=" in one or "from=" in one]
+
+
+def test_a_free_range_goes_along_and_another_may_be_chosen(web: Web) -> None:
+    days = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
+    offered = [
+        one for one in _offered(web.text(f"/hosts/kvm-01?{urlencode(days)}")) if "=chart" in one
+    ]
+    assert len(offered) == 6
+    assert all(urlencode(days) in one for one in offered)
+    page = web.text(offered[0])
+    assert '<option value="" selected>1 Jan 2026, 00:00 – 2 Jan 2026, 00:00</option>' in page
+    kind = {"view": "chart", "filter-kind": "host", "filter-host": "kvm-01"}
+    fields = {**kind, **{f"filter-{name}": text for name, text in days.items()}}
+    for chosen, kept, said in (("", days, "1 Jan 2026, 00:00"), ("7d", {"range": "7d"}, "7 days")):
+        shown = web.text(
+            f"/ui/embed-tokens/preview?theme=&{urlencode({**fields, 'filter-range': chosen})}"
+        )
+        assert said in shown, shown
+        assert (
+            web.post("/embed-tokens", {**_FORM, **fields, "filter-range": chosen}).status_code
+            == 200
+        )
+        token = max(list_embed_tokens(web.store, _ADA), key=lambda one: one.id)
+        locked = {name: (text,) for name, text in kept.items()}
+        assert token.filters == {"kind": ("host",), "host": ("kvm-01",), **locked}
 
 
 def test_filters_and_the_moment_go_along(web: Web) -> None:

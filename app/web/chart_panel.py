@@ -154,8 +154,7 @@ def panel(
 
 
 def _embedded(subject: Subject, stretch: Stretch) -> str:
-    # A free range stays where it is; what other pages show goes on.
-    return urlencode([*subject.pairs, *(stretch.pairs if stretch.range else [])])
+    return urlencode([*subject.pairs, *stretch.pairs])
 
 
 def _range_pairs(name: str) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from app.access import EMBED_MAKER
 from app.errors import InvalidField
 from app.services import services
 from app.store.embed_tokens import EmbedToken
-from app.web.charts import DEFAULT_RANGE, RANGES
+from app.web.charts import DEFAULT_RANGE, RANGES, read_stretch, title
 from app.web.embed.drawing import base_address, preview
 from app.web.embed.making import expiry_ms, make_token, revoke_token
 from app.web.embed.views import VIEWS
@@ -44,7 +44,7 @@ _THEMES = (
     ("dark", "dark"),
 )  # fmt: skip
 # About as high as what a frame shows, until it tells by itself.
-_HEIGHTS = {"chart": 250, "gauge": 170, "overview": 220}
+_HEIGHTS = {"chart": 250, "forecast": 250, "gauge": 170, "overview": 220}
 _HEIGHT = 420
 _PREFIX = "filter-"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -65,8 +65,9 @@ class Asked(Struct, frozen=True):
 
     @property
     def shown(self) -> list[tuple[str, str]]:
-        """The filters as people read them."""
-        return _shown_filters(self.filters)
+        """The filters as people read them, apart from the stretch that they choose."""
+        chosen = ("from", "to") if self.ranges else ()
+        return _shown_filters((n, v) for n, v in self.filters if n not in chosen)
 
     @property
     def at(self) -> str:
@@ -84,12 +85,22 @@ class Asked(Struct, frozen=True):
         """The stretches of time to choose from; none where the view shows one moment."""
         if self.view != "chart":
             return []
-        return [(one.name, one.label) for one in RANGES.values()]
+        moving = [(one.name, one.label) for one in RANGES.values()]
+        if not self._free:
+            return moving
+        zone = pages().zone
+        stretch = read_stretch(self._free, self.moment, zone, clock.now_ms())
+        return [("", title(stretch, self.moment, zone)), *moving]
 
     @property
     def range(self) -> str:
-        """The stretch that is chosen."""
-        return dict(self.filters).get("range", DEFAULT_RANGE)
+        """The stretch that is chosen; "" for one from when to when."""
+        return dict(self.filters).get("range", "" if self._free else DEFAULT_RANGE)
+
+    @property
+    def _free(self) -> dict[str, str]:
+        """From when to when, of what stays where it is."""
+        return {name: value for name, value in self.filters if name in ("from", "to")}
 
     @property
     def hidden(self) -> list[tuple[str, str]]:
@@ -101,7 +112,8 @@ class Asked(Struct, frozen=True):
         """The filters as a token has them."""
         found: dict[str, list[str]] = {}
         for name, value in self.filters:
-            found.setdefault(name, []).append(value)
+            if not (self.range and self._free and name in ("from", "to")):
+                found.setdefault(name, []).append(value)
         return found
 
 
