@@ -106,6 +106,11 @@ def sentence(answer: TestResponse) -> str:
     return found[1]
 
 
+def row_names(text: str) -> list[str]:
+    """What the rows of a table are headed with."""
+    return re.findall(r'<th scope="row"[^>]*>(?:<span>)?<bdi>(.*?)</bdi>', text)
+
+
 @pytest.fixture(scope="module")
 def web_of_module(filled_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """The web over the larger fleet, for all tests of a file."""

@@ -1,7 +1,6 @@
 """Tokens of embeds by JSON: made, listed, ended, by whom, and what the audit says of it."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,31 +8,19 @@ from werkzeug.test import TestResponse
 
 from app.clock import DAY_MS, now_ms, rfc3339
 from app.store.audit import Wanted, records
-from tests.embed_support import PAGE, ask
-from tests.fleet_support import domain_uuid, fill_fleet
+from tests.embed_support import PAGE, ask, web, web_of_module
+from tests.fleet_support import domain_uuid, filled_data
 from tests.signing import bearer
-from tests.web_support import Web, make_web
+from tests.web_support import Web
+
+__all__ = ["filled_data", "web", "web_of_module"]
 
 PATH = "/api/v1/embed-tokens"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    web = make_web(tmp_path_factory.mktemp("embeds") / "var", NPVIRT_TIMEZONE="UTC")
-    fill_fleet(web.store, 4)
-    yield web
-    web.store.close()
-
-
-@pytest.fixture
-def web(made: Web) -> Web:
-    made.sign_out()
-    return made
-
-
-@pytest.fixture(scope="module")
-def admin(made: Web) -> dict[str, str]:
-    return bearer(made.store, "admin")
+def admin(web_of_module: Web) -> dict[str, str]:
+    return bearer(web_of_module.store, "admin")
 
 
 def _body(**changes: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from app.web.embed import reviewed
 from app.web.embed.parameters import WRAPPERS
 from app.web.embed.views import VIEWS
 from tests.demo_support import demo_data, demo_web, look_now
-from tests.embed_support import a_maker, a_token, ask, sentence
+from tests.embed_support import a_maker, a_token, ask, row_names, sentence
 from tests.web_support import Web
 
 __all__ = ["demo_data"]
@@ -55,10 +55,6 @@ def reviews(monkeypatch: pytest.MonkeyPatch) -> list[Told]:
     return found
 
 
-def _names(text: str) -> list[str]:
-    return re.findall(r'<th scope="row"[^>]*>(?:<span>)?<bdi>(.*?)</bdi>', text)
-
-
 def _shown(web: Web, view: str, **locked: list[str]) -> str:
     answer = ask(web, view, a_token(web.store, view, locked)[0])
     assert answer.status_code == 200, answer.text
@@ -71,12 +67,12 @@ def test_every_table_of_the_review_tells_what_the_review_does(web: Web) -> None:
     web.sign_in()
     page = web.text("/capacity")
     for view in ("outlook", "overcommit", "reclaim", "growth", "losses"):
-        names = _names(told[view])
+        names = row_names(told[view])
         assert names, view
         assert [name for name in names if name not in page] == [], view
-    hosts = _names(told["overcommit"])
+    hosts = row_names(told["overcommit"])
     assert len(hosts) == 3
-    assert sorted(_names(told["losses"])) == sorted(hosts)
+    assert sorted(row_names(told["losses"])) == sorted(hosts)
     assert all(f"<bdi>{host}" in by_host for host in hosts)
     assert 'href="http://localhost/capacity"' in told["outlook"]
 
@@ -89,7 +85,7 @@ def test_a_forecast_is_drawn_by_the_server_with_its_bands(web: Web) -> None:
     # What was measured, and the two bands.
     assert whole.count('class="npv-ar ') == 3
     assert "a day · full: " in whole
-    host = _names(_shown(web, "overcommit"))[0]
+    host = row_names(_shown(web, "overcommit"))[0]
     assert f"<bdi>{host}, CPU</bdi>" in _shown(web, "forecast", what=["cpu"], host=[host])
     for wrong in ({"id": ["00000000-0000-4000-8000-000000000000"]}, {"what": ["memory"]}):
         answer = ask(web, "forecast", a_token(web.store, "forecast", wrong)[0])
@@ -99,10 +95,10 @@ def test_a_forecast_is_drawn_by_the_server_with_its_bands(web: Web) -> None:
 def test_which_of_them_is_locked_and_chosen_within_that(web: Web) -> None:
     token, _ = a_token(web.store, "outlook", {"what": ["memory", "cpu"]})
     both, one = ask(web, "outlook", token).text, ask(web, "outlook", token, what="cpu").text
-    assert {name.rpartition(", ")[2] for name in _names(both)} == {"memory", "CPU"}
-    assert {name.rpartition(", ")[2] for name in _names(one)} == {"CPU"}
+    assert {name.rpartition(", ")[2] for name in row_names(both)} == {"memory", "CPU"}
+    assert {name.rpartition(", ")[2] for name in row_names(one)} == {"CPU"}
     assert ask(web, "outlook", token, what="storage").status_code == 403
-    assert len(_names(_shown(web, "reclaim", kind=["unused-volume"]))) > 0
+    assert len(row_names(_shown(web, "reclaim", kind=["unused-volume"]))) > 0
     kinds = ask(web, "reclaim", a_token(web.store, "reclaim")[0], kind="larger-than-needed")
     assert kinds.status_code == 422
     assert sentence(kinds).startswith("kind is one of: idle-domain")
@@ -110,7 +106,7 @@ def test_which_of_them_is_locked_and_chosen_within_that(web: Web) -> None:
 
 @pytest.mark.parametrize("view", _VIEWS)
 def test_of_one_host_nothing_of_the_others_is_told(web: Web, view: str) -> None:
-    hosts = _names(_shown(web, "overcommit"))
+    hosts = row_names(_shown(web, "overcommit"))
     for host in hosts:
         text = _shown(web, view, host=[host])
         assert not [other for other in hosts if other != host and other in text]
@@ -142,7 +138,7 @@ def test_reviews_of_moments_that_a_page_chooses_have_an_end(web: Web, reviews: l
 
 
 def test_what_somebody_dismissed_is_not_shown_and_nor_is_who(web: Web, reviews: list[Told]) -> None:
-    before = _names(_shown(web, "reclaim"))
+    before = row_names(_shown(web, "reclaim"))
     finding, _ = reviews[0].findings[0]
     assert finding.subject in before
     record = get_host(web.store, finding.host)
@@ -158,6 +154,6 @@ def test_what_somebody_dismissed_is_not_shown_and_nor_is_who(web: Web, reviews: 
     dismiss(web.store, record.id, dismissal)
     reviewed.attach_reviews(web.app)
     after = _shown(web, "reclaim")
-    assert sorted([*_names(after), finding.subject]) == sorted(before)
+    assert sorted([*row_names(after), finding.subject]) == sorted(before)
     assert "auditors" not in after
     assert "grace" not in after

@@ -8,15 +8,11 @@ from app.clock import rfc3339
 from app.store.history import fleet
 from app.web.embed.builders import TABLES
 from app.web.embed.views import VIEWS
-from tests.embed_support import a_token, ask, sentence, tokens, web, web_of_module
+from tests.embed_support import a_token, ask, row_names, sentence, tokens, web, web_of_module
 from tests.fleet_support import domain_uuid, filled_data, network_uuid
 from tests.web_support import Web
 
 __all__ = ["filled_data", "tokens", "web", "web_of_module"]
-
-
-def _names(text: str) -> list[str]:
-    return re.findall(r'<th scope="row"[^>]*>(?:<span>)?<bdi>(.*?)</bdi>', text)
 
 
 def test_what_is_drawn_as_a_table_is_one() -> None:
@@ -63,13 +59,13 @@ def test_of_what_is_not_there_it_is_said(web: Web, view: str) -> None:
 def test_of_one_host_its_nodes_its_memory_and_its_leases(web: Web, tokens: dict[str, str]) -> None:
     numa = ask(web, "numa", tokens["numa"]).text
     assert "NUMA nodes of <bdi>kvm-01</bdi>" in numa
-    assert _names(numa) == ["0"]
+    assert row_names(numa) == ["0"]
     memory = ask(web, "memory-devices", tokens["memory-devices"]).text
-    assert _names(memory) == ["DIMM_A1", "DIMM_A2"]
+    assert row_names(memory) == ["DIMM_A1", "DIMM_A2"]
     assert memory.count('class="npv-stale"') == 1
     leases = ask(web, "leases", tokens["leases"]).text
     assert "Leases of <bdi>default</bdi>" in leases
-    assert _names(leases) == ["192.168.122.10", "192.168.122.11", "192.168.122.12"]
+    assert row_names(leases) == ["192.168.122.10", "192.168.122.11", "192.168.122.12"]
     assert "/networks?host=kvm-01" in leases
     at = rfc3339(min(view.status.last_ok_at_ms or 0 for view in fleet(web.store, None).hosts) + 1)
     assert f"/networks?host=kvm-01&amp;at={at}" in ask(web, "leases", tokens["leases"], at=at).text
@@ -97,7 +93,7 @@ def test_how_scans_go_is_told_of_now_and_as_far_as_known_of_then(
     web: Web, tokens: dict[str, str]
 ) -> None:
     text = ask(web, "scans", tokens["scans"]).text
-    assert _names(text) == ["kvm-01", "kvm-02", "kvm-06"]
+    assert row_names(text) == ["kvm-01", "kvm-02", "kvm-06"]
     assert text.count("does not answer") == 1
     assert "/health" in text
     at = rfc3339(min(view.status.last_ok_at_ms or 0 for view in fleet(web.store, None).hosts) + 1)

@@ -17,6 +17,7 @@ from tests.embed_support import (
     a_maker,
     a_token,
     ask,
+    row_names,
     sentence,
     tokens,
     web,
@@ -133,7 +134,7 @@ def test_a_table_has_the_order_of_the_panels_own_page(web: Web) -> None:
     }
     web.sign_in()
     for view, (_, address) in pages.items():
-        names = re.findall(r'<th scope="row"[^>]*><bdi>(.*?)</bdi>', embedded[view])
+        names = row_names(embedded[view])
         assert len(names) > 5, view
         table = web.text(address).partition("<table")[2]
         places = [table.index(f"<bdi>{name}</bdi>") for name in names]
