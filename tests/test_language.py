@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Message
+from jinja2 import Environment
 
 from app.language import (
     FOLDER,
@@ -20,6 +21,7 @@ from app.language import (
     pgettext,
     speaking,
 )
+from app.web.wording import attach_words
 from tests import words
 
 _PLACE = re.compile(r"%\((\w+)\)[-+0-9.]*[a-z]")
@@ -68,6 +70,34 @@ def test_what_one_thread_speaks_no_other_does() -> None:
 )  # fmt: skip
 def test_a_reader_is_told_in_the_nearest_language_there_is(tag: str, spoken: str) -> None:
     assert nearest(tag) == spoken
+
+
+@pytest.mark.parametrize(
+    ("template", "english", "chinese"),
+    [
+        ("{{ _('history is too short') }}", "history is too short", "历史太短"),
+        ("{{ _('%(percent)s %% a month', percent=name) }}",
+         "&lt;b&gt; % a month", "每月 &lt;b&gt; %"),
+        ("{% trans host=name %}{{ host }}, memory{% endtrans %}",
+         "&lt;b&gt;, memory", "&lt;b&gt;，内存"),
+        ("{{ ngettext('in %(num)s day', 'in %(num)s days', 1) }}", "in 1 day", "1 天后"),
+        ("{% trans num=2 %}in {{ num }} day{% pluralize %}in {{ num }} days{% endtrans %}",
+         "in 2 days", "2 天后"),
+        ("{{ pgettext('some context', 'full') }}", "full", "full"),
+        ("{% trans %}All of 100 %{% endtrans %}", "All of 100 %", "All of 100 %"),
+        ("{{ [name, 1] | join(_(', ')) }}", "&lt;b&gt;, 1", "&lt;b&gt;、1"),
+    ],
+)  # fmt: skip
+def test_templates_say_it_in_the_language_and_values_stay_harmless(
+    template: str, english: str, chinese: str
+) -> None:
+    environment = Environment(autoescape=True)
+    attach_words(environment)
+    made = environment.from_string(template)
+    assert made.render(name="<b>") == english
+    with speaking("zh"):
+        assert made.render(name="<b>") == chinese
+    assert made.render(name="<b>") == english
 
 
 # --- the catalogues --------------------------------------------------------------------------

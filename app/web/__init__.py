@@ -10,10 +10,8 @@ from pathlib import Path
 
 from flask import Flask
 from jinja2 import StrictUndefined
-from jinja2.ext import InternationalizationExtension
 
 from app import __version__
-from app.language import bare_gettext, bare_ngettext, bare_pgettext
 from app.services import Services
 from app.web import (
     accounts,
@@ -63,6 +61,7 @@ from app.web.operations import attach_operations
 from app.web.page import attach_pages
 from app.web.permission import check_declared
 from app.web.signin import attach_signin
+from app.web.wording import attach_words
 from app.web.words import DOMAIN_LOOKS
 
 # name, label, icon, address
@@ -115,10 +114,7 @@ def _speak(app: Flask, services: Services) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.add_extension(InternationalizationExtension)
-    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # the extension's
-        bare_gettext, bare_ngettext, newstyle=True, pgettext=bare_pgettext
-    )
+    attach_words(app.jinja_env)
     app.jinja_env.globals.update(
         asset=assets.__getitem__,
         icons=assets["icons.svg"],
