@@ -91,7 +91,8 @@ def test_a_migration_that_is_cut_off_leaves_the_old_schema(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "old", ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
+    "old",
+    ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"],
 )
 def test_a_store_of_every_older_schema_is_carried_over_with_all_that_it_holds(
     tmp_path: Path, old: str
@@ -100,7 +101,7 @@ def test_a_store_of_every_older_schema_is_carried_over_with_all_that_it_holds(
     store = Store.open(path)
     added = add_host(store, "kvm-01", Connection(transport="ssh", host="kvm-01.test"))
     store.close()
-    _go_back_to(path, old)
+    go_back_to(path, old)
     store = Store.open(path)
     with store.reading() as connection:
         assert set(schema.metadata.tables) <= set(sa.inspect(connection).get_table_names())
@@ -110,7 +111,7 @@ def test_a_store_of_every_older_schema_is_carried_over_with_all_that_it_holds(
     store.close()
 
 
-def _go_back_to(path: Path, old: str) -> None:
+def go_back_to(path: Path, old: str) -> None:
     """Make of the store one that an older npvirt left: its migrations alone, and its rows."""
     made = path.with_name("old.sqlite")
     made.touch()

@@ -27,9 +27,9 @@ from app.clock import DAY_MS
 from app.inventory import Pool, PoolSample
 from app.store.capacity_days import Days, compacted, read_days
 from app.store.capacity_events import first_seen, last_stops, read_events
-from app.store.compaction import end_of_done_days
 from app.store.engine import Store
 from app.store.history import fleet
+from app.store.known_days import KnownDays, known_days
 from app.store.usage import DomainSeen, Usage
 from app.store.views import Fleet, HostView, Seen
 
@@ -71,31 +71,33 @@ class _Cache:
         seen = fleet(store, moment_ms)
         asked = (moment_ms, days, use_days, every_day)
         with self._lock:
-            known = self._found.get(asked)
+            before = self._found.get(asked)
             # The same fleet is given out until something changes.
-            if known is not None and known[0] is seen:
-                return known[1]
+            if before is not None and before[0] is seen:
+                return before[1]
             at_ms = moment_ms
             if at_ms is None:
                 at_ms = max(clock.now_ms(), seen.as_of_ms or 0)
-            day = end = at_ms // DAY_MS
-            if moment_ms is not None and not every_day:
-                end = end_of_done_days(moment_ms)
+            day = at_ms // DAY_MS
             with store.reading() as connection:
-                told = self._days_before(connection, day, days, use_days, end)
+                known = KnownDays(day)
+                if moment_ms is not None and not every_day:
+                    known = known_days(connection, moment_ms)
+                told = self._days_before(connection, day, days, use_days, known)
                 making = _Making(connection, seen, told, at_ms)
                 found = making.evidence(day - days, day - use_days)
             _keep(self._found, asked, (seen, found))
             return found
 
     def _days_before(
-        self, connection: sa.Connection, day: int, days: int, use_days: int, end: int
+        self, connection: sa.Connection, day: int, days: int, use_days: int, known: KnownDays
     ) -> Days:
         # More days may have been put together since.
-        asked = (day, days, use_days, end, compacted(connection))
+        when_ms = None if known.is_all else known.at_ms
+        asked = (day, days, use_days, known.end, when_ms, compacted(connection))
         told = self._days.get(asked)
         if told is None:
-            told = read_days(connection, day, days, use_days, end=end)
+            told = read_days(connection, day, days, use_days, known)
             _keep(self._days, asked, told)
         return told
 

@@ -3,8 +3,9 @@ did of late. Reads only, a query a kind, past SQLAlchemy's rows: there are many.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from itertools import groupby
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -14,8 +15,8 @@ from app.capacity.daily import Daily
 from app.capacity.evidence import NOTHING, DomainUse
 from app.inventory import KindName
 from app.store import schema
-from app.store.compaction import end_of_done_days
 from app.store.engine import Store
+from app.store.known_days import KnownDays, known_days
 from app.store.tiers import day_number, day_text
 
 _COLUMNS: Mapping[KindName, tuple[str, ...]] = {
@@ -46,29 +47,35 @@ class Days(Struct, frozen=True):
         return self.columns.get((kind, entity_id), {}).get(column, NOTHING)
 
 
-def compacted(connection: sa.Connection) -> tuple[tuple[int, int], ...]:
-    """Up to which day each host's days were put together."""
+def compacted(connection: sa.Connection) -> tuple[tuple[int, int, int], ...]:
+    """Up to which day each host's days were put together, and with which last scan."""
     table = schema.compacted
-    query = sa.select(table.c.host_id, table.c.before_day).order_by(table.c.host_id)
-    return tuple((row.host_id, row.before_day) for row in connection.execute(query))
+    query = sa.select(table.c.host_id, table.c.before_day, table.c.last_scan_ms)
+    rows = connection.execute(query.order_by(table.c.host_id))
+    return tuple((row.host_id, row.before_day, row.last_scan_ms) for row in rows)
 
 
-def read_days(connection: sa.Connection, day: int, days: int, use_days: int, *, end: int) -> Days:
-    """The rows of so many days before `day`, as far as they are before `end`, too."""
+def read_days(
+    connection: sa.Connection, day: int, days: int, use_days: int, known: KnownDays
+) -> Days:
+    """The rows of so many days before `day`, as far as they were known."""
     found: dict[tuple[KindName, int], Mapping[str, Daily]] = {}
     for kind, names in _COLUMNS.items():
-        for entity_id, columns in _columns(connection, kind, names, day - days, end).items():
+        for entity_id, columns in _columns(connection, kind, names, day - days, known).items():
             found[kind, entity_id] = columns
     then = day - _MONTH - 1
-    sizes = _columns(connection, "pool", (_CAPACITY,), then, min(then + 1, end))
+    sizes = _columns(connection, "pool", (_CAPACITY,), then, known, until=then + 1)
     for entity_id, columns in sizes.items():
         found["pool", entity_id] = {**found.get(("pool", entity_id), {}), **columns}
+    return Days(_first_day(connection, known), found, _uses(connection, day - use_days, known))
+
+
+def _first_day(connection: sa.Connection, known: KnownDays) -> int | None:
     table = schema.dailies["host"]
-    first: str | None = connection.scalar(sa.select(sa.func.min(table.c.day)))
-    first_day = None if first is None else day_number(first)
-    if first_day is not None and first_day >= end:
-        first_day = None
-    return Days(first_day, found, _uses(connection, day - use_days, end))
+    query = sa.select(table.c.day, table.c.entity).order_by(table.c.day)
+    rows: Any = connection.execute(query.where(table.c.day < day_text(known.end))).cursor
+    first = next(iter(known.rows(rows)), None)
+    return None if first is None else day_number(first[0])
 
 
 class PoolDays:
@@ -86,7 +93,8 @@ class PoolDays:
         with self._store.reading() as connection:
             asked = (day, compacted(connection))
             if asked != self._asked:
-                found = _columns(connection, "pool", (_ALLOCATION,), day - _POOL_DAYS, day)
+                known = KnownDays(day)
+                found = _columns(connection, "pool", (_ALLOCATION,), day - _POOL_DAYS, known)
                 self._series = {one: columns[_ALLOCATION] for one, columns in found.items()}
                 self._asked = asked
         return self._series
@@ -96,11 +104,11 @@ def pool_days(store: Store, at_ms: int, entity_ids: Sequence[int]) -> Mapping[in
     """The same of some pools as known at a past moment, and not kept: such moments are looked at by
     chance.
     """
-    end = end_of_done_days(at_ms)
     with store.reading() as connection:
+        known = known_days(connection, at_ms)
         found = _columns(
-            connection, "pool", (_ALLOCATION,), end - _POOL_DAYS, end, entity_ids
-        )  # fmt: skip
+            connection, "pool", (_ALLOCATION,), known.end - _POOL_DAYS, known, entity_ids=entity_ids
+        )
     return {one: columns[_ALLOCATION] for one, columns in found.items()}
 
 
@@ -109,12 +117,13 @@ def _columns(
     kind: KindName,
     names: Sequence[str],
     first: int,
-    end: int,
+    known: KnownDays,
+    *,
+    until: int | None = None,
     entity_ids: Sequence[int] | None = None,
 ) -> dict[int, dict[str, Daily]]:
-    table = schema.dailies[kind]
-    columns = [table.c[name] for name in names]
-    rows = _rows(connection, table, columns, first, end, entity_ids)
+    columns = [(name,) for name in names]
+    rows = _rows(connection, kind, columns, first, known, until=until, entity_ids=entity_ids)
     return {
         entity_id: {name: _dense(days, one) for name, one in zip(names, values, strict=True)}
         for entity_id, (days, values) in _by_object(rows).items()
@@ -172,17 +181,14 @@ def _dense(days: Sequence[int], values: tuple[float | None, ...]) -> Daily:
     return Daily(first, tuple(spread))
 
 
-_USE = ("cpu_p95", "cpu_max", "memory_used_bytes_p95", "memory_used_bytes_max")
+_USE = (
+    ("cpu_p95",), ("cpu_max",), ("memory_used_bytes_p95",), ("memory_used_bytes_max",),
+    ("disk_read_bytes_avg", "disk_write_bytes_avg"), ("net_rx_bytes_avg", "net_tx_bytes_avg"),
+)  # fmt: skip
 
 
-def _uses(connection: sa.Connection, first: int, end: int) -> dict[int, DomainUse]:
-    table = schema.dailies["domain"]
-    columns = [
-        *(table.c[name] for name in _USE),
-        table.c.disk_read_bytes_avg + table.c.disk_write_bytes_avg,
-        table.c.net_rx_bytes_avg + table.c.net_tx_bytes_avg,
-    ]
-    rows = _rows(connection, table, columns, first, end)
+def _uses(connection: sa.Connection, first: int, known: KnownDays) -> dict[int, DomainUse]:
+    rows = _rows(connection, "domain", _USE, first, known)
     return {
         entity_id: DomainUse(list(days), *map(list, values))
         for entity_id, (days, values) in _by_object(rows).items()
@@ -190,15 +196,21 @@ def _uses(connection: sa.Connection, first: int, end: int) -> dict[int, DomainUs
 
 
 def _rows(
-    connection: sa.Connection, table: sa.Table, columns: Sequence[sa.ColumnElement[Any]],
-    first: int, end: int, entity_ids: Sequence[int] | None = None,
+    connection: sa.Connection, kind: KindName, columns: Sequence[Sequence[str]], first: int,
+    known: KnownDays, *, until: int | None = None, entity_ids: Sequence[int] | None = None,
 ) -> Iterable[Sequence[Any]]:  # fmt: skip
+    """Day, object, and for each of `columns` their sum, of the days from `first` on, in this order;
+    while they are read the connection is not used otherwise.
+    """
+    table = schema.dailies[kind]
+    end = known.end if until is None else min(until, known.end)
+    sums = [reduce(add, (table.c[name] for name in names)) for names in columns]
     query = (
-        sa.select(table.c.day, table.c.entity, *columns)
-        .where(table.c.day >= day_text(max(0, first)), table.c.day < day_text(end))
+        sa.select(table.c.day, table.c.entity, *sums)
+        .where(table.c.day >= day_text(max(0, first)), table.c.day < day_text(max(0, end)))
         .order_by(table.c.day, table.c.entity)
     )
     if entity_ids is not None:
         query = query.where(table.c.entity.in_(entity_ids))
     rows: Any = connection.execute(query).cursor
-    return cast(Iterable[Sequence[Any]], rows)
+    return known.rows(cast(Iterable[Sequence[Any]], rows), columns)

@@ -17,9 +17,9 @@ from app.clock import DAY_MS
 from app.errors import NotFound, StoreError
 from app.store import schema
 from app.store.capacity import evidence
-from app.store.compaction import DONE_AFTER_MS
 from app.store.dismissals import dismissals
 from app.store.engine import Store
+from app.store.known_days import DONE_AFTER_MS
 from app.store.notification_events import Told, record_within
 from app.store.notification_rules import rules_within
 from app.store.tiers import day_number

@@ -11,12 +11,13 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.clock import DAY_MS, HOUR_MS
+from app.clock import DAY_MS
 from app.errors import StoreError
 from app.inventory import KIND_BY_NAME, KINDS, KindName
 from app.store import keyframes, schema, tiers
 from app.store.buckets import Rolled
 from app.store.engine import Store
+from app.store.known_days import keep_replaced, mark_late
 from app.store.raw import Together, facts_of_many, samples_of_many
 from app.store.sampled import Since
 from app.store.slices import Sliced
@@ -25,9 +26,6 @@ log = logging.getLogger(__name__)
 
 # A scan is stored when it ends: of the last scans of a day, some minutes into the next.
 _GRACE_MS = 15 * 60_000
-# So long after its end a day is put together: that begins after the grace, and takes minutes at
-# the very most.
-DONE_AFTER_MS = HOUR_MS
 _MEASURED: tuple[KindName, ...] = tuple(kind.name for kind in KINDS if kind.sample)
 # Objects that are put together at once, and how many numbers these may have at most: eight bytes
 # each, several times over.
@@ -35,18 +33,12 @@ _BATCH = 64
 _MOST_NUMBERS = 1_600_000
 
 
-def end_of_done_days(at_ms: int) -> int:
-    """The day before which all days had been put together by a moment. What was put together later
-    than that, after npvirt had been away, is not told apart.
-    """
-    return (at_ms - DONE_AFTER_MS) // DAY_MS
-
-
 class _HostDay(Struct, frozen=True):
-    """A host's day that is due."""
+    """A host's day that is due; `again`: it was put together before."""
 
     day: int
     host_id: int
+    again: bool
 
 
 class Compactor(Sliced):
@@ -82,6 +74,8 @@ class Compactor(Sliced):
             yield from self._consolidate(due, done_day)
         with self._store.writing() as connection:
             keyframes.write(connection, due.host_id, due.day, made)
+            if not due.again:
+                mark_late(connection, due.host_id, due.day, self.now_ms)
             _mark(connection, due, last_scan_ms)
         yield
 
@@ -115,7 +109,10 @@ class Compactor(Sliced):
                 (host.before_day or 1) - 1,
             )
             end = min(last_day, host.last_ms // DAY_MS)
-            found += [_HostDay(day, host.host_id) for day in range(first, end + 1)]
+            before_day = host.before_day or 0
+            found += [
+                _HostDay(day, host.host_id, day < before_day) for day in range(first, end + 1)
+            ]
         return sorted(found, key=lambda due: (due.day, due.host_id))
 
     def _objects(self, due: _HostDay) -> Mapping[KindName, Sequence[int]]:
@@ -159,6 +156,9 @@ class Compactor(Sliced):
             hours.update((entity_id, one.hours) for entity_id, one in day.items())
         yield
         with self._store.writing() as connection:
+            if due.again:
+                rows = {int(one.day["entity"]): one.day for one in made if one.day is not None}
+                keep_replaced(connection, kind, due.day, rows, self.now_ms)
             tiers.write(connection, kind, made)
             for entity_id, error in failed.items():
                 _write_down(connection, entity_id, due.day, error, now_ms)

@@ -17,6 +17,7 @@ from app.store import keyframes, schema, tiers
 from app.store.archive import archive, day_id
 from app.store.capacity_reports import forget_reports
 from app.store.engine import Store
+from app.store.known_days import forget_days
 from app.store.slices import Sliced
 from app.store.walking import untold
 
@@ -82,8 +83,9 @@ class Retention(Sliced):
             yield from self._chunks(tier, (now_ms - self._lengths.of(tier)) // DAY_MS)
         yield from self._keyframes((now_ms - self._lengths.hours_ms) // DAY_MS)
         yield from self._days((now_ms - self._lengths.daily_ms) // DAY_MS)
-        # Reports are of the same days.
+        # What is known of the same days goes with them, and reports of them.
         with self._store.writing() as connection:
+            forget_days(connection, (now_ms - self._lengths.daily_ms) // DAY_MS)
             forget_reports(connection, now_ms - self._lengths.daily_ms)
 
     def _samples(self, before_ms: int) -> Iterator[None]:

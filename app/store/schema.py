@@ -13,7 +13,7 @@ from app.inventory import KINDS, Kind
 from app.metrics import METRICS
 
 # What the newest migration makes; a newer one in a file means a newer npvirt made it.
-REVISION = "0011"
+REVISION = "0012"
 
 # "npvt": marks the file as npvirt's own (PRAGMA application_id).
 APPLICATION_ID = 0x6E707674
@@ -440,6 +440,28 @@ not_compacted = sa.Table(
     sa.Column("day", Wide, primary_key=True),
     sa.Column("sentence", sa.Text, nullable=False),
     sa.Column("at_ms", Wide, nullable=False),
+    sqlite_strict=True,
+)
+
+# Of hosts' days that were put together later than usual from when on they count (known_days).
+late_day = sa.Table(
+    "late_day",
+    metadata,
+    sa.Column("host_id", Wide, sa.ForeignKey("host.id"), primary_key=True),
+    sa.Column("day", Wide, primary_key=True),
+    sa.Column("counts_from_ms", Wide, nullable=False),
+    sqlite_strict=True,
+)
+
+# What rows of days said until they were put together again, as JSON by column; NULL: there was no
+# row.
+replaced_day = sa.Table(
+    "replaced_day",
+    metadata,
+    sa.Column("entity", Wide, primary_key=True),
+    sa.Column("day", Wide, primary_key=True),
+    sa.Column("until_ms", Wide, primary_key=True),
+    sa.Column("body", sa.Text),
     sqlite_strict=True,
 )
 

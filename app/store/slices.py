@@ -11,12 +11,15 @@ class Sliced:
     def __init__(self, begin: Callable[[int], Iterator[None]]) -> None:
         self._begin = begin
         self._work: Iterator[None] | None = None
+        # That of the present step.
+        self.now_ms = 0
 
     def step(self, now_ms: int, for_s: float = 0.05) -> bool:
         """Work for about `for_s` seconds; whether there is more to do. Raises StoreError, and
         what was begun is begun again at the next call.
         """
         until_s = clock.monotonic_s() + for_s
+        self.now_ms = now_ms
         if self._work is None:
             self._work = self._begin(now_ms)
         try:

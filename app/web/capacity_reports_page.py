@@ -20,7 +20,7 @@ from app.clock import rfc3339
 from app.language import ENGLISH, N_, gettext
 from app.services import services
 from app.store.capacity_reports import Kept, get_report, list_reports
-from app.store.compaction import DONE_AFTER_MS
+from app.store.known_days import DONE_AFTER_MS
 from app.web import capacity_words as words
 from app.web.api.answers import check_parameters
 from app.web.figures import size
