@@ -156,12 +156,10 @@ RECLAIM = Table(
     "Idle or unused",
     _findings,
     (
-        Column("What", lambda row: Cell(row.one.subject, row.one.host)),
-        Column("Why", lambda row: row.why, "wrap p2"),
+        Column("What", lambda row: Cell(row.one.subject, row.one.host, under=row.why)),
         Column("Could free", lambda row: row.frees, "num"),
     ),
     "Nothing that could be taken back was found.",
-    below=lambda row: row.why,
     known=lambda row: row.one.known,
 )
 RIGHTSIZING = Table(

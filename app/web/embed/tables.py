@@ -27,8 +27,8 @@ class Meter(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One cell: its text, or the time that it tells of; what stands small beside it, and in front
-    of it a meter or `lead`, which is for eyes alone; `css` colours it (warn, bad).
+    """One cell: its text, or the time that it tells of; what stands small beside and under it,
+    and in front of it a meter or `lead`, which is for eyes alone; `css` colours it (warn, bad).
     """
 
     text: str = UNKNOWN
@@ -37,6 +37,7 @@ class Cell(NamedTuple):
     css: str = ""
     lead: str = ""
     at: When | None = None
+    under: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,13 @@ class Found(Generic[R]):
 @dataclass(frozen=True)
 class Table(Generic[R]):
     """A table: its caption, where its rows are from, its columns, and what is said when there is
-    no row. `below` stands under the first cell of a row in a narrow box; a row that is not `known`
-    is what was last seen.
+    no row. A row that is not `known` is what was last seen.
     """
 
     caption: str
     find: Callable[[Drawing], Found[R]]
     columns: tuple[Column[R], ...]
     nothing: str
-    below: Callable[[R], str] = lambda row: ""
     known: Callable[[R], bool] = lambda row: True
 
 
@@ -85,7 +84,6 @@ class Row(NamedTuple):
     """A row as the template has it."""
 
     cells: tuple[Cell, ...]
-    below: str
     known: bool
 
 
@@ -114,4 +112,4 @@ def check_hosts(drawing: Drawing) -> None:
 def _row(table: Table[R], row: R, *, known: bool) -> Row:
     made = (column.cell(row) for column in table.columns)
     cells = tuple(Cell(one) if isinstance(one, str) else one for one in made)
-    return Row(cells, table.below(row), known and table.known(row))
+    return Row(cells, known and table.known(row))
