@@ -108,7 +108,7 @@ def sentence(answer: TestResponse) -> str:
 
 def row_names(text: str) -> list[str]:
     """What the rows of a table are headed with."""
-    return re.findall(r'<th scope="row"[^>]*>(?:<span>)?<bdi>(.*?)</bdi>', text)
+    return re.findall(r'<th scope="row"[^>]*>(?:<span[^>]*>)?<bdi>(.*?)</bdi>', text)
 
 
 @pytest.fixture(scope="module")
