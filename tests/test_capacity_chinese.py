@@ -155,3 +155,37 @@ def test_a_finding_is_dismissed_and_told_again_in_chinese(panel: Web, names: set
     assert undo is not None
     assert panel.post(undo[1], {}).headers["Location"] == "/capacity?lang=zh"
     assert "该项已重新计入。" in panel.text("/capacity?lang=zh")
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("from=2026-04-20&to=2026-04-10", "时段的结束早于开始。"),
+        ("from=2999-01-01&to=2999-02-01", "该时段在未来，尚无所知。"),
+        ("from=2020-01-01&to=2020-02-01", "该时段的情况未知"),
+        ("from=yesterday", "请按 2026-05-01 的格式填写日期。"),
+        ("vcpus=many", "请填写整数。"),
+        ("memory_gib=x", "请填写以 GiB 为单位的数。"),
+        ("vcpus=99999", "请填写 1 到 "),
+        ("by=moon", "增长可按以下之一分组"),
+        ("owner=nobody", "请填写恰好含有一个 {owner} 的文本"),
+        ("of=x", "请用编号指定要绘制的对象。"),
+        ("of=9999", "没有这项预测。"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_chinese(panel: Web, asked: str, sentence: str) -> None:
+    answer = panel.client.get(f"/capacity?{asked}&lang=zh")
+    assert answer.status_code == 422
+    assert sentence in answer.text
+    assert english(said(answer.text), {"fleet", "host", "pool", "owner"}) == set()
+    assert '<title lang="zh">请求无法处理 · npvirt</title>' in answer.text
+    in_english = panel.client.get(f"/capacity?{asked}")
+    assert len(english(said(in_english.text), ())) > 3
+
+
+def test_a_report_that_there_is_not_is_missed_in_chinese(panel: Web) -> None:
+    answer = panel.client.get("/capacity/reports/2020-01?lang=zh")
+    assert answer.status_code == 404
+    assert english(said(answer.text), ()) == set()
+    assert "没有该月的报告。" in answer.text
+    assert "There is no report of that month." in panel.client.get("/capacity/reports/2020-01").text

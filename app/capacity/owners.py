@@ -7,6 +7,7 @@ bracket or the line's end. A tag such as "#shop" is "#{owner} ", with a space: i
 """
 
 from app.errors import InvalidField
+from app.language import gettext
 
 PLACE = "{owner}"
 _MOST = 100
@@ -16,9 +17,11 @@ _ENDS = ",;)]}\n"
 def checked(pattern: str) -> str:
     """The pattern, if it is one; raises InvalidField."""
     if len(pattern) > _MOST or pattern.count(PLACE) != 1:
-        raise InvalidField(
-            "owner", f"Give text with {PLACE} in it once, of at most {_MOST} characters."
-        )
+        sentence = gettext(
+            "Give text with %(place)s in it once, of at most %(count)s characters.",
+            place=PLACE, count=_MOST,
+        )  # fmt: skip
+        raise InvalidField("owner", sentence)
     return pattern
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from app.errors import InvalidField
+from app.language import gettext
 
 _EPOCH = date(1970, 1, 1)
 
@@ -35,9 +36,10 @@ def period(
     """
     from_field, to_field = fields
     if asked_end <= asked_from:
-        raise InvalidField(to_field, "The period ends before it begins.")
+        raise InvalidField(to_field, gettext("The period ends before it begins."))
     if asked_from > today:
-        raise InvalidField(from_field, "The period lies in the future; nothing is known of it yet.")
+        sentence = gettext("The period lies in the future; nothing is known of it yet.")
+        raise InvalidField(from_field, sentence)
     cut: list[Literal["history", "future"]] = []
     from_day, end_day = asked_from, asked_end
     if end_day > today + 1:
@@ -49,7 +51,10 @@ def period(
         if end_day <= from_day:
             raise InvalidField(
                 to_field,
-                f"Nothing is known of that period; no day before {day_text(first_day)} is told of.",
+                gettext(
+                    "Nothing is known of that period; no day before %(day)s is told of.",
+                    day=day_text(first_day),
+                ),
             )
     return Period(from_day, end_day, tuple(cut))
 
@@ -95,4 +100,4 @@ def day_of(field: str, text: str) -> int:
             raise ValueError
         return (date.fromisoformat(text) - _EPOCH).days
     except ValueError:
-        raise InvalidField(field, "Give the day as 2026-05-01.") from None
+        raise InvalidField(field, gettext("Give the day as 2026-05-01.")) from None

@@ -19,6 +19,7 @@ from app.capacity.overcommit import Bounds
 from app.capacity.storage import Storage, storages
 from app.clock import DAY_MS
 from app.errors import InvalidField
+from app.language import gettext
 
 # "fits-now": the pool would be full within SOON_DAYS.
 Verdict = Literal["fits", "fits-now", "does-not-fit", "not-judged"]
@@ -91,7 +92,8 @@ def wish(vcpus: int, memory_bytes: int, disk_bytes: int = 0, count: int = 1) -> 
         ("count", count, 1, MOST),
     ):
         if not least <= value <= most:
-            raise InvalidField(field, f"Give a number from {least} to {most}.")
+            sentence = gettext("Give a number from %(least)s to %(most)s.", least=least, most=most)
+            raise InvalidField(field, sentence)
     return Wish(vcpus, memory_bytes, disk_bytes, count)
 
 

@@ -15,6 +15,7 @@ from app.capacity.periods import Period, month_after, month_before
 from app.capacity.report import Dismissed, FindingKey, Report
 from app.clock import DAY_MS
 from app.errors import NotFound, StoreError
+from app.language import gettext
 from app.store import schema
 from app.store.capacity import evidence
 from app.store.dismissals import dismissals
@@ -110,7 +111,7 @@ def get_report(store: Store, month: str, moment_ms: int | None) -> tuple[Kept, R
     with store.reading() as connection:
         row = connection.execute(_until(query, moment_ms)).one_or_none()
     if row is None:
-        raise NotFound("There is no report of that month.")
+        raise NotFound(gettext("There is no report of that month."))
     try:
         report = msgspec.json.decode(row.body, type=Report)
     except msgspec.MsgspecError:

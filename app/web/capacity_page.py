@@ -172,7 +172,7 @@ def _in_bytes(arguments: Mapping[str, str]) -> dict[str, str]:
         except ValueError:
             gib = -1.0
         if not 0 <= gib <= _MOST_GIB:
-            raise InvalidField(f"{field}_gib", "Give a number of GiB.")
+            raise InvalidField(f"{field}_gib", gettext("Give a number of GiB."))
         found[f"{field}_bytes"] = str(round(gib * _GIB))
     return found
 
@@ -180,10 +180,10 @@ def _in_bytes(arguments: Mapping[str, str]) -> dict[str, str]:
 def _chosen(told: Told, text: str) -> Outlook:
     """Which outlook is charted: by its place in the list."""
     if not (text.isascii() and text.isdecimal() and len(text) < 6):
-        raise InvalidField("of", "Name what is charted by its number.")
+        raise InvalidField("of", gettext("Name what is charted by its number."))
     place = int(text)
     if place >= len(told.outlook):
-        raise InvalidField("of", "There is no such forecast.")
+        raise InvalidField("of", gettext("There is no such forecast."))
     return told.outlook[place]
 
 

@@ -91,11 +91,11 @@ def report_list() -> Response:
 def report(month: str) -> Response:
     """The report of a month; raises NotFound."""
     at, language = _asked()
-    kept, told = get_report(services().store, month, at.at_ms)
-    address = f"{_PAGE}/{kept.month}"
     with drawn_in(language):
+        kept, told = get_report(services().store, month, at.at_ms)
         context = {"made": _made(kept), **_context(told)}
         name = title(told)
+    address = f"{_PAGE}/{kept.month}"
     return form_page(
         "capacity/report.html", "capacity", name, at=at, address=in_language(address, language),
         language=language, told=told, reports=at.of(in_language(_PAGE, language)),

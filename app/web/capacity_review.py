@@ -18,6 +18,7 @@ from app.capacity.periods import Period, day_of, period
 from app.capacity.placement import Placement, Wish, place, wish
 from app.capacity.reclaim import Finding, Freed, freed
 from app.errors import InvalidField
+from app.language import gettext
 from app.services import services
 from app.store.dismissals import Dismissal, dismissals
 from app.web.capacity_judged import OLDEST_DAYS, Judged, judged
@@ -84,7 +85,9 @@ def asked(arguments: Mapping[str, str], at: Moment) -> Asked:
     """What the query asks for; raises InvalidField."""
     by = arguments.get("by", "fleet")
     if by not in BYS:
-        raise InvalidField("by", f"Growth is told by one of {', '.join(BYS)}.")
+        raise InvalidField(
+            "by", gettext("Growth is told by one of %(groups)s.", groups=", ".join(BYS))
+        )
     first, last, compare_first, compare_last = (
         day_of(name, arguments[name]) if arguments.get(name) else None
         for name in ("from", "to", "compare_from", "compare_to")
@@ -104,7 +107,7 @@ def asked(arguments: Mapping[str, str], at: Moment) -> Asked:
 def _number(arguments: Mapping[str, str], name: str, default: int) -> int:
     text = arguments.get(name) or str(default)
     if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
-        raise InvalidField(name, "Give a whole number.")
+        raise InvalidField(name, gettext("Give a whole number."))
     return int(text)
 
 

@@ -66,7 +66,10 @@ def asking(slug: str) -> Response:
     """Ask why; changes nothing."""
     find_host(seen_fleet(None), slug)
     kind, key = request.args.get("kind", ""), request.args.get("key", "")
-    return _ask(_found(slug, kind, key)[0], "", {}, asked_language(request.args))
+    language = asked_language(request.args)
+    with drawn_in(language):
+        found, _ = _found(slug, kind, key)
+    return _ask(found, "", {}, language)
 
 
 @blueprint.post("/hosts/<slug>/findings/dismiss")
@@ -97,8 +100,8 @@ def undone(slug: str) -> Response:
     _refuse_past()
     kind, key = request.args.get("kind", ""), request.args.get("key", "")
     language = asked_language(request.args)
-    _undo(slug, kind, key)
     with drawn_in(language):
+        _undo(slug, kind, key)
         return _done(gettext("The finding counts again."), language)
 
 
@@ -166,7 +169,7 @@ def _dismiss(
     host_id = find_host(seen_fleet(None), slug).record.id
     one, _ = _found(slug, kind, key)
     if one.facts_digest != facts_digest:
-        raise Conflict("The facts of this finding have changed since; look at it again.")
+        raise Conflict(gettext("The facts of this finding have changed since; look at it again."))
     wanted = Dismissal(
         slug, kind, key, facts_digest, note.strip(), principal().who, clock.now_ms()
     )  # fmt: skip
@@ -200,7 +203,7 @@ def _found(slug: str, kind: str, key: str) -> tuple[Finding, Dismissal | None]:
     for one, dismissal in findings(LIVE):
         if (one.host, one.kind, one.key) == (slug, kind, key):
             return one, dismissal
-    raise NotFound("There is no such finding any more.")
+    raise NotFound(gettext("There is no such finding any more."))
 
 
 def _refuse_past() -> None:

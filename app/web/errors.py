@@ -11,9 +11,11 @@ from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from app.errors import Conflict, InvalidField, NotFound, StoreError, VirtError
+from app.language import N_, gettext
 from app.web.embed.apart import is_embed
 from app.web.embed.saying import box
 from app.web.gone import Elsewhere, elsewhere
+from app.web.languages import drawn_in, language_of_errors
 from app.web.moment import LIVE
 from app.web.page import framed
 
@@ -26,6 +28,8 @@ _SENTENCES = {
     405: "This address does not take requests of this kind.",
     413: "This request is larger than npvirt accepts.",
 }
+# In words of ours, or as HTTP calls it where pages are drawn in other languages.
+_TITLES = {404: N_("Not found"), 409: N_("Conflict"), 422: N_("Unprocessable Entity")}
 _BROKEN = "Something went wrong inside npvirt. Its log says what."
 
 
@@ -68,17 +72,19 @@ def answer(
     if request.headers.get("HX-Request") == "true":
         html = render_template("errors/toast.html", sentence=sentence)
         return Response(html, status, mimetype="text/html")
-    title = "Not found" if status == 404 else HTTPStatus(status).phrase
-    html = render_template(
-        "errors/page.html",
-        status=status,
-        title=title,
-        sentence=sentence,
-        moment=LIVE,
-        places=places,
-    )
+    language = language_of_errors()
+    with drawn_in(language):
+        title = gettext(_TITLES.get(status) or HTTPStatus(status).phrase)
+        html = render_template(
+            "errors/page.html",
+            status=status,
+            title=title,
+            sentence=sentence,
+            moment=LIVE,
+            places=places,
+        )
     # The ribbon reads the store, which may be what is broken.
-    return framed(html, "", title, status=status, ribbon=status < 500)
+    return framed(html, "", title, status=status, ribbon=status < 500, language=language)
 
 
 def _wants_json() -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from flask import g
+
 from app.language import ENGLISH, LANGUAGES, nearest, speaking
 from app.web.locales import read_locale, written_for
 
@@ -21,8 +23,17 @@ class Choice(NamedTuple):
 
 
 def asked_language(arguments: Mapping[str, str]) -> str:
-    """The language that the query string asks for; raises InvalidField."""
-    return nearest(read_locale(arguments.get("lang", "")))
+    """The language that the query string asks for, in which errors are said, too; raises
+    InvalidField.
+    """
+    language = nearest(read_locale(arguments.get("lang", "")))
+    g.npvirt_language = language
+    return language
+
+
+def language_of_errors() -> str:
+    """The language in which it is said what went wrong with this request."""
+    return str(g.get("npvirt_language", ENGLISH))
 
 
 def in_language(page: str, language: str) -> str:
