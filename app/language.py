@@ -49,7 +49,7 @@ def speaking(language: str) -> Iterator[None]:
 
 def gettext(message: str, **values: object) -> str:
     """The text of a marked message in the language that is spoken."""
-    return _catalogue(_language.get()).gettext(message) % values
+    return bare_gettext(message) % values
 
 
 def ngettext(singular: str, plural: str, num: int, **values: object) -> str:
@@ -70,7 +70,8 @@ def N_(message: str) -> str:  # noqa: N802 (the name by which it is known with g
 
 def bare_gettext(message: str) -> str:
     """The text before its values are put in, for templates, which do that themselves."""
-    return _catalogue(_language.get()).gettext(message)
+    # A catalogue has what tells of itself under the empty message.
+    return _catalogue(_language.get()).gettext(message) if message else ""
 
 
 def bare_ngettext(singular: str, plural: str, num: int) -> str:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from app.capacity.reclaim import FINDING_KINDS, Finding, FindingKind
 from app.capacity.report import Report, monthly
-from app.clock import HOUR_MS, rfc3339
+from app.clock import DAY_MS, HOUR_MS, rfc3339
 from app.notifier.report_text import subject_of
 from app.store.capacity_reports import keep_report, known_at_end, month_due
 from app.store.history import fleet
+from app.web.capacity_words import finding_says
+from app.web.languages import drawn_in
 from tests.chinese import english, figures, said
 from tests.demo_support import APRIL, demo_web
 from tests.web_support import Web
@@ -130,6 +133,20 @@ def test_the_language_stays_in_links_forms_and_the_part_that_is_asked_anew(panel
     assert not re.search(r'"/(hosts|api)/[^"]*lang=(?!zh")', main)
     # The ribbon's links lead to the same page at another time.
     assert 'data-here="/capacity?lang=zh&by=host"' in page
+
+
+@pytest.mark.parametrize("kind", FINDING_KINDS)
+def test_every_kind_of_finding_is_told_in_a_sentence_of_its_language(kind: FindingKind) -> None:
+    one = Finding(
+        kind, "kvm-01", "key", "mail", True, APRIL.end_ms, APRIL.end_ms - 40 * DAY_MS, 2, None,
+        3 << 30, "digest",
+    )  # fmt: skip
+    page = finding_says(one, APRIL.end_ms)
+    with drawn_in("zh"):
+        chinese = finding_says(one, APRIL.end_ms)
+    assert english(chinese, {"VM"}) == set()
+    assert figures(chinese) == figures(page)
+    assert chinese.endswith("。")
 
 
 def test_a_finding_is_dismissed_and_told_again_in_chinese(panel: Web, names: set[str]) -> None:

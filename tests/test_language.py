@@ -50,6 +50,15 @@ def test_chinese_is_spoken_inside_its_block_alone() -> None:
     assert gettext("history is too short") == "history is too short"
 
 
+@pytest.mark.parametrize("spoken", LANGUAGES)
+def test_nothing_stays_nothing_in_every_language(spoken: str) -> None:
+    with speaking(spoken):
+        assert gettext("", days="2 days") == ""
+        environment = Environment(autoescape=True)
+        attach_words(environment)
+        assert environment.from_string("{{ _(message) }}").render(message="") == ""
+
+
 def test_what_one_thread_speaks_no_other_does() -> None:
     heard = []
     with speaking("zh"):
