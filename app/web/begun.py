@@ -5,7 +5,7 @@ beginning is kept as it was then, and a copy of it packs each end.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,11 @@ class Begun(Rendered):
         return (self.body, packer.compress(end) + packer.flush())
 
 
-def begun(text: bytes, *, packs: bool) -> Begun:
-    """The text as a beginning, packed or as it is."""
+def begun(pieces: Iterable[bytes], *, packs: bool) -> Begun:
+    """A text, handed in pieces, as a beginning, packed or as it is."""
     if not packs:
-        return Begun(text, "")
+        return Begun(b"".join(pieces), "")
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-    return Begun(packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH), "", packer=packer)
+    # Piece by piece, since a whole of some megabytes takes long to be moved about.
+    packed = [packer.compress(piece) for piece in pieces]
+    return Begun(b"".join((*packed, packer.flush(zlib.Z_SYNC_FLUSH))), "", packer=packer)

@@ -16,7 +16,7 @@ from app.store.device_counts import DeviceCounts
 from app.store.views import Fleet, Seen
 from app.web.device_parts import SORTS, DeviceSort, parts_of
 from app.web.fleet_metrics import DOMAIN, HOST, NETWORK, POOL, UP, FleetMetric, Labels
-from app.web.openmetrics import Family, labels_text, with_labels
+from app.web.openmetrics import Family, Lines, labels_text, with_labels
 
 _GROUPS = (HOST, DOMAIN, POOL, NETWORK)
 # Of so many objects the labels that name them are remembered from scrape to scrape.
@@ -29,6 +29,7 @@ class _Column(Struct):
     texts: list[str] = field(default_factory=list)
     objects: list[Any] = field(default_factory=list)
     idle: list[int] = field(default_factory=list)
+    _lines: Lines | None = None
 
     def add(self, text: str, one: object, *, idle: bool = False) -> None:
         """Add one object."""
@@ -45,7 +46,9 @@ class _Column(Struct):
                 values[place] = 0
         if (per := metric.per) is not None:
             values = [None if value is None else value / per for value in values]
-        return Family(metric.name, metric.type, metric.help, zip(self.texts, values, strict=True))
+        # The metrics of a column have the same labels; nothing is added when they are told.
+        self._lines = self._lines or Lines(self.texts)
+        return Family(metric.name, metric.type, metric.help, self._lines, values)
 
 
 def fleet_families(fleet: Fleet, counts: DeviceCounts) -> Iterator[Family]:

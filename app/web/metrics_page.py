@@ -33,10 +33,10 @@ def metrics() -> Response:
     """All families, in the format that is asked for."""
     check_parameters(())
     plain = _wants_plain()
-    own = exposition(own_families(health_report()), plain=plain) + ("" if plain else END)
+    own = b"".join(exposition(own_families(health_report()), plain=plain)) + (b"" if plain else END)
     packs = request.accept_encodings["gzip"] > 0
     fleet_text = _fleet_text(seen_fleet(None), plain=plain, packs=packs)
-    body = fleet_text.ended(own.encode())
+    body = fleet_text.ended(own)
     response = Response(body, content_type=PLAIN_CONTENT_TYPE if plain else CONTENT_TYPE)
     if packs:
         response.content_encoding = "gzip"
@@ -49,7 +49,7 @@ def _fleet_text(fleet: Fleet, *, plain: bool, packs: bool) -> Begun:
 
     def make() -> Begun:
         families = fleet_families(fleet, device_counts(services().store, fleet))
-        return begun(exposition(families, plain=plain).encode(), packs=packs)
+        return begun(exposition(families, plain=plain), packs=packs)
 
     return _kept.get((plain, packs, principal().host_ids), fleet, make)
 

@@ -6,13 +6,16 @@ unknown is left out, since neither format knows a null.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import compress
+from operator import pos
 from typing import Literal, NamedTuple
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PLAIN_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Ends a text in OpenMetrics.
-END = "# EOF\n"
+END = b"# EOF\n"
 
 Type = Literal["gauge", "counter", "info"]
 _SUFFIXES: Mapping[Type, str] = {"gauge": "", "counter": "_total", "info": "_info"}
@@ -23,15 +26,48 @@ _LABEL_CHARS = 200
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 
 
+class Lines:
+    """The lines of families that have the same labels, as `labels_text` writes them: all but their
+    names and values. As bytes, since one name that is not ASCII makes a text of some megabytes
+    slow.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = labels
+
+    @cached_property
+    def _written(self) -> list[bytes]:
+        # No label has a line break in it.
+        return " \n".join((*self._labels, "")).encode().split(b"\n")[:-1]
+
+    def of(self, name: str, values: Sequence[float | None]) -> bytes:
+        """The samples of a family with a value for each of the labels; those that are unknown are
+        left out.
+        """
+        labels: Sequence[bytes] = self._written
+        known: Sequence[float] = [value for value in values if value is not None]
+        if len(known) < len(labels):
+            labels = [*compress(labels, (value is not None for value in values))]
+        if not labels:
+            return b""
+        # A plus makes a number of what is true or false.
+        numbers = "\n".join(map(str, map(pos, known))).encode().split(b"\n")
+        pieces = [f"\n{name}".encode(), b"", b""] * len(labels)
+        pieces[1::3], pieces[2::3] = labels, numbers
+        pieces[0] = name.encode()
+        return b"".join((*pieces, b"\n"))
+
+
 class Family(NamedTuple):
     """A metric: its name (ending in its unit where it has one, without `_total`), what it tells,
-    and its samples: labels as `labels_text` writes them, and a value, None where it is unknown.
+    and its samples: a value for each of the labels of `lines`, None where it is unknown.
     """
 
     name: str
     type: Type
     help: str
-    samples: Iterable[tuple[str, float | None]]
+    lines: Lines
+    values: Sequence[float | None]
 
     @property
     def unit(self) -> str:
@@ -61,25 +97,28 @@ def with_labels(text: str, more: str) -> str:
     return f"{text[:-1]},{more[1:]}" if text and more else text or more
 
 
-def exposition(families: Iterable[Family], *, plain: bool = False) -> str:
-    """The families as text, without END; those of which nothing is known are left out. `plain`:
-    in the older format.
+def family_of(
+    name: str, type_: Type, help_: str, samples: Iterable[tuple[str, float | None]]
+) -> Family:
+    """A family of samples, each with its labels as `labels_text` writes them."""
+    pairs = [*samples]
+    return Family(name, type_, help_, Lines([labels for labels, _ in pairs]), [v for _, v in pairs])
+
+
+def exposition(families: Iterable[Family], *, plain: bool = False) -> Iterator[bytes]:
+    """The families as text in pieces, without END; those of which nothing is known are left out.
+    `plain`: in the older format.
     """
-    return "".join(text for family in families for text in _texts(family, plain=plain))
-
-
-def _texts(family: Family, *, plain: bool) -> Iterator[str]:
-    name = sample_name(family.name, family.type)
-    # A plus makes a number of what is true or false.
-    lines = [f"{name}{labels} {+value}\n" for labels, value in family.samples if value is not None]
-    if not lines:
-        return
-    told = name if plain else family.name
-    type_ = "gauge" if plain and family.type == "info" else family.type
-    yield f"# HELP {told} {_escaped(family.help)}\n# TYPE {told} {type_}\n"
-    if family.unit and not plain:
-        yield f"# UNIT {told} {family.unit}\n"
-    yield "".join(lines)
+    for family in families:
+        name = sample_name(family.name, family.type)
+        lines = family.lines.of(name, family.values)
+        if not lines:
+            continue
+        told = name if plain else family.name
+        type_ = "gauge" if plain and family.type == "info" else family.type
+        unit = f"# UNIT {told} {family.unit}\n" if family.unit and not plain else ""
+        head = f"# HELP {told} {_escaped(family.help)}\n# TYPE {told} {type_}\n{unit}"
+        yield head.encode() + lines
 
 
 def _pairs(labels: Mapping[str, str | None]) -> str:

@@ -12,7 +12,7 @@ from app import __version__
 from app.store.looked_after import LookedAfter
 from app.store.notification_figures import TargetFigures
 from app.web.health_report import HostReport, Report
-from app.web.openmetrics import Family, Type, labels_text, with_labels
+from app.web.openmetrics import Family, Type, family_of, labels_text, with_labels
 
 
 class OwnMetric(Struct, frozen=True):
@@ -293,18 +293,18 @@ VERSION = ("npvirt", "The version.")
 def own_families(report: Report) -> Iterator[Family]:
     """All of them, as of the report."""
     name, help_ = VERSION
-    yield Family(name, "info", help_, [(labels_text({"version": __version__}), 1)])
+    yield family_of(name, "info", help_, [(labels_text({"version": __version__}), 1)])
     for metric in OWN_METRICS:
-        yield Family(metric.name, metric.type, metric.help, [("", metric.value(report))])
+        yield family_of(metric.name, metric.type, metric.help, [("", metric.value(report))])
     hosts = [(labels_text({"host": host.view.slug}), host) for host in report.hosts]
     for one in HOST_METRICS:
         told = [(text, one.values(host)) for text, host in hosts]
-        yield Family(one.name, one.type, one.help, _samples(told, one.label))
+        yield family_of(one.name, one.type, one.help, _samples(told, one.label))
     known = () if report.notifications is None else report.notifications.targets
     targets = [(labels_text({"target": target.name}), target) for target in known]
     for each in TARGET_METRICS:
         told = [(text, each.values(target, report.at_ms)) for text, target in targets]
-        yield Family(each.name, each.type, each.help, _samples(told, each.label))
+        yield family_of(each.name, each.type, each.help, _samples(told, each.label))
 
 
 def _samples(
