@@ -5,7 +5,8 @@ The panel serves a store that the test fills, while the test holds the collector
 else scans. Rules fire at once here; `promtool test rules` says that they wait as long as they say.
 
 Planted to see it fail: a token of nobody, a text without its end, a metric's name in a rule and in
-the dashboard that is not npvirt's, a host that is down and told as up.
+the dashboard that is not npvirt's, a label in the dashboard that there is not, a host that is down
+and told as up, an alert on notifications that does not end.
 """
 
 import json
@@ -240,8 +241,10 @@ def test_an_alert_on_notifications_ends_when_one_arrives(watched: Watched) -> No
 
 
 def with_variables(expression: str) -> str:
-    """An expression of the dashboard with everything chosen."""
-    return re.sub(r"\$(?:instance|host|domain|pool)\b", ".*", expression)
+    """An expression of the dashboard with everything chosen that has the label: one that is called
+    otherwise gives nothing.
+    """
+    return re.sub(r"\$(?:instance|host|domain|pool)\b", ".+", expression)
 
 
 def expressions() -> Iterator[tuple[str, str]]:
