@@ -46,6 +46,34 @@ def _get(web: Web, query: str = "") -> dict[str, Any]:
     return told
 
 
+def _pools(web: Web, query: str = "") -> list[dict[str, Any]]:
+    answer = web.client.get(f"/api/v1/pools?{query}")
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.get_json()["items"]
+    return items
+
+
+def test_lists_of_pools_tell_when_each_is_full_now_and_then_or_why_not(
+    panel: tuple[Web, Plan],
+) -> None:
+    web, plan = panel
+    for days, refusal in ((1, None), (14, "too-short")):
+        at = f"at={rfc3339(plan.end_ms - days * DAY_MS)}"
+        outlook = {one["pool"]: one for one in _get(web, at)["outlook"] if one["pool"]}
+        listed = {one["uuid"]: one for one in _pools(web, at)}
+        told = [(uuid, listed[uuid]["full_at"], listed[uuid]["refusal"]) for uuid in outlook]
+        assert told == [(uuid, one["full_at"], one["refusal"]) for uuid, one in outlook.items()]
+        assert refusal in {one["refusal"] for one in listed.values()}
+        text = web.text(f"/api/v1/pools?format=csv&{at}")
+        rows = {row["uuid"]: row for row in csv.DictReader(io.StringIO(text))}
+        assert [(rows[uuid]["full_at"], rows[uuid]["refusal"]) for uuid in outlook] == [
+            (when or "", why or "") for _, when, why in told
+        ]
+        one = next(one for one in listed.values() if one["refusal"] == refusal)
+        alone = web.client.get(f"/api/v1/hosts/{one['host']}/pools/{one['uuid']}?{at}").get_json()
+        assert (alone["full_at"], alone["refusal"]) == (one["full_at"], refusal)
+
+
 def test_the_review_tells_what_is_full_when_and_what_can_be_taken_back(
     panel: tuple[Web, Plan],
 ) -> None:
@@ -58,6 +86,8 @@ def test_the_review_tells_what_is_full_when_and_what_can_be_taken_back(
     expected_ms = plan.end_ms + FILLING.full_in_days * DAY_MS
     assert rfc3339(int(expected_ms - DAY_MS / 4)) < pool["full_at"]
     assert pool["full_at"] < rfc3339(int(expected_ms + DAY_MS / 4))
+    (listed,) = [one for one in _pools(web) if one["uuid"] == pool["pool"]]
+    assert (listed["full_at"], listed["refusal"]) == (pool["full_at"], None)
     unused = {one["subject"] for one in told["reclaim"] if one["kind"] == "unused-volume"}
     assert unused == {f"{one.pool}/{one.name}" for one in ORPHANS}
     assert told["freed"]["count"] == len(told["reclaim"])

@@ -10,6 +10,7 @@ from app.web.api import blueprint
 from app.web.api.answers import Page, answer_list
 from app.web.api.declared import list_query
 from app.web.api.items import Item, Items
+from app.web.api.pools import pool_items
 from app.web.host_rows import condition
 from app.web.kinds import (
     DOMAINS,
@@ -79,7 +80,8 @@ def _domains(fleet: Fleet, query: Query) -> Page:
 
 
 def _pools(fleet: Fleet, query: Query) -> Page:
-    return _page(plain_list(fleet.pools, POOLS, query), Items(fleet).pool)
+    found, counts = plain_list(fleet.pools, POOLS, query)
+    return Page(pool_items(fleet, found.items), found.total, counts)
 
 
 def _volumes(fleet: Fleet, query: Query) -> Page:
@@ -125,10 +127,11 @@ _LISTS: Mapping[str, _List] = {
         "damaged",
     )),
     "pools": _List(
-        "Storage pools with their sizes", shapes.PoolPage, POOLS, _pools, (
+        "Storage pools with their sizes, and when each is full", shapes.PoolPage, POOLS, _pools, (
         "host", "uuid", "name", "state", "unknown_since", "autostart", "persistent", "type",
         "target", "source", "capacity_bytes", "allocation_bytes", "available_bytes",
-        "volumes_capacity_bytes", "volume_count", "refreshed_at", "damaged",
+        "volumes_capacity_bytes", "volume_count", "refreshed_at", "full_at", "refusal",
+        "damaged",
     )),
     "volumes": _List(
         "Storage volumes, and which VM uses each", shapes.VolumePage, VOLUMES, _volumes, (

@@ -16,6 +16,7 @@ from app.store.hosts import get_host
 from app.web.api import blueprint
 from app.web.api.answers import answer_object, check_parameters
 from app.web.api.items import Item, Items, host_details
+from app.web.api.pools import pool_items
 from app.web.attention import attention, matter
 from app.web.errors import problem
 from app.web.figures import host_cpu_share
@@ -92,7 +93,8 @@ def pool(slug: str, uuid: str) -> Response:
             if volume.host == slug and volume.fact.pool_uuid == seen.key
         ]
         mine.sort(key=lambda volume: (volume.fact.name.casefold(), volume.key))
-        return {**items.pool(seen), "volumes": [items.volume(volume) for volume in mine]}
+        (item,) = pool_items(fleet, [seen])
+        return {**item, "volumes": [items.volume(volume) for volume in mine]}
 
     return answer_object(build)
 

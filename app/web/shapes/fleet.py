@@ -193,10 +193,26 @@ class Pool(_PoolNames, _PoolValues):
     last: PoolLast | None
 
 
+class ForetoldPool(Pool):
+    """A storage pool, and when it is likely full: null where that is not within what is foretold,
+    and where nothing is; then `refusal` says why, unless its host does not answer.
+    """
+
+    full_at: Time | None
+    refusal: Annotated[
+        str | None,
+        Meta(
+            extra_json_schema={
+                "enum": ["no-history", "too-short", "not-seen-lately", "too-wild", None]
+            }
+        ),
+    ]
+
+
 class PoolPage(Page):
     """Storage pools; `counts` by state."""
 
-    items: list[Pool]
+    items: list[ForetoldPool]
 
 
 class VolumeUser(Shape):
@@ -249,7 +265,7 @@ class VolumeAlone(Volume, Scans):
     """A storage volume on its own."""
 
 
-class PoolAlone(Pool, Scans):
+class PoolAlone(ForetoldPool, Scans):
     """A storage pool with its volumes."""
 
     volumes: list[Volume]
