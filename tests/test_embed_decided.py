@@ -77,4 +77,4 @@ def test_what_is_named_there_is_a_view_that_the_panel_offers() -> None:
     offered = set(re.findall(r'ui\.embed\("([\w-]+)"', text))
     assert offered == set(VIEWS)
     named = {word for decision in _decided().values() for word in re.findall("`([^`]+)`", decision)}
-    assert named - {"sort", "at", "/metrics"} <= set(VIEWS)
+    assert named - {"at", "/metrics"} <= set(VIEWS)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from app.clock import now_ms, rfc3339
+from app.clock import rfc3339, utc
 from app.store.history import fleet
 from app.web.embed import asking
 from app.web.embed.parameters import COLOURS, FONTS, WRAPPERS
@@ -256,8 +256,8 @@ def test_a_chart_shows_curves_with_what_they_are(web: Web) -> None:
 
 @pytest.mark.parametrize("kind", ["host", "users"])
 def test_a_chart_may_be_of_a_stretch_that_stays_as_it_is(web: Web, kind: str) -> None:
-    now = now_ms()
-    days = {"from": [rfc3339(now - 7_200_000)], "to": [rfc3339(now - 30_000)]}
+    now = max(view.status.last_ok_at_ms or 0 for view in fleet(web.store, None).hosts)
+    days = {"from": [rfc3339(now - 7_200_000)], "to": [rfc3339(now)]}
     locked = {"kind": [kind], "host": ["kvm-01"], **days}
     token, _ = a_token(web.store, "chart", locked)
     first = ask(web, "chart", token).text
@@ -273,7 +273,10 @@ def test_a_chart_may_be_of_a_stretch_that_stays_as_it_is(web: Web, kind: str) ->
         for text in (first, ask(web, "chart", token).text)
     ]
     assert same[0] == same[1]
-    for name, text in (("from", days["to"][0]), ("to", rfc3339(now))):
+    ended = {"from": [rfc3339(now - 14_400_000)], "to": [rfc3339(now - 7_200_000)]}
+    before = ask(web, "chart", a_token(web.store, "chart", {**locked, **ended})[0]).text
+    assert f">{utc(now - 7_200_000):%H:%M}</text></svg>" in before
+    for name, text in (("from", days["to"][0]), ("to", rfc3339(now - 1))):
         assert ask(web, "chart", token, **{name: text}).status_code == 403
     assert ask(web, "chart", token, range="7d").status_code == 422
     free, _ = a_token(web.store, "chart", {"kind": [kind], "host": ["kvm-01"]})
