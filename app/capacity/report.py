@@ -52,7 +52,7 @@ class Foreseen(Struct, frozen=True):
 
 
 class Promised(Struct, frozen=True):
-    """What a host promised to its domains; as in app/capacity/overcommit."""
+    """What a host had promised to its domains at the month's end; use is that of the month."""
 
     host: str
     known: bool

@@ -11,6 +11,7 @@ from app.capacity.overcommit import Promises
 from app.capacity.placement import Reason as PlaceReason
 from app.capacity.placement import Verdict as PlaceVerdict
 from app.capacity.reclaim import FindingKind, Freed
+from app.capacity.report import Promised
 from app.web.shapes.common import Counted, Scans, Shape, Share, Time
 
 Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
@@ -260,25 +261,6 @@ class Foreseen(Shape):
     furthest_days: int | None
     full_at: Time | None
     refusal: str | None
-
-
-class Promised(Shape):
-    """What a host had promised to its domains at the month's end; use is that of the month."""
-
-    host: str
-    known: bool
-    verdict: Annotated[
-        str, Meta(extra_json_schema={"enum": ["fine", "overcommitted", "not-judged"]})
-    ]
-    cpus: int | None
-    memory_bytes: int | None
-    running_vcpus: int | None
-    running_memory_bytes: int | None
-    vcpus_per_cpu: float | None
-    memory_ratio: float | None
-    storage_ratio: float | None
-    cpu_p95: float | None
-    memory_used_p95_bytes: float | None
 
 
 class Report(KeptReport):
