@@ -39,8 +39,8 @@ def a_host(store: Store, slug: str, connection: Connection | None = None) -> Hos
 
 def compacted(
     kind: KindName, day: int, together: Together, facts: Mapping[int, Sequence[Since]]
-) -> dict[int, tiers.Compacted]:
-    """What compaction makes of a day of some objects, by id."""
+) -> tiers.Compacted | None:
+    """What compaction makes of a day of some objects."""
     return finished(tiers.compacting(kind, day, together, facts))
 
 

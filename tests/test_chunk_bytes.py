@@ -67,11 +67,11 @@ def _digest(seed: int, step_ms: int, count: int, *, nulls: bool, huge: bool) -> 
     facts = [Since(at_ms, Domain("u", "vm", "running", id=1, vcpus=n)) for at_ms, n in held]
     found = tiers.compact(Object(7, 1, "domain"), _DAY, samples, facts)
     assert found is not None
-    keyframe = keyframes.encode("domain", _DAY, {7: found.hours})
+    keyframe = keyframes.encode("domain", _DAY, {7: found.hours.of(0)})
     assert keyframe is not None
     # What is compressed, for libraries compress it differently.
-    parts = [zlib.decompress(blob) for blob in (*found.chunks.values(), keyframe)]
-    parts.append(repr(found.day).encode())
+    parts = [zlib.decompress(blob) for blob in (*found.chunks[0].values(), keyframe)]
+    parts.append(repr(found.days[0]).encode())
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 

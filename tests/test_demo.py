@@ -138,16 +138,14 @@ def test_what_is_in_chunks_is_what_a_compaction_of_the_samples_gives(
         for one in _objects(connection):
             facts = facts_of_many(connection, one.kind, [one.entity_id], begin, end)
             work = samples_of_many(demo.store, one.host_id, one.kind, facts, begin, end)
-            samples = finished(work)
-            found = (
-                compacted(one.kind, day, samples[0], facts).get(one.entity_id) if samples else None
-            )
+            samples = list(finished(work))
+            found = compacted(one.kind, day, samples[0], facts) if samples else None
             kept = _chunk(connection, one, tiers.HOURS, day)
             if found is None or kept is None:
                 assert found is None or not found.hours.starts
                 assert kept is None
                 continue
-            hours = told(bounded(found.hours))
+            hours = told(bounded(found.hours.of(0)))
             # The day before is not there as samples, so that its last interval is unknown.
             for name, column in hours.columns.items():
                 same = kept.columns[name]

@@ -40,7 +40,7 @@ T = TypeVar("T", bound=Struct)
 _Position = Annotated[int, Meta(ge=0)]
 
 
-class _Column(Struct, array_like=True, frozen=True):
+class _Column(Struct, array_like=True, frozen=True, gc=False):
     """A series; `weight` is a position in the chunk's weights. The highest are told as they are; of
     a gauge, which wanders, by how much they are above the lowest. Where `bits` is not 0, these two
     are codes of as many leading bits (app/store/bounds), and a highest of 0 says that lowest and

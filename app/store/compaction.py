@@ -15,8 +15,8 @@ from app.clock import DAY_MS
 from app.errors import StoreError
 from app.inventory import KIND_BY_NAME, KINDS, KindName
 from app.store import keyframes, schema, tiers
-from app.store.buckets import Rolled
 from app.store.engine import Store
+from app.store.keyframes import Hours
 from app.store.known_days import keep_replaced, mark_late
 from app.store.raw import Together, facts_of_many, samples_of_many
 from app.store.sampled import Since
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 # A scan is stored when it ends: of the last scans of a day, some minutes into the next.
 _GRACE_MS = 15 * 60_000
 _MEASURED: tuple[KindName, ...] = tuple(kind.name for kind in KINDS if kind.sample)
-# Objects that are put together at once, and how many numbers these may have at most: eight bytes
-# each, several times over.
-_BATCH = 64
-_MOST_NUMBERS = 1_600_000
+# Objects that are read together, and how many numbers these may have at most: eight bytes each,
+# and twice as many for a moment.
+_BATCH = 128
+_MOST_NUMBERS = 3_200_000
 
 
 class _HostDay(Struct, frozen=True):
@@ -58,17 +58,17 @@ class Compactor(Sliced):
             done_day = _done_day(connection, due.host_id)
             last_scan_ms = _last_scan_ms(connection, due)
             scans = _scans(connection, due)
-        hours: dict[KindName, dict[int, Rolled]] = {kind: {} for kind in keyframes.KINDS_SHOWN}
+        hours: dict[KindName, list[Hours]] = {kind: [] for kind in keyframes.KINDS_SHOWN}
         for kind, entity_ids in self._objects(due).items():
             numbers = scans * len(schema.sample_columns(KIND_BY_NAME[kind]))
             size = max(1, min(_BATCH, _MOST_NUMBERS // max(1, numbers)))
             for start in range(0, len(entity_ids), size):
                 batch = entity_ids[start : start + size]
-                yield from self._compact(due, kind, batch, now_ms, hours.get(kind, {}))
+                yield from self._compact(due, kind, batch, now_ms, hours.get(kind, []))
                 yield
         made = {}
-        for kind, found in hours.items():
-            made[kind] = yield from keyframes.encoding(kind, due.day, found)
+        for kind in keyframes.KINDS_SHOWN:
+            made[kind] = yield from keyframes.encoding(kind, due.day, hours[kind])
             yield
         if done_day is not None:
             yield from self._consolidate(due, done_day)
@@ -141,23 +141,24 @@ class Compactor(Sliced):
         kind: KindName,
         batch: Sequence[int],
         now_ms: int,
-        hours: dict[int, Rolled],
+        hours: list[Hours],
     ) -> Iterator[None]:
         """Put the day of some objects together and store it, and add their hours to `hours`; what
         cannot be put together is written down.
         """
         made: list[tiers.Compacted] = []
         failed: dict[int, StoreError] = {}
-        found = yield from self._read(due, kind, batch, failed)
-        for together, facts in found:
-            yield
-            day = yield from tiers.compacting(kind, due.day, together, facts)
-            made += day.values()
-            hours.update((entity_id, one.hours) for entity_id, one in day.items())
+        for found, facts in (yield from self._read(due, kind, batch, failed)):
+            for together in found:
+                yield
+                day = yield from tiers.compacting(kind, due.day, together, facts)
+                if day is not None:
+                    made.append(day)
+                    hours.append(Hours(together.entity_ids, day.hours))
         yield
         with self._store.writing() as connection:
             if due.again:
-                rows = {int(one.day["entity"]): one.day for one in made if one.day is not None}
+                rows = {int(row["entity"]): row for one in made for row in one.rows}
                 keep_replaced(connection, kind, due.day, rows, self.now_ms)
             tiers.write(connection, kind, made)
             for entity_id, error in failed.items():
@@ -169,7 +170,7 @@ class Compactor(Sliced):
         kind: KindName,
         batch: Sequence[int],
         failed: dict[int, StoreError],
-    ) -> Generator[None, None, list[tuple[Together, Mapping[int, Sequence[Since]]]]]:
+    ) -> Generator[None, None, list[tuple[Iterator[Together], Mapping[int, Sequence[Since]]]]]:
         """The objects that were measured, with their samples and facts. Where they cannot be read
         together, by halves; those that cannot be read at all are in `failed`.
         """
@@ -178,10 +179,8 @@ class Compactor(Sliced):
             with self._store.reading() as connection:
                 facts = facts_of_many(connection, kind, batch, from_ms, to_ms)
             yield
-            found = yield from samples_of_many(
-                self._store, due.host_id, kind, facts, from_ms, to_ms
-            )
-            return [(together, facts) for together in found]
+            work = samples_of_many(self._store, due.host_id, kind, facts, from_ms, to_ms)
+            return [((yield from work), facts)]
         except StoreError as error:
             if len(batch) == 1:
                 failed[batch[0]] = error

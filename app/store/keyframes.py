@@ -65,9 +65,16 @@ def keyframe_id(host_id: int, kind: KindName, day: int) -> int:
     return (host_id << 32) | (_NUMBER[kind] << 24) | day
 
 
+class Hours(Struct, frozen=True):
+    """The hours of objects that were put together, in their order."""
+
+    entity_ids: Sequence[int]
+    rolled: Rolled
+
+
 def encode(kind: KindName, day: int, hours: Mapping[int, Rolled]) -> bytes | None:
     """The blob of a day of the objects of a kind, by id; None where nothing was measured."""
-    work = encoding(kind, day, hours)
+    work = encoding(kind, day, [Hours([one], rolled.wide()) for one, rolled in hours.items()])
     while True:
         try:
             next(work)
@@ -77,16 +84,16 @@ def encode(kind: KindName, day: int, hours: Mapping[int, Rolled]) -> bytes | Non
 
 
 def encoding(
-    kind: KindName, day: int, hours: Mapping[int, Rolled]
+    kind: KindName, day: int, hours: Sequence[Hours]
 ) -> Generator[None, None, bytes | None]:
-    """The same in pieces: a series at a time."""
-    entity_ids = sorted(hours)
+    """The same in pieces, a series at a time, of objects that were put together."""
+    entity_ids = sorted(entity_id for one in hours for entity_id in one.entity_ids)
     found = []
     for series in series_of(kind):
         if series.of is not None or series.type == "events":
             continue
         bits = _BITS[series.type]
-        values = _means([hours[number] for number in entity_ids], series.name, bits, day * HOURS)
+        values = _means(hours, entity_ids, series.name, bits, day * HOURS)
         if values.any():
             yield
             known = values != 0
@@ -113,20 +120,22 @@ def _numbers(codes: Numbers, bits: int) -> Numbers:
     return np.where(known, roomy(told, extremes(told)[1] + 1) + 1, 0)
 
 
-def _means(all_rolled: Sequence[Rolled], name: str, bits: int, first_hour: int) -> Numbers:
+def _means(
+    all_hours: Sequence[Hours], entity_ids: Sequence[int], name: str, bits: int, first_hour: int
+) -> Numbers:
     """One more than the mean in each hour of each object, 0 where nothing was seen. What moved is
     rounded to its leading bits.
     """
-    shape = (HOURS, len(all_rolled))
-    columns = [rolled.columns.get(name) for rolled in all_rolled]
-    found = [(place, column) for place, column in enumerate(columns) if column is not None]
+    shape = (HOURS, len(entity_ids))
+    found = [(one, one.rolled.columns[name]) for one in all_hours if name in one.rolled.columns]
     if not found:
         return np.zeros(shape, np.int64)
     kept = np.int64 if all(column.total.dtype == np.int64 for _, column in found) else object
     total, weight = np.zeros(shape, kept), np.zeros(shape, np.int64)
-    for place, column in found:
-        hours = numbers(all_rolled[place].starts) - first_hour
-        total[hours, place], weight[hours, place] = column.total, column.weight
+    for one, column in found:
+        hours = numbers(one.rolled.starts) - first_hour
+        cells = np.ix_(hours, np.searchsorted(entity_ids, one.entity_ids))
+        total[cells], weight[cells] = column.total, column.weights()
     type_, seen = found[0][1].type, weight != 0
     if type_ == "gauge":
         total = roomy(total, size_of(total) + size_of(weight)) + weight // 2

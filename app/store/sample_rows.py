@@ -5,7 +5,7 @@ column of many rows into one text, which numpy reads: half of what it takes to h
 over one by one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -54,7 +54,7 @@ class Rows(Struct):
     times_ms: Numbers
     entity_ids: Numbers
     intervals_ms: Numbers
-    measured: Mapping[str, Numbers]
+    measured: dict[str, Numbers]
 
     def part(self, which: Numbers) -> "Rows":
         """Some of the rows, by their places or by whether they are wanted."""
@@ -66,23 +66,24 @@ class Rows(Struct):
         )
 
 
-def put_together(parts: Sequence[Rows]) -> Rows:
+def put_together(parts: list[Rows]) -> Rows:
     """The rows of parts that follow each other; a column that one does not have was not measured in
-    it.
+    it. The parts are taken apart, for all of them twice would take much memory.
     """
     if len(parts) == 1:
         return parts[0]
     names = dict.fromkeys(name for part in parts for name in part.measured)
+    measured = {name: np.concatenate([_taken(part, name) for part in parts]) for name in names}
     return Rows(
         np.concatenate([part.times_ms for part in parts]),
         np.concatenate([part.entity_ids for part in parts]),
         np.concatenate([part.intervals_ms for part in parts]),
-        {name: np.concatenate([_column(part, name) for part in parts]) for name in names},
+        measured,
     )
 
 
-def _column(part: Rows, name: str) -> Numbers:
-    found = part.measured.get(name)
+def _taken(part: Rows, name: str) -> Numbers:
+    found = part.measured.pop(name, None)
     return np.full(len(part.times_ms), UNKNOWN, np.int64) if found is None else found
 
 
@@ -112,6 +113,7 @@ def _read(connection: sa.Connection, asked: Asked, names: Sequence[str]) -> tupl
     """The rows, and in how many of them another column holds something."""
     names = tuple(names)
     parameters = asked.parameters()
+    planned = connection.execute(_planned(), parameters).all()
     count, others, *texts = connection.execute(_query(asked.kind, names), parameters).one()
     columns = [_numbers(text) for text in texts]
     if any(len(column) != count for column in columns):
@@ -121,9 +123,13 @@ def _read(connection: sa.Connection, asked: Asked, names: Sequence[str]) -> tupl
         columns = [_numbers(text) for text in texts]
         if any(len(column) != count for column in columns):
             raise damaged(_SAMPLES_ARE, "they hold something else than numbers")
-    times, entities, intervals, *measured = columns
-    rows = Rows(times, entities, intervals, dict(zip(names, measured, strict=True)))
-    return _in_order(rows), others
+    which, *columns = _in_order(columns)
+    after_ms, places = np.divmod(which, asked.last_id - asked.first_id + 1)
+    times_ms = after_ms + asked.from_ms
+    scans = np.array(list(map(tuple, planned)), np.int64).reshape(-1, 2)
+    intervals_ms = scans[np.searchsorted(scans[:, 0], times_ms), 1]
+    measured = dict(zip(names, columns, strict=True))
+    return Rows(times_ms, places + asked.first_id, intervals_ms, measured), others
 
 
 def _numbers(text: str | None) -> Numbers:
@@ -136,15 +142,15 @@ def _numbers(text: str | None) -> Numbers:
         raise damaged(_SAMPLES_ARE, error) from None
 
 
-def _in_order(rows: Rows) -> Rows:
-    """The rows by time and object. That is the order in which SQLite meets them, but it does not
-    promise so.
+def _in_order(columns: Sequence[Numbers]) -> Sequence[Numbers]:
+    """Columns by the first of them. That is the order in which SQLite meets their rows, but it
+    does not promise so.
     """
-    times, entities = rows.times_ms, rows.entity_ids
-    later = times[1:] > times[:-1]
-    if (later | ((times[1:] == times[:-1]) & (entities[1:] > entities[:-1]))).all():
-        return rows
-    return rows.part(np.lexsort((entities, times)))
+    which = columns[0]
+    if (which[1:] > which[:-1]).all():
+        return columns
+    order = np.argsort(which)
+    return [column[order] for column in columns]
 
 
 def _columns(kind: KindName) -> tuple[str, ...]:
@@ -154,19 +160,30 @@ def _columns(kind: KindName) -> tuple[str, ...]:
 @lru_cache(maxsize=64)
 def _query(kind: KindName, names: Sequence[str], *, nullable: bool = False) -> sa.Select[Any]:
     """How many rows there are, in how many of them a column holds something that is not one of
-    `names`, and the numbers of each column: time, object, interval and the columns `names`, with
-    the parameter `null` for nothing if wanted; else nothing is left out.
+    `names`, and the numbers of each column: which row it is, by time and object in one number, and
+    the columns `names`, with the parameter `null` for nothing if wanted; else nothing is left out.
     """
-    scan, sample = schema.scan, schema.samples[kind]
-    interval_ms = scan.c.interval_ms
-    planned = sa.case((scan.c.clock_stepped != 0, -interval_ms), else_=interval_ms)
+    sample = schema.samples[kind]
+    after_ms = sample.c.ts - sa.bindparam("from")
+    objects: sa.ColumnElement[int] = sa.bindparam("last") - sa.bindparam("first") + 1
+    which = after_ms * objects + (sample.c.entity - sa.bindparam("first"))
     columns: list[sa.ColumnElement[Any]] = [sample.c[name] for name in names]
     if nullable:
         columns = [sa.func.ifnull(column, sa.bindparam("null")) for column in columns]
     others = [column for column in list(sample.c)[2:] if column.name not in names]
     held = sa.func.count(sa.func.coalesce(*others, sa.null())) if others else sa.literal(0)
-    texts = [sa.func.group_concat(one) for one in (sample.c.ts, sample.c.entity, planned, *columns)]
+    texts = [sa.func.group_concat(one) for one in (which, *columns)]
     return _of_host(sa.select(sa.func.count(), held, *texts), kind)
+
+
+@cache
+def _planned() -> sa.Select[Any]:
+    """When scans were and how long after each the next was planned, as `Rows` tells it."""
+    scan = schema.scan
+    interval_ms = sa.case(
+        (scan.c.clock_stepped != 0, -scan.c.interval_ms), else_=scan.c.interval_ms
+    )
+    return sa.select(scan.c.at_ms, interval_ms).where(*_scans()).order_by(scan.c.at_ms)
 
 
 @cache
@@ -183,9 +200,13 @@ def _of_host(query: sa.Select[Any], kind: KindName) -> sa.Select[Any]:
     return (
         query.select_from(scan)
         .join(sample, sa.and_(sample.c.ts == scan.c.at_ms, mine))
-        .where(
-            scan.c.host_id == sa.bindparam("host"),
-            scan.c.at_ms >= sa.bindparam("from"),
-            scan.c.at_ms < sa.bindparam("to"),
-        )
+        .where(*_scans())
     )
+
+
+def _scans() -> Iterator[sa.ColumnElement[bool]]:
+    """The conditions for the scans that are asked for."""
+    scan = schema.scan
+    yield scan.c.host_id == sa.bindparam("host")
+    yield scan.c.at_ms >= sa.bindparam("from")
+    yield scan.c.at_ms < sa.bindparam("to")

@@ -21,6 +21,9 @@ from app.store.sample_rows import UNKNOWN, Rows
 # What never falls while the same host or the same run of a domain counts.
 CLOCK = {"host": "cpu_idle_ns", "domain": "cpu_time_ns"}
 
+# So many objects at most are put together: that takes some hundredths of a second.
+_TOGETHER = 64
+
 
 class Since(Struct, frozen=True):
     """A fact of an object and the time from which it held."""
@@ -80,7 +83,7 @@ class Table:
         self._unbroken: list[int] | None = None
 
     def alike(self, facts: Mapping[int, Sequence[Since]]) -> Iterator[list[int]]:
-        """The places of objects that have the same intervals, and the same columns at all."""
+        """The places of some objects that have the same intervals, and the same columns at all."""
         count = len(self.entity_ids)
         patterns = [
             [True] * count if one.known is None else np.any(one.known, axis=0).tolist()
@@ -91,7 +94,9 @@ class Table:
             broken = entity_id if self._is_broken(place, facts[entity_id]) else None
             key = (broken, *(one[place] for one in patterns))
             found.setdefault(key, []).append(place)
-        yield from found.values()
+        for places in found.values():
+            for start in range(0, len(places), _TOGETHER):
+                yield places[start : start + _TOGETHER]
 
     def samples(self, places: Sequence[int], from_ms: int, facts: Sequence[Since]) -> Samples:
         """The times and usable intervals of objects that are alike; without series."""
@@ -140,10 +145,12 @@ class Table:
         if found is None:
             shape = (len(self._times), len(places))
             return Readings(np.zeros(shape, np.int64), np.zeros(shape, np.bool_))
-        if len(places) == len(self.entity_ids):
-            return found
-        known = None if found.known is None else found.known[:, places]
-        return Readings(found.values[:, places], None if known is None or known.all() else known)
+        which: slice | Sequence[int] = places
+        if places[-1] - places[0] + 1 == len(places):
+            # Neighbours need not be copied.
+            which = slice(places[0], places[-1] + 1)
+        known = None if found.known is None else found.known[:, which]
+        return Readings(found.values[:, which], None if known is None or known.all() else known)
 
 
 def _readings(values: Numbers) -> Readings:
@@ -183,10 +190,10 @@ def longest_between(intervals: Sequence[int]) -> list[int]:
     of them planned to the next: that may have been made longer or shorter between the two. An
     interval below zero is one before whose scan the wall clock stepped: nothing is usable there.
     """
-    return [
-        0 if now < 0 else MISSED_TICKS * max(abs(before), now)
-        for before, now in pairwise((0, *intervals))
-    ]
+    planned = numbers(intervals)
+    before = np.abs(np.concatenate([planned[:1], planned[:-1]]))
+    longest = MISSED_TICKS * np.maximum(before, planned)
+    return np.where(planned < 0, 0, longest).tolist()  # type: ignore[no-any-return]  # of whole numbers
 
 
 def _restarts(facts: Sequence[Since]) -> list[int]:

@@ -59,13 +59,18 @@ def chunk_id(entity_id: int, tier: Tier, day: int) -> int:
 
 
 class Compacted(Struct):
-    """What is to be kept of a day of one object: chunks by id, and its row of the day; and its
-    hours, of which the day's keyframe is made.
+    """What is to be kept of a day of objects, of each in turn: chunks by id, and its row of the
+    day; and the hours of all, of which the day's keyframe is made.
     """
 
-    chunks: dict[int, bytes]
-    day: dict[str, float | int | str] | None
+    chunks: list[dict[int, bytes]]
+    days: list[dict[str, float | int | str] | None]
     hours: Rolled
+
+    @property
+    def rows(self) -> Iterator[dict[str, float | int | str]]:
+        """The rows of the day that there are."""
+        return (day for day in self.days if day is not None)
 
 
 def compact(wanted: Object, day: int, samples: Samples, facts: Sequence[Since]) -> Compacted | None:
@@ -80,18 +85,17 @@ def compact(wanted: Object, day: int, samples: Samples, facts: Sequence[Since]) 
         try:
             next(work)
         except StopIteration as ended:
-            return next(iter(ended.value.values()), None)
+            found: Compacted | None = ended.value
+            return found
 
 
 def compacting(
     kind: KindName, day: int, together: Together, facts: Mapping[int, Sequence[Since]]
-) -> Generator[None, None, dict[int, Compacted]]:
-    """Put a day of several objects together, in pieces; by id, nothing where nothing was
-    measured.
-    """
+) -> Generator[None, None, Compacted | None]:
+    """Put a day of several objects together, in pieces; None when nothing was measured."""
     samples, entity_ids = together.samples, together.entity_ids
     if len(samples.times_ms) <= samples.skip:
-        return {}
+        return None
     kept = tiers_of(kind)
     rolled = [roll(samples, kept[0].width_ms)]
     finest = coarsest = told(rolled[0])
@@ -107,16 +111,18 @@ def compacting(
         yield
     cpus = [divisors(facts[entity_id]) for entity_id in entity_ids]
     rows = _daily_rows(kind, entity_ids, day, finest, coarsest, kept[0].width_ms, cpus)
-    return {
-        entity_id: Compacted(chunks[place], rows[place], rolled[-1].of(place))
-        for place, entity_id in enumerate(entity_ids)
-    }
+    return Compacted(chunks, rows, rolled[-1])
 
 
 def write(connection: sa.Connection, kind: KindName, found: Sequence[Compacted]) -> None:
     """Store what `compact` made of objects of a kind, in place of what was there."""
-    chunks = [{"id": n, "body": body} for one in found for n, body in one.chunks.items()]
-    days = [one.day for one in found if one.day is not None]
+    chunks = [
+        {"id": number, "body": body}
+        for together in found
+        for one in together.chunks
+        for number, body in one.items()
+    ]
+    days = [row for together in found for row in together.rows]
     if chunks:
         table = schema.chunk
         connection.execute(
@@ -255,8 +261,7 @@ def _daily_rows(
     for metric, columns in _daily_metrics(kind):
         for row, one in zip(rows, daily(metric, finest, coarsest, width_ms, cpus), strict=True):
             if one is not None:
-                figures = (one.least, one.average, one.greatest, one.p95, one.last)
-                row.update(zip(columns, figures, strict=True))
+                row.update(zip(columns, one, strict=True))
     return [row if len(row) > 2 else None for row in rows]
 
 

@@ -6,6 +6,7 @@ Pure. What was not seen is None.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import starmap
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -26,7 +27,7 @@ class Line(Struct):
     greatest: list[float | None]
 
 
-class Daily(Struct, frozen=True):
+class Daily(NamedTuple):
     """What a metric was over a day; `p95`: nineteen in twenty of its minutes were at most that."""
 
     least: float
@@ -81,29 +82,22 @@ def daily(
     column, coarse = finest.columns.get(metric.series), coarsest.columns.get(metric.series)
     if column is None or coarse is None:
         return [None] * len(cpus)
-    if column.weight.all() and coarse.weight.all():
-        figures: list[_Figures | None] = [*_figures(column, coarse)]
-    else:
-        figures = [_figures_seen(column.of(n), coarse.of(n)) for n in range(len(cpus))]
+    if column.weight.all() and coarse.weight.all() and (metric.per != "cpu" or _are_known(cpus)):
+        return list(_daily(metric, column, coarse, cpus))
     return [
-        one if one is None else _daily(metric, one, finest, n, width_ms, cpus[n])
-        for n, one in enumerate(figures)
+        _daily_seen(metric, finest.of(n), coarsest.of(n), width_ms, one)
+        for n, one in enumerate(cpus)
     ]
 
 
-class _Figures(Struct, gc=False):
-    """What a series was over a day, in whole numbers as it is kept."""
-
-    least: int
-    greatest: int
-    p95: int
-    total: int
-    weight: int
-    last_total: int
-    last_weight: int
+def _are_known(cpus: Sequence[Divisors]) -> bool:
+    """Whether of each object it is known by what it is divided, the same all day."""
+    return all(len(set(one.counts)) == 1 and one.counts[0] for one in cpus)
 
 
-def _figures(column: Column, coarse: Column) -> Iterator[_Figures]:
+def _daily(
+    metric: Metric, column: Column, coarse: Column, cpus: Sequence[Divisors]
+) -> Iterator[Daily]:
     """Of each object, by the finest and the coarsest buckets; in all of them something was seen."""
     low, high = coarse.bounds()
     size = len(coarse.total)
@@ -114,44 +108,35 @@ def _figures(column: Column, coarse: Column) -> Iterator[_Figures]:
     else:
         p95 = np.partition(means, place, axis=0)[place]
     total, weight = coarse.total, coarse.weights()
-    columns = (
-        low.min(axis=0), high.max(axis=0), p95,
-        roomy(total, size_of(total) * size).sum(axis=0),
-        roomy(weight, size_of(weight) * size).sum(axis=0),
-        column.total[-1], column.weights()[-1],
-    )  # fmt: skip
-    return starmap(_Figures, zip(*(one.tolist() for one in columns), strict=True))
+    totals = roomy(total, size_of(total) * size).sum(axis=0)
+    weights = roomy(weight, size_of(weight) * size).sum(axis=0)
+    per_mean, per_bound = (np.full(len(cpus), by) for by in _units(metric, column))
+    if metric.per == "cpu":
+        counts = np.array([one.counts[0] for one in cpus])
+        per_mean, per_bound = per_mean / counts, per_bound / counts
+    average = divided(totals, weights) * per_mean
+    last = divided(column.total[-1], column.weights()[-1]) * per_mean
+    if metric.unit in ("bytes", "bytes/s"):
+        # Whole numbers take half the room. (And there is no 0 below 0.)
+        average, last = np.rint(average) + 0.0, np.rint(last) + 0.0
+    figures = (low.min(axis=0) * per_bound, average, high.max(axis=0) * per_bound,
+               p95 * per_bound, last)  # fmt: skip
+    return starmap(Daily, zip(*(one.tolist() for one in figures), strict=True))
 
 
-def _figures_seen(column: Column, coarse: Column) -> _Figures | None:
+def _daily_seen(
+    metric: Metric, finest: Rolled, coarsest: Rolled, width_ms: int, cpus: Divisors
+) -> Daily | None:
     """Of one object, by those of its buckets in which something was seen."""
+    column, coarse = finest.columns[metric.series], coarsest.columns[metric.series]
     fine_seen, seen = column.weight != 0, coarse.weight != 0
     if not (fine_seen.any() and seen.any()):
         return None
-    return next(_figures(column.part(fine_seen).wide(), coarse.part(seen).wide()))
-
-
-def _daily(
-    metric: Metric, told: _Figures, finest: Rolled, place: int, width_ms: int, cpus: Divisors
-) -> Daily | None:
-    column = finest.columns[metric.series]
-    per_mean, per_bound = _units(metric, column)
-    if metric.per == "cpu":
-        if len(set(cpus.counts)) != 1:
-            mine = Rolled(finest.starts, {metric.series: column.of(place)})
-            weights = mine.columns[metric.series].weight.tolist()
-            return _daily_of_line(line(metric, mine, width_ms, cpus), weights)
-        if not cpus.counts[0]:
-            return None
-        per_mean, per_bound = per_mean / cpus.counts[0], per_bound / cpus.counts[0]
-    mean = told.total / told.weight * per_mean
-    newest = told.last_total / told.last_weight * per_mean
-    if metric.unit in ("bytes", "bytes/s"):
-        # Whole numbers take half the room.
-        mean, newest = float(round(mean)), float(round(newest))
-    return Daily(
-        told.least * per_bound, mean, told.greatest * per_bound, told.p95 * per_bound, newest
-    )
+    if metric.per != "cpu" or _are_known([cpus]):
+        return next(_daily(metric, column.part(fine_seen).wide(), coarse.part(seen).wide(), [cpus]))
+    if len(set(cpus.counts)) == 1:
+        return None
+    return _daily_of_line(line(metric, finest, width_ms, cpus), column.weight.tolist())
 
 
 def _daily_of_line(told: Line, weights: Sequence[int]) -> Daily | None:

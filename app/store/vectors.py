@@ -15,6 +15,10 @@ from msgspec import Meta, Struct
 from app.store.numbers import Numbers, extremes, numbers, roomy, size_of
 
 _WIDEST = 8
+# From each of these on a number takes another byte.
+_BYTES = np.array([1 << 8 * width for width in range(1, _WIDEST)])
+# What is less far from 0 has differences, and these have some, that fit eight bytes.
+_ROOM = 2**61
 # What a damaged or made-up blob may claim at most, so that it cannot fill the memory.
 _MOST = 1 << 22
 # Most have no common factor, and a few of them tell so.
@@ -22,7 +26,7 @@ _FEW = 16
 _Count = Annotated[int, Meta(ge=0, le=_MOST)]
 
 
-class Vector(Struct, array_like=True, frozen=True):
+class Vector(Struct, array_like=True, frozen=True, gc=False):
     """`count` numbers: `offset` plus `factor` times each; `first` where they are differences.
 
     `width` bytes each in `planes`; 0 for a constant. Numbers that no eight bytes hold stand in
@@ -48,79 +52,66 @@ def pack_each(values: Numbers, *, by_steps: bool) -> list[Vector]:
     count, columns = values.shape
     if not count:
         return [Vector(0)] * columns
-    lows, highs = values.min(axis=0).tolist(), values.max(axis=0).tolist()
-    if not _fits(max(highs) - min(lows)):
-        # Differences between columns do not matter, those within one do.
+    if size_of(values) >= _ROOM:
         if columns > 1:
             return [pack(values[:, place], by_steps=by_steps) for place in range(columns)]
         values = values.astype(object)
-    steps = values
-    firsts: list[int | None] = [None] * columns
-    if by_steps and lows != highs:
+    lows, highs = np.asarray(values.min(axis=0)), np.asarray(values.max(axis=0))
+    steps, is_stepped = values, np.zeros(columns, np.bool_)
+    if by_steps and (lows != highs).any():
         steps = np.diff(values, axis=0)
-        firsts = _choose_steps(values, steps, lows, highs)
-    found: dict[int, Vector] = {}
-    plain: list[int] = []
-    stepped: list[int] = []
-    for place, (low, high, first) in enumerate(zip(lows, highs, firsts, strict=True)):
-        if not _fits(low, high, high - low, first or 0):
-            found[place] = _as_text(values[:, place].tolist())
-        elif low == high:
-            found[place] = Vector(count, low, 1, first)
-        else:
-            (plain if first is None else stepped).append(place)
-    for places, told in ((plain, values), (stepped, steps)):
+        least, most = steps.min(axis=0), steps.max(axis=0)
+        # The differences of what wanders are smaller than what it wanders over.
+        is_stepped = np.asarray(most - least < highs - lows, np.bool_)
+        lows, highs = np.where(is_stepped, least, lows), np.where(is_stepped, most, highs)
+    firsts = [
+        first if stepped else None
+        for first, stepped in zip(values[0].tolist(), is_stepped.tolist(), strict=True)
+    ]
+    if values.dtype == object and not all(map(_fits, lows, highs, highs - lows, firsts)):
+        return [_as_text(column) for column in values.T.tolist()]
+    varies = np.asarray(lows != highs, np.bool_)
+    found = {
+        place: Vector(count, int(lows[place]), 1, firsts[place])
+        for place in np.flatnonzero(~varies).tolist()
+    }
+    for which, told in ((varies & ~is_stepped, values), (varies & is_stepped, steps)):
+        places = np.flatnonzero(which).tolist()
         if places:
-            chosen = told if len(places) == columns else told[:, places]
-            edges = [(lows[place], highs[place], firsts[place]) for place in places]
-            found.update(zip(places, _in_planes(chosen, count, edges), strict=True))
+            chosen = told if len(places) == columns else told[:, which]
+            begins = [firsts[place] for place in places]
+            vectors = _in_planes(chosen, count, lows[which], highs[which], begins)
+            found.update(zip(places, vectors, strict=True))
     return [found[place] for place in range(columns)]
 
 
-def _choose_steps(
-    values: Numbers, steps: Numbers, lows: list[int], highs: list[int]
-) -> list[int | None]:
-    """The first number of each column that is to be told by steps, else None; then its least and
-    greatest are made those of the steps.
-    """
-    firsts: list[int | None] = [None] * len(lows)
-    edges = zip(steps.min(axis=0).tolist(), steps.max(axis=0).tolist(), strict=True)
-    for place, (least, most) in enumerate(edges):
-        # The differences of what wanders are smaller than what it wanders over.
-        if most - least < highs[place] - lows[place]:
-            firsts[place] = int(values[0, place])
-            lows[place], highs[place] = least, most
-    return firsts
-
-
 def _in_planes(
-    values: Numbers, count: int, edges: Sequence[tuple[int, int, int | None]]
+    values: Numbers, count: int, lows: Numbers, highs: Numbers, firsts: Sequence[int | None]
 ) -> Iterator[Vector]:
-    """Columns that vary, as vectors of `count` numbers: by bytes of what they are above the
-    lowest. `edges`: the lowest and the highest of each, and the first if these are steps.
+    """Columns that vary, between `lows` and `highs`, as vectors of `count` numbers: by bytes of
+    what they are above the lowest. `firsts` are the first numbers of those that are steps.
     """
-    shifted = numbers(values - numbers([low for low, _, _ in edges]))
+    shifted = numbers(values - lows)
     factors = np.gcd.reduce(shifted[:_FEW], axis=0)
     for place in np.flatnonzero(factors != 1).tolist():
         factors[place] = np.gcd.reduce(shifted[:, place])
-    by: list[int] = factors.tolist()
-    for place, factor in enumerate(by):
-        if factor > 1:
-            shifted[:, place] //= factor
-    tops = [(high - low) // factor for (low, high, _), factor in zip(edges, by, strict=True)]
-    widths = [(top.bit_length() + 7) // 8 for top in tops]
+        if factors[place] > 1:
+            shifted[:, place] //= factors[place]
+    tops = numbers(highs - lows) // factors
+    widths: list[int] = (np.searchsorted(_BYTES, tops, side="right") + 1).tolist()
     size, columns = shifted.shape
     words = np.ascontiguousarray(shifted.T, dtype="<i8").view(np.uint8)
     planes = words.reshape(columns, size, _WIDEST)[:, :, : max(widths)].transpose(0, 2, 1)
     data, each = planes.tobytes(), max(widths) * size
-    for place, (low, _, first) in enumerate(edges):
-        start, width = place * each, widths[place]
-        yield Vector(count, low, by[place], first, width, data[start : start + width * size])
+    told = zip(lows.tolist(), factors.tolist(), firsts, widths, strict=True)
+    for place, (low, factor, first, width) in enumerate(told):
+        start = place * each
+        yield Vector(count, low, factor, first, width, data[start : start + width * size])
 
 
-def _fits(*those: int) -> bool:
+def _fits(low: int, high: int, reach: int, first: int | None) -> bool:
     """Whether each is a signed number of eight bytes."""
-    return min(those) >= -(2**63) and max(those) < 2**63
+    return all(-(2**63) <= number < 2**63 for number in (low, high, reach, first or 0))
 
 
 def _as_text(values: Sequence[int]) -> Vector:
