@@ -259,6 +259,7 @@ def test_a_page_that_the_token_is_not_for_is_told_so(site: Site) -> None:
     secret, _ = create_embed_token(
         site.web.store, maker, "domains", {}, ["https://elsewhere.test"], now_ms() + _DAY_MS
     )
+    site.token()
     for name, said in {
         # An origin that some other token names is told why; one that none names has to guess.
         "localhost": "This token is not for pages of this site.",
@@ -334,6 +335,40 @@ def test_what_was_last_seen_stays_while_npvirt_is_away(site: Site, way: str) -> 
     with served(site.web.app, int(base.rpartition(":")[2])):
         expect(row).to_contain_text("Running", timeout=2 * _LONG_MS)
         expect(said).to_be_hidden()
+
+
+def test_while_npvirt_is_away_each_reader_is_told_so_in_their_own_way(site: Site) -> None:
+    since = r"npvirt has not answered since {}\. This is what it said then\."
+    told = {
+        "zh-CN": r"npvirt 自 \d+月\d+日 \d\d:\d\d 起无应答。所示为当时的内容。",
+        "zh-TW": since.format(r"\d\d-\d\d, \d\d:\d\d"),
+        "de": since.format(r"\d+ [A-Z][a-z]+, \d\d:\d\d"),
+        "en-US": since.format(r"[A-Z][a-z]+ \d+, \d\d:\d\d"),
+        "en": since.format(r"\d+ [A-Z][a-z]+, \d\d:\d\d"),
+    }
+    with served(site.web.app) as base:
+        here = dataclasses.replace(site, base=base)
+        token = here.token(host="kvm-02")
+        body = "".join(_element(here, token, more=f'lang="{lang}"') for lang in told)
+        page = here.show(body).page
+        for lang in told:
+            view = page.locator(f"npvirt-view[lang={lang}]")
+            word = "已关机" if lang == "zh-CN" else "Shut off"
+            expect(view.locator("tr", has_text="vm-2-2")).to_contain_text(word, timeout=_LONG_MS)
+        # As if no two moments were of one day.
+        page.evaluate("window.days = 0; Date.prototype.toDateString = () => `${days++}`")
+    for lang, text in told.items():
+        note = page.locator(f"npvirt-view[lang={lang}] .npv-away")
+        expect(note).to_have_text(re.compile(f"^{text}$"), timeout=_LONG_MS)
+        expect(note).to_have_attribute("lang", "zh" if lang == "zh-CN" else "en")
+    added = (
+        f"const view = document.createElement('npvirt-view'); view.lang = 'zh'; view.id = 'new';"
+        f"view.setAttribute('view', 'domains'); view.setAttribute('token', '{token}');"
+        "document.body.append(view)"
+    )
+    page.evaluate(f"() => {{ {added} }}")
+    note = page.locator("#new .npv-away")
+    expect(note).to_have_text("npvirt 无应答，正在反复重试。", timeout=_LONG_MS)
 
 
 @pytest.mark.parametrize("way", ["htmx2", "htmx4"])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.inventory import Pool, PoolSample
+from app.language import gettext
 from app.store.history import Fleet, HostView, Seen
 from app.web.figures import percent, warning
 from app.web.host_rows import condition, domain_counts
@@ -69,19 +70,29 @@ def _hosts(fleet: Fleet, zone: Zone) -> Iterator[Item]:
         elif stands == "partial":
             parts = ", ".join(missing.part for missing in host.status.missing)
             reason = host.status.missing[0].reason
+            text = gettext("Missing: %(parts)s. %(reason)s", parts=parts, reason=reason)
             yield Item(
-                "partial", "warn", "warn", host.slug, "was read in part",
-                f"Missing: {parts}. {reason}", f"/hosts/{host.slug}", "", None,
+                "partial", "warn", "warn", host.slug, gettext("was read in part"),
+                text,
+                f"/hosts/{host.slug}", "", None,
             )  # fmt: skip
 
 
 def _silent(host: HostView, domains: int, fleet: Fleet, zone: Zone) -> Item:
     since = zone.maybe(host.status.unknown_since_ms, fleet.as_of_ms)
-    sentence = host.status.sentence or "It does not answer."
-    vms = f" Its {domains} VMs may well be running; npvirt just cannot see them." if domains else ""
-    verb = f"unknown since {since.short}" if since else "has not answered yet"
+    sentence = host.status.sentence or gettext("It does not answer.")
+    if domains:
+        vms = gettext(
+            "Its %(count)s VMs may well be running; npvirt just cannot see them.", count=domains
+        )
+        sentence = gettext("%(sentence)s %(next)s", sentence=sentence, next=vms)
+    verb = (
+        gettext("unknown since %(time)s", time=since.short)
+        if since
+        else gettext("has not answered yet")
+    )
     return Item(
-        "unknown", "unk", "unk", host.slug, verb, sentence + vms, f"/hosts/{host.slug}", host.slug,
+        "unknown", "unk", "unk", host.slug, verb, sentence, f"/hosts/{host.slug}", host.slug,
         since,
     )  # fmt: skip
 
@@ -93,16 +104,20 @@ def _domains(fleet: Fleet, zone: Zone) -> Iterator[Item]:
             continue
         address = f"/hosts/{seen.host}/domains/{domain.uuid}"
         since = zone.when(seen.valid_from_ms, fleet.as_of_ms)
+        on = gettext("on %(host)s", host=seen.host)
         if domain.state == "crashed":
-            reason = " · guest panicked" if domain.state_reason == "panicked" else ""
+            text = on
+            if domain.state_reason == "panicked":
+                text = f"{on} · {gettext('guest panicked')}"
             yield Item(
-                "crashed", "bad", "crash", domain.name, "crashed", f"on {seen.host}{reason}",
+                "crashed", "bad", "crash", domain.name, gettext("crashed"), text,
                 address, "", since,
             )  # fmt: skip
         elif domain.state == "paused" and domain.state_reason == "io-error":
+            full = gettext("a disk returned an error; often its pool is full")
             yield Item(
-                "paused", "warn", "pause", domain.name, "paused: I/O error",
-                f"on {seen.host} · a disk returned an error; often its pool is full",
+                "paused", "warn", "pause", domain.name, gettext("paused: I/O error"),
+                f"{on} · {full}",
                 address, "", since,
             )  # fmt: skip
 
@@ -125,8 +140,8 @@ def _pool(seen: Seen[Pool, PoolSample], fleet: Fleet, zone: Zone) -> Item | None
             grade,
             icon,
             pool.name,
-            f"is {pool.state}",
-            f"on {seen.host}",
+            gettext("is degraded") if pool.state == "degraded" else gettext("is inaccessible"),
+            gettext("on %(host)s", host=seen.host),
             address,
             "",
             since,
@@ -136,6 +151,6 @@ def _pool(seen: Seen[Pool, PoolSample], fleet: Fleet, zone: Zone) -> Item | None
     if not grade:
         return None
     kind = "full" if grade == "bad" else "filling"
-    return Item(
-        kind, grade, "disk", pool.name, f"is {filled} % full", f"on {seen.host}", address, "", None
-    )
+    verb = gettext("is %(percent)s %% full", percent=filled)
+    on = gettext("on %(host)s", host=seen.host)
+    return Item(kind, grade, "disk", pool.name, verb, on, address, "", None)

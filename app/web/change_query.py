@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from werkzeug.datastructures import MultiDict
 
 from app.errors import InvalidField
+from app.language import gettext
 from app.store.changes import Wanted
 from app.web.change_words import GROUPS, KINDS, WHATS
 from app.web.listing import Kind, Query, read_query
@@ -100,13 +101,17 @@ def read_asked(
         (name, value) for name, value in arguments.items(multi=True) if name not in OWN
     )
     if "sort" in shared:
-        raise InvalidField("sort", "Changes are listed newest first.")
+        raise InvalidField("sort", gettext("Changes are listed newest first."))
     query = read_query(shared, _SHARED, hosts, strict=strict)
     if len(set(query.text.split())) > _MOST_WORDS:
-        raise InvalidField("q", f"A search of changes has at most {_MOST_WORDS} words.")
+        raise InvalidField(
+            "q", gettext("A search of changes has at most %(count)s words.", count=_MOST_WORDS)
+        )
     key = _one(arguments, "key")
     if len(key) > _KEY_MAX:
-        raise InvalidField("key", f"A key is at most {_KEY_MAX} characters long.")
+        raise InvalidField(
+            "key", gettext("A key is at most %(count)s characters long.", count=_KEY_MAX)
+        )
     from_text, to_text = _one(arguments, "from"), _one(arguments, "to")
     return Asked(
         query,
@@ -125,14 +130,17 @@ def _words(
 ) -> tuple[str, ...]:
     given = {value for value in arguments.getlist(name) if value or strict}
     if not given.issubset(allowed):
-        raise InvalidField(name, f"“{name}” is one of: {', '.join(allowed)}.")
+        raise InvalidField(
+            name,
+            gettext("“%(name)s” is one of: %(words)s.", name=name, words=", ".join(allowed)),
+        )
     return tuple(word for word in allowed if word in given)
 
 
 def _one(arguments: MultiDict[str, str], name: str) -> str:
     values = [value for value in arguments.getlist(name) if value]
     if len(values) > 1:
-        raise InvalidField(name, f"{name} can be given once only.")
+        raise InvalidField(name, gettext("%(name)s can be given once only.", name=name))
     return values[0].strip() if values else ""
 
 

@@ -11,9 +11,11 @@ from typing import Literal, NamedTuple
 
 from app.clock import DAY_MS, rfc3339
 from app.errors import InvalidField
+from app.language import N_, bare_gettext, gettext
 from app.metrics import Unit
+from app.web.locales import date
 from app.web.moment import Moment, moment, typed_moment
-from app.web.when import Zone, month_day
+from app.web.when import Zone
 
 # lines: each for itself; stack: on top of one another, each a part of the whole; shares: so, too,
 # but one that is unknown while others are not took nothing (a VM that was off).
@@ -52,10 +54,13 @@ class Chart(NamedTuple):
 
 
 class Range(NamedTuple):
-    """A stretch of time up to now. `points` makes its steps even ones: 5 min, 30 min, 2 h, 1 d."""
+    """A stretch of time up to now; `last` is what it is called with that. `points` makes its steps
+    even ones: 5 min, 30 min, 2 h, 1 d.
+    """
 
     name: str
     label: str
+    last: str
     seconds: int
     points: int
 
@@ -63,12 +68,12 @@ class Range(NamedTuple):
 RANGES: Mapping[str, Range] = {
     one.name: one
     for one in (
-        Range("1h", "hour", 3_600, 60),
-        Range("6h", "6 hours", 21_600, 360),
-        Range("24h", "24 hours", 86_400, 288),
-        Range("7d", "7 days", 604_800, 336),
-        Range("30d", "30 days", 2_592_000, 360),
-        Range("1y", "year", 31_536_000, 365),
+        Range("1h", "hour", N_("last hour"), 3_600, 60),
+        Range("6h", "6 hours", N_("last 6 hours"), 21_600, 360),
+        Range("24h", "24 hours", N_("last 24 hours"), 86_400, 288),
+        Range("7d", "7 days", N_("last 7 days"), 604_800, 336),
+        Range("30d", "30 days", N_("last 30 days"), 2_592_000, 360),
+        Range("1y", "year", N_("last year"), 31_536_000, 365),
     )
 }
 DEFAULT_RANGE = "24h"
@@ -107,12 +112,14 @@ def read_stretch(arguments: Mapping[str, str], at: Moment, zone: Zone, now_ms: i
     last_ms = now_ms if at.at_ms is None else at.at_ms
     if "from" in arguments or "to" in arguments:
         if "range" in arguments:
-            raise InvalidField("range", "Give either a range or from and to, not both.")
+            raise InvalidField("range", gettext("Give either a range or from and to, not both."))
         return _free(arguments, last_ms, zone, now_ms)
     name = arguments.get("range", DEFAULT_RANGE)
     found = RANGES.get(name)
     if found is None:
-        raise InvalidField("range", f"The range is one of: {', '.join(RANGES)}.")
+        raise InvalidField(
+            "range", gettext("The range is one of: %(words)s.", words=", ".join(RANGES))
+        )
     if at.at_ms is None:
         return Stretch(found, found.seconds, None, None, found.points)
     from_ms = at.at_ms - found.seconds * 1000
@@ -124,16 +131,18 @@ def _free(arguments: Mapping[str, str], last_ms: int, zone: Zone, now_ms: int) -
     to_ms = min(_time(arguments, "to", zone, now_ms), last_ms)
     seconds = (to_ms - from_ms) // 1000
     if seconds < _LEAST_S:
-        raise InvalidField("from", "The range must begin at least a minute before it ends.")
+        raise InvalidField(
+            "from", gettext("The range must begin at least a minute before it ends.")
+        )
     if seconds > _MOST_S:
-        raise InvalidField("from", "The range can be 20 years long at most.")
+        raise InvalidField("from", gettext("The range can be 20 years long at most."))
     return Stretch(None, seconds, from_ms, to_ms, 300)
 
 
 def _time(arguments: Mapping[str, str], name: str, zone: Zone, now_ms: int) -> int:
     text = arguments.get(name, "").strip()
     if not text:
-        raise InvalidField(name, "A free range needs both from and to.")
+        raise InvalidField(name, gettext("A free range needs both from and to."))
     try:
         if _EPOCH.fullmatch(text):
             at = moment({"at": text}, now_ms)
@@ -158,7 +167,7 @@ def title(stretch: Stretch, at: Moment, zone: Zone) -> str:
 
 
 def _day(at: datetime) -> str:
-    return f"{month_day(at)} {at.year}"
+    return date(at)
 
 
 def offsets(stretch: Stretch, now_ms: int, zone: Zone) -> str:
@@ -203,42 +212,43 @@ def _pair(name: str, title: str, unit: Unit, first: Line, second: Line) -> Chart
 _READ, _WRITE, _RX, _TX = "k-a", "k-b", "k-rx", "k-tx"
 
 DISK_BYTES = _pair(
-    "disk", "Disk", "bytes/s",
-    Line("disk_read_bytes", "read", _READ), Line("disk_write_bytes", "write", _WRITE),
+    "disk", N_("Disk"), "bytes/s",
+    Line("disk_read_bytes", N_("read"), _READ), Line("disk_write_bytes", N_("write"), _WRITE),
 )  # fmt: skip
 DISK_OPERATIONS = _pair(
-    "operations", "Disk operations", "1/s",
-    Line("disk_read_requests", "reads", _READ), Line("disk_write_requests", "writes", _WRITE),
+    "operations", N_("Disk operations"), "1/s",
+    Line("disk_read_requests", N_("reads"), _READ),
+    Line("disk_write_requests", N_("writes"), _WRITE),
 )  # fmt: skip
 NET_BYTES = _pair(
-    "network", "Network", "bytes/s",
-    Line("net_rx_bytes", "rx", _RX), Line("net_tx_bytes", "tx", _TX),
+    "network", N_("Network"), "bytes/s",
+    Line("net_rx_bytes", N_("rx"), _RX), Line("net_tx_bytes", N_("tx"), _TX),
 )  # fmt: skip
 NET_PACKETS = _pair(
-    "packets", "Packets", "1/s",
-    Line("net_rx_packets", "rx", _RX), Line("net_tx_packets", "tx", _TX),
+    "packets", N_("Packets"), "1/s",
+    Line("net_rx_packets", N_("rx"), _RX), Line("net_tx_packets", N_("tx"), _TX),
 )  # fmt: skip
 NET_DROPS = _pair(
-    "drops", "Packets dropped", "1/s",
-    Line("net_rx_drops", "rx", _RX), Line("net_tx_drops", "tx", _TX),
+    "drops", N_("Packets dropped"), "1/s",
+    Line("net_rx_drops", N_("rx"), _RX), Line("net_tx_drops", N_("tx"), _TX),
 )  # fmt: skip
 NET_ERRORS = _pair(
-    "errors", "Network errors", "1/s",
-    Line("net_rx_errors", "rx", _RX), Line("net_tx_errors", "tx", _TX),
+    "errors", N_("Network errors"), "1/s",
+    Line("net_rx_errors", N_("rx"), _RX), Line("net_tx_errors", N_("tx"), _TX),
 )  # fmt: skip
 
 
 def domain_charts(vcpus: int | None) -> tuple[Chart, ...]:
     """The charts of a domain that matter at first sight."""
-    of = "busy" if vcpus is None else f"of {vcpus} vCPU"
+    of = gettext("busy") if vcpus is None else gettext("of %(count)s vCPU", count=vcpus)
     return (
-        Chart("cpu", "CPU", "ratio", (Line("cpu", of, "k-cpu"),)),
-        Chart("memory", "Memory", "bytes", (
-            Line("memory_used_bytes", "used", "k-mem"),
-            Line("memory_usable_bytes", "usable", "k-rx", "thin"),
-            Line("memory_unused_bytes", "unused", "k-a", "thin"),
-            Line("memory_rss_bytes", "RSS", "k-tx", "dashed"),
-            Line("memory_bytes", "assigned", "k-limit", "limit"),
+        Chart("cpu", N_("CPU"), "ratio", (Line("cpu", of, "k-cpu"),)),
+        Chart("memory", N_("Memory"), "bytes", (
+            Line("memory_used_bytes", N_("used"), "k-mem"),
+            Line("memory_usable_bytes", N_("usable"), "k-rx", "thin"),
+            Line("memory_unused_bytes", N_("unused"), "k-a", "thin"),
+            Line("memory_rss_bytes", N_("RSS"), "k-tx", "dashed"),
+            Line("memory_bytes", N_("assigned"), "k-limit", "limit"),
         )),
         DISK_BYTES,
         NET_BYTES,
@@ -250,43 +260,45 @@ DISK_CHARTS = (DISK_BYTES, DISK_OPERATIONS)
 NIC_CHARTS = (NET_BYTES, NET_PACKETS, NET_DROPS, NET_ERRORS)
 
 HOST_CHARTS = (
-    Chart("cpu", "CPU", "ratio", (
-        Line("cpu_user", "user", "k-cpu"),
-        Line("cpu_system", "system", "k-mem"),
-        Line("cpu_iowait", "iowait", "k-a"),
+    Chart("cpu", N_("CPU"), "ratio", (
+        Line("cpu_user", N_("user"), "k-cpu"),
+        Line("cpu_system", N_("system"), "k-mem"),
+        Line("cpu_iowait", N_("iowait"), "k-a"),
     ), "stack", "sum"),
-    Chart("memory", "Memory", "bytes", (
-        Line("memory_used_bytes", "used", "k-mem"),
-        Line("memory_buffers_bytes", "buffers", "k-a"),
-        Line("memory_cached_bytes", "cached", "k-tx"),
-        Line("memory_free_bytes", "free", "k-free"),
+    Chart("memory", N_("Memory"), "bytes", (
+        Line("memory_used_bytes", N_("used"), "k-mem"),
+        Line("memory_buffers_bytes", N_("buffers"), "k-a"),
+        Line("memory_cached_bytes", N_("cached"), "k-tx"),
+        Line("memory_free_bytes", N_("free"), "k-free"),
     ), "stack"),
-    Chart("vms", "VMs", "count", (
-        Line("running_domains", "running", "k-rx"),
-        Line("defined_domains", "defined", "k-limit", "limit"),
+    Chart("vms", N_("VMs"), "count", (
+        Line("running_domains", N_("running"), "k-rx"),
+        Line("defined_domains", N_("defined"), "k-limit", "limit"),
     )),
-    Chart("assigned", "Memory assigned", "bytes", (
-        Line("assigned_memory_bytes", "to running VMs", "k-mem"),
-        Line("memory_total_bytes", "the host has", "k-limit", "limit"),
+    Chart("assigned", N_("Memory assigned"), "bytes", (
+        Line("assigned_memory_bytes", N_("to running VMs"), "k-mem"),
+        Line("memory_total_bytes", N_("the host has"), "k-limit", "limit"),
     )),
 )  # fmt: skip
 HOST_MORE = (
-    Chart("vcpus", "vCPUs assigned", "count", (
-        Line("assigned_vcpus", "to running VMs", "k-cpu"),
+    Chart("vcpus", N_("vCPUs assigned"), "count", (
+        Line("assigned_vcpus", N_("to running VMs"), "k-cpu"),
     )),
 )  # fmt: skip
 
 # What of a domain is a part of which resource of its host: metric, title, unit.
 USES: Mapping[str, tuple[str, tuple[tuple[str, str, Unit], ...]]] = {
-    "cpu": ("CPU", (("cpu", "CPUs busy", "count"),)),
-    "memory": ("Memory", (("memory_rss_bytes", "Memory of the host that they hold", "bytes"),)),
-    "disk": ("Disk", (
-        ("disk_read_bytes", "Disk read", "bytes/s"),
-        ("disk_write_bytes", "Disk written", "bytes/s"),
+    "cpu": (N_("CPU"), (("cpu", N_("CPUs busy"), "count"),)),
+    "memory": (N_("Memory"), (
+        ("memory_rss_bytes", N_("Memory of the host that they hold"), "bytes"),
     )),
-    "network": ("Network", (
-        ("net_rx_bytes", "Network received", "bytes/s"),
-        ("net_tx_bytes", "Network sent", "bytes/s"),
+    "disk": (N_("Disk"), (
+        ("disk_read_bytes", N_("Disk read"), "bytes/s"),
+        ("disk_write_bytes", N_("Disk written"), "bytes/s"),
+    )),
+    "network": (N_("Network"), (
+        ("net_rx_bytes", N_("Network received"), "bytes/s"),
+        ("net_tx_bytes", N_("Network sent"), "bytes/s"),
     )),
 }  # fmt: skip
 
@@ -312,26 +324,32 @@ def read_use(arguments: Mapping[str, str]) -> str:
 
 # Of all hosts that the reader may see.
 FLEET_CHARTS = (
-    Chart("cpu", "CPU", "ratio", (Line("cpu", "of all threads", "k-cpu"),)),
-    Chart("memory", "Memory", "bytes", (
-        Line("memory_used_bytes", "used", "k-mem"),
-        Line("memory_total_bytes", "all hosts have", "k-limit", "limit"),
+    Chart("cpu", N_("CPU"), "ratio", (Line("cpu", N_("of all threads"), "k-cpu"),)),
+    Chart("memory", N_("Memory"), "bytes", (
+        Line("memory_used_bytes", N_("used"), "k-mem"),
+        Line("memory_total_bytes", N_("all hosts have"), "k-limit", "limit"),
     )),
-    Chart("space", "Storage", "bytes", (
-        Line("allocation_bytes", "allocated", "k-a"),
-        Line("capacity_bytes", "all pools have", "k-limit", "limit"),
+    Chart("space", N_("Storage"), "bytes", (
+        Line("allocation_bytes", N_("allocated"), "k-a"),
+        Line("capacity_bytes", N_("all pools have"), "k-limit", "limit"),
     )),
-    Chart("vms", "VMs", "count", (
-        Line("running_domains", "running", "k-rx"),
-        Line("defined_domains", "defined", "k-limit", "limit"),
+    Chart("vms", N_("VMs"), "count", (
+        Line("running_domains", N_("running"), "k-rx"),
+        Line("defined_domains", N_("defined"), "k-limit", "limit"),
     )),
 )  # fmt: skip
 
 POOL_CHARTS = (
-    Chart("space", "Space", "bytes", (
-        Line("allocation_bytes", "allocated", "k-mem"),
-        Line("available_bytes", "available", "k-rx", "thin"),
-        Line("volumes_capacity_bytes", "promised", "k-tx", "dashed"),
-        Line("capacity_bytes", "capacity", "k-limit", "limit"),
+    Chart("space", N_("Space"), "bytes", (
+        Line("allocation_bytes", N_("allocated"), "k-mem"),
+        Line("available_bytes", N_("available"), "k-rx", "thin"),
+        Line("volumes_capacity_bytes", N_("promised"), "k-tx", "dashed"),
+        Line("capacity_bytes", N_("capacity"), "k-limit", "limit"),
     )),
 )  # fmt: skip
+
+
+def spoken_chart(chart: Chart) -> Chart:
+    """A chart with its words in the language that is spoken."""
+    lines = tuple(line._replace(label=bare_gettext(line.label)) for line in chart.lines)
+    return chart._replace(title=gettext(chart.title), lines=lines)

@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 
 from app.errors import NotFound
 from app.inventory import Disk, Nic
+from app.language import gettext
 from app.store.history import Fleet
 from app.web.api.answers import answer_object
 from app.web.api.items import Item, Items
@@ -76,7 +77,7 @@ def find_device(seen: DomainSeen, key: str) -> Device:
         for nic in seen.fact.nics:
             if nic.mac.lower() == name.lower():
                 return Device(f"nic:{nic.mac}", nic=nic)
-    raise NotFound(f"This VM has no device “{key[:60]}” at this moment.")
+    raise NotFound(gettext("This VM has no device “%(device)s” at this moment.", device=key[:60]))
 
 
 def build_device(drawing: Drawing, slug: str, uuid: str, key: str) -> Mapping[str, object]:

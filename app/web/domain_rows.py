@@ -4,14 +4,15 @@ The same domains make the same rows; nothing is read or written but the rows' ow
 
 Flat tuples of strings: hundreds of them are drawn at every change, and each look-up, call or
 piece of text in a template would be paid hundreds of times. What follows from a domain's facts
-alone is kept, as each style writes it, for as long as these stay the very same object, which they
-do between scans.
+alone is kept, as each language and style has it, for as long as these stay the very same object,
+which they do between scans.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.inventory import Domain
+from app.language import gettext, language
 from app.metrics import domain_memory_used_bytes
 from app.store.history import Fleet
 from app.web.action_buttons import first_of
@@ -22,8 +23,8 @@ from app.web.kinds import DomainSeen
 from app.web.locales import Style, style
 from app.web.rates import domain_rates
 from app.web.sparks import Spark
-from app.web.when import When, Zone
-from app.web.words import DOMAIN_LOOKS
+from app.web.when import When, Zone, since_text
+from app.web.words import DOMAIN_LOOKS, look_of
 
 _KEPT = 16_384
 
@@ -78,18 +79,21 @@ class _Still(NamedTuple):
     size: str
     console: tuple[str, str]
     below: str
+    was: str
     act: tuple[str, str, str, str, bool]
 
 
-_still_kept: dict[tuple[str, str, Style], _Still] = {}
+_still_kept: dict[tuple[str, str, str, Style], _Still] = {}
 
 
 def domain_rows(
     seen: Sequence[DomainSeen], fleet: Fleet, zone: Zone, draw: Callable[[DomainSeen], Spark]
 ) -> list[DomainRow]:
     """The rows of some domains of a fleet; `draw` makes a domain's sparkline."""
+    # In words once for each host, and not for each of its domains.
     since = {
-        view.slug: zone.maybe(view.status.unknown_since_ms, fleet.as_of_ms) for view in fleet.hosts
+        view.slug: since_text(zone.maybe(view.status.unknown_since_ms, fleet.as_of_ms))
+        for view in fleet.hosts
     }
     rows = [
         _known(one, draw(one)) if one.known else _unknown(one, since, draw(one)) for one in seen
@@ -104,12 +108,13 @@ def domain_rows(
 
 def _stopping(row: DomainRow, asked: When) -> DomainRow:
     """The row of a domain that was asked to shut down."""
-    css, icon, word = DOMAIN_LOOKS["shutdown"]
-    return row._replace(css=css, icon=icon, word=word, small=f"asked at {asked.clock}")
+    css, icon, word = look_of(DOMAIN_LOOKS, "shutdown")
+    small = gettext("asked at %(time)s", time=asked.clock)
+    return row._replace(css=css, icon=icon, word=word, small=small)
 
 
 def _still(seen: DomainSeen) -> _Still:
-    key = (seen.host, seen.key, style())
+    key = (seen.host, seen.key, language(), style())
     kept = _still_kept.get(key)
     if kept is not None and kept.fact is seen.fact:
         return kept
@@ -121,7 +126,7 @@ def _still(seen: DomainSeen) -> _Still:
 
 def _make_still(seen: DomainSeen) -> _Still:
     domain, host = seen.fact, seen.host
-    css, icon, word = DOMAIN_LOOKS[domain.state]
+    css, icon, word = look_of(DOMAIN_LOOKS, domain.state)
     vcpus, whole = number(domain.vcpus), size(domain.memory_bytes)
     return _Still(
         domain,
@@ -135,6 +140,7 @@ def _make_still(seen: DomainSeen) -> _Still:
         whole,
         port(domain.graphics),
         f"{host} · {vcpus} vCPU · {whole}",
+        gettext("was %(state)s", state=word.lower()),
         _act(domain.state),
     )  # fmt: skip
 
@@ -174,12 +180,11 @@ def _filled(domain: Domain, percent: int | None) -> str:
     return str(min(percent, 100))
 
 
-def _unknown(seen: DomainSeen, since: Mapping[str, When | None], drawn: Spark) -> DomainRow:
+def _unknown(seen: DomainSeen, since: Mapping[str, str], drawn: Spark) -> DomainRow:
     still = _still(seen)
-    when = since.get(seen.host)
     return DomainRow(
-        *still.names, False, "unk", "unk", "Unknown", f"since {when.short}" if when else "",
+        *still.names, False, "unk", "unk", gettext("Unknown"), since.get(seen.host, ""),
         still.vcpus, "?", "", f"? / {still.size}", "?", "–", "–", "", "",
-        f"{still.below} · was {still.look[2].lower()}",
+        f"{still.below} · {still.was}",
         seen.fact.state, "", "", "", False, *drawn,
     )  # fmt: skip

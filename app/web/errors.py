@@ -22,15 +22,15 @@ from app.web.page import framed
 log = logging.getLogger(__name__)
 
 _SENTENCES = {
-    400: "npvirt did not understand this request.",
-    403: "npvirt refused this request.",
-    404: "There is nothing at this address.",
-    405: "This address does not take requests of this kind.",
-    413: "This request is larger than npvirt accepts.",
+    400: N_("npvirt did not understand this request."),
+    403: N_("npvirt refused this request."),
+    404: N_("There is nothing at this address."),
+    405: N_("This address does not take requests of this kind."),
+    413: N_("This request is larger than npvirt accepts."),
 }
 # In words of ours, or as HTTP calls it where pages are drawn in other languages.
 _TITLES = {404: N_("Not found"), 409: N_("Conflict"), 422: N_("Unprocessable Entity")}
-_BROKEN = "Something went wrong inside npvirt. Its log says what."
+_BROKEN = N_("Something went wrong inside npvirt. Its log says what.")
 
 
 def register_errors(app: Flask) -> None:

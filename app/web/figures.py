@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from app import sizes
 from app.inventory import Host, HostSample
+from app.language import gettext
 from app.store.views import Seen
 from app.web.locales import figure
 
@@ -89,7 +90,8 @@ def number_and_unit(count: int, whole: int) -> tuple[str, str]:
     with a unit of its own: ("92.3 GiB", "of 1.5 TiB").
     """
     value = count / 1024 ** sizes.power_of(whole)
-    return (_number(value) if value >= 1 or count == 0 else size(count)), f"of {size(whole)}"
+    of = gettext("of %(size)s", size=size(whole))
+    return (_number(value) if value >= 1 or count == 0 else size(count)), of
 
 
 def _number(value: float) -> str:

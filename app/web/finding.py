@@ -4,6 +4,7 @@ Pure. A host that the fleet does not have is said to be what is missing.
 """
 
 from app.errors import NotFound
+from app.language import gettext
 from app.store.history import Fleet
 from app.web.host_page import find_host
 from app.web.kinds import DomainSeen, NetworkSeen, PoolSeen
@@ -14,7 +15,12 @@ def find_domain(fleet: Fleet, slug: str, uuid: str) -> DomainSeen:
     find_host(fleet, slug)
     found = fleet.domain(slug, uuid.lower())
     if found is None:
-        raise _nothing(slug, "VM", uuid)
+        raise NotFound(
+            gettext(
+                "%(host)s has no VM with the UUID “%(uuid)s” at this moment.",
+                host=slug, uuid=uuid[:40],
+            )
+        )  # fmt: skip
     return found
 
 
@@ -38,7 +44,12 @@ def find_pool(fleet: Fleet, slug: str, uuid: str) -> PoolSeen:
     find_host(fleet, slug)
     found = fleet.pool(slug, uuid.lower())
     if found is None:
-        raise _nothing(slug, "storage pool", uuid)
+        raise NotFound(
+            gettext(
+                "%(host)s has no storage pool with the UUID “%(uuid)s” at this moment.",
+                host=slug, uuid=uuid[:40],
+            )
+        )  # fmt: skip
     return found
 
 
@@ -47,9 +58,10 @@ def find_network(fleet: Fleet, slug: str, uuid: str) -> NetworkSeen:
     find_host(fleet, slug)
     found = fleet.network(slug, uuid.lower())
     if found is None:
-        raise _nothing(slug, "network", uuid)
+        raise NotFound(
+            gettext(
+                "%(host)s has no network with the UUID “%(uuid)s” at this moment.",
+                host=slug, uuid=uuid[:40],
+            )
+        )  # fmt: skip
     return found
-
-
-def _nothing(slug: str, noun: str, uuid: str) -> NotFound:
-    return NotFound(f"{slug} has no {noun} with the UUID “{uuid[:40]}” at this moment.")

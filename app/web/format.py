@@ -6,6 +6,7 @@ Pure. Unknown is "–" and never 0.
 from collections.abc import Mapping, Sequence
 
 from app.inventory import Graphics
+from app.language import N_, gettext
 from app.web.locales import figure
 
 UNKNOWN = "–"
@@ -13,22 +14,36 @@ _LENGTHS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"
 
 # Why a domain is in its state, where it is worth a word; what is normal stays quiet.
 _REASONS: Mapping[tuple[str, str], str] = {
-    ("shutoff", "shutdown"): "by its guest",
-    ("shutoff", "destroyed"): "forced off",
-    ("shutoff", "crashed"): "after a crash",
-    ("shutoff", "migrated"): "migrated away",
-    ("shutoff", "saved"): "after save",
-    ("shutoff", "failed"): "failed to start",
-    ("shutoff", "from-snapshot"): "from a snapshot",
-    ("shutoff", "daemon"): "by libvirt",
-    ("paused", "user"): "by user",
-    ("paused", "io-error"): "I/O error",
-    ("paused", "starting-up"): "starting up",
-    ("paused", "post-copy"): "post-copy migration",
-    ("paused", "post-copy-failed"): "post-copy migration failed",
-    ("paused", "api-error"): "API error",
-    ("shutdown", "user"): "on request",
-    ("crashed", "panicked"): "guest panicked",
+    ("shutoff", "shutdown"): N_("by its guest"),
+    ("shutoff", "destroyed"): N_("forced off"),
+    ("shutoff", "crashed"): N_("after a crash"),
+    ("shutoff", "migrated"): N_("migrated away"),
+    ("shutoff", "saved"): N_("after save"),
+    ("shutoff", "failed"): N_("failed to start"),
+    ("shutoff", "from-snapshot"): N_("from a snapshot"),
+    ("shutoff", "daemon"): N_("by libvirt"),
+    ("paused", "user"): N_("by user"),
+    ("paused", "io-error"): N_("I/O error"),
+    ("paused", "starting-up"): N_("starting up"),
+    ("paused", "post-copy"): N_("post-copy migration"),
+    ("paused", "post-copy-failed"): N_("post-copy migration failed"),
+    ("paused", "api-error"): N_("API error"),
+    ("shutdown", "user"): N_("on request"),
+    ("crashed", "panicked"): N_("guest panicked"),
+    ("paused", "migration"): N_("migration"),
+    ("paused", "save"): N_("save"),
+    ("paused", "dump"): N_("dump"),
+    ("paused", "watchdog"): N_("watchdog"),
+    ("paused", "from-snapshot"): N_("from snapshot"),
+    ("paused", "shutting-down"): N_("shutting down"),
+    ("paused", "snapshot"): N_("snapshot"),
+    ("paused", "crashed"): N_("crashed"),
+    ("paused", "unknown"): N_("unknown"),
+    ("shutdown", "unknown"): N_("unknown"),
+    ("shutoff", "unknown"): N_("unknown"),
+    ("crashed", "unknown"): N_("unknown"),
+    ("pmsuspended", "unknown"): N_("unknown"),
+    ("nostate", "unknown"): N_("unknown"),
 }
 
 
@@ -36,7 +51,8 @@ def reason(state: str, word: str | None) -> str:
     """Why a domain is in `state`, in words; empty where libvirt does not tell."""
     if word is None:
         return ""
-    return _REASONS.get((state, word), word.replace("-", " "))
+    told = _REASONS.get((state, word))
+    return gettext(told) if told is not None else word.replace("-", " ")
 
 
 def quiet_reason(state: str, word: str | None) -> str:
@@ -51,12 +67,12 @@ def number(value: int | None) -> str:
 
 def switch(value: bool | None) -> str:
     """Something that is on, off or not known."""
-    return UNKNOWN if value is None else "on" if value else "off"
+    return UNKNOWN if value is None else gettext("on") if value else gettext("off")
 
 
 def yes_no(value: bool | None) -> str:
     """Something that is so, is not, or is not known."""
-    return UNKNOWN if value is None else "yes" if value else "no"
+    return UNKNOWN if value is None else gettext("yes") if value else gettext("no")
 
 
 def share(value: float | None) -> str:
@@ -127,5 +143,6 @@ def plural(count: int, word: str) -> str:
 
 def listed(words: Sequence[str], most: int = 3) -> str:
     """A few names, and how many there are besides: "a, b, c and 4 more"."""
-    shown = ", ".join(words[:most])
-    return f"{shown} and {len(words) - most} more" if len(words) > most else shown
+    shown = gettext(", ").join(words[:most])
+    left = len(words) - most
+    return gettext("%(names)s and %(count)s more", names=shown, count=left) if left > 0 else shown

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from app.errors import NotFound
 from app.inventory import Domain, DomainSample, Host, HostSample
+from app.language import gettext
 from app.metrics import host_memory_used_bytes
 from app.services import services
 from app.store.history import Fleet, HostView, scans
@@ -84,7 +85,7 @@ def find_host(fleet: Fleet, slug: str) -> HostView:
     for host in fleet.hosts:
         if host.slug == slug:
             return host
-    raise NotFound(f"There is no host {slug[:40]}.")
+    raise NotFound(gettext("There is no host %(host)s.", host=slug[:40]))
 
 
 def build_host(drawing: Drawing, slug: str) -> Mapping[str, object]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.connection import Connection
 from app.inventory import Host, HostSample
+from app.language import gettext
 from app.metrics import host_memory_used_bytes
 from app.store.history import Fleet, HostView
 from app.web.figures import host_cpu_share, percent, size_of, warning
@@ -133,5 +134,5 @@ def domain_counts(fleet: Fleet) -> dict[str, tuple[int, int]]:
 
 def _last_known(cpu: int | None, memory: str) -> str:
     parts = [f"{cpu} %" if cpu is not None else "", memory if memory != "–" else ""]
-    said = ", ".join(part for part in parts if part)
-    return f"last known {said}" if said else ""
+    said = gettext(", ").join(part for part in parts if part)
+    return gettext("last known %(figures)s", figures=said) if said else ""

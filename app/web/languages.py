@@ -44,11 +44,11 @@ def in_language(page: str, language: str) -> str:
 
 
 @contextmanager
-def drawn_in(language: str) -> Iterator[None]:
-    """Write words, figures and dates in a language for as long as the block lasts, in this
-    thread.
+def drawn_in(locale: str) -> Iterator[None]:
+    """Write words, figures and dates for a locale, or a language, for as long as the block lasts,
+    in this thread.
     """
-    with speaking(language), written_for(language):
+    with speaking(nearest(locale)), written_for(locale):
         yield
 
 

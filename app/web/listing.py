@@ -18,6 +18,7 @@ from werkzeug.datastructures import MultiDict
 
 from app.connection import check_slug
 from app.errors import InvalidField
+from app.language import gettext
 
 T = TypeVar("T")
 
@@ -134,7 +135,10 @@ def read_query(
     """
     for name in arguments:
         if name not in kind.parameters and name not in ("at", "format", "have"):
-            raise InvalidField(name[:40], f"This list takes no parameter “{name[:40]}”.")
+            raise InvalidField(
+                name[:40],
+                gettext("This list takes no parameter “%(name)s”.", name=name[:40]),
+            )
     values = _Values(arguments, strict=strict)
     return Query(
         hosts=values.hosts(hosts),
@@ -161,20 +165,25 @@ class _Values:
         for slug in slugs:
             check_slug(slug, "host")
             if slug not in known:
-                raise InvalidField("host", f"There is no host named {slug}.")
+                raise InvalidField("host", gettext("There is no host named %(host)s.", host=slug))
         return slugs
 
     def words(self, name: str, allowed: Sequence[str]) -> tuple[str, ...]:
         """The words given for `name`, in the order in which they are declared."""
         given = frozenset(self._values.get(name, ()))
         if not given.issubset(allowed):
-            raise InvalidField(name, f"A {name} is one of: {', '.join(allowed)}.")
+            raise InvalidField(
+                name,
+                gettext("A %(name)s is one of: %(words)s.", name=name, words=", ".join(allowed)),
+            )
         return tuple(word for word in allowed if word in given)
 
     def search(self) -> str:
         text = (self._one("q") or "").strip()
         if len(text) > MOST_SEARCH:
-            raise InvalidField("q", f"A search is at most {MOST_SEARCH} characters long.")
+            raise InvalidField(
+                "q", gettext("A search is at most %(count)s characters long.", count=MOST_SEARCH)
+            )
         return text
 
     def sort(self, kind: Kind[Any]) -> str:
@@ -183,7 +192,11 @@ class _Values:
             return kind.default_sort
         if text.removeprefix("-") not in kind.sorts:
             raise InvalidField(
-                "sort", f"Sort by one of: {', '.join(kind.sorts)}; “-” in front sorts downwards."
+                "sort",
+                gettext(
+                    "Sort by one of: %(words)s; “-” in front sorts downwards.",
+                    words=", ".join(kind.sorts),
+                ),
             )
         return text
 
@@ -192,13 +205,16 @@ class _Values:
         if text is None:
             return default
         if not _NUMBER.fullmatch(text) or int(text) > most:
-            raise InvalidField(name, f"{name} is a whole number from 1 to {most}.")
+            raise InvalidField(
+                name,
+                gettext("%(name)s is a whole number from 1 to %(most)s.", name=name, most=most),
+            )
         return int(text)
 
     def _one(self, name: str) -> str | None:
         values = self._values.get(name, ())
         if len(values) > 1:
-            raise InvalidField(name, f"{name} can be given once only.")
+            raise InvalidField(name, gettext("%(name)s can be given once only.", name=name))
         return values[0] if values else None
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from app.errors import InvalidField
-from app.language import N_, gettext
+from app.language import N_, gettext, nearest
 
 # What begins a date: "12 May 2026", "May 12, 2026" or "2026-05-12".
 Order = Literal["day", "month", "year"]
@@ -81,8 +81,11 @@ def style_of(locale: str) -> Style:
 
 
 def language_of(locale: str) -> str:
-    """The language of what is drawn for a locale: English, of its region where it is English."""
-    return locale if re.fullmatch("(?i)en(-.*)?", locale) else "en"
+    """The language of what is drawn for a locale, as a `lang` attribute says it: that of its words,
+    of the locale's own region where it is of that language.
+    """
+    spoken = nearest(locale)
+    return locale if locale.partition("-")[0].lower() == spoken else spoken
 
 
 def read_locale(tag: str) -> str:

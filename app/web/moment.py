@@ -10,13 +10,14 @@ from datetime import timedelta
 
 from app.clock import rfc3339
 from app.errors import InvalidField
+from app.language import N_, gettext
 from app.moments import RFC3339, parse_moment
 from app.web.when import Zone
 
 _TYPED = re.compile(
     r"(?:(\d{4})-(\d\d?)-(\d\d?))?(?:(?(1)[ T]+)(\d\d?):(\d\d)(?::(\d\d))?)?", re.ASCII
 )
-_HOW_TYPED = "Write date and time as 2026-05-01 09:30, the date alone, or the time alone."
+_HOW_TYPED = N_("Write date and time as 2026-05-01 09:30, the date alone, or the time alone.")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def moment(arguments: Mapping[str, str], now_ms: int) -> Moment:
         return LIVE
     at_ms = parse_moment("at", text)
     if at_ms > now_ms:
-        raise InvalidField("at", "The moment lies in the future; nothing has been seen there yet.")
+        raise InvalidField(
+            "at", gettext("The moment lies in the future; nothing has been seen there yet.")
+        )
     return Moment(at_ms)
 
 
@@ -73,16 +76,18 @@ def typed_moment(text: str, zone: Zone, now_ms: int) -> Moment:
     text = text.strip()
     at_ms = parse_moment("time", text) if RFC3339.fullmatch(text) else _typed(text, zone, now_ms)
     if at_ms > now_ms:
-        raise InvalidField("time", "This lies in the future; nothing has been seen there yet.")
+        raise InvalidField(
+            "time", gettext("This lies in the future; nothing has been seen there yet.")
+        )
     if at_ms < 0:
-        raise InvalidField("time", _HOW_TYPED)
+        raise InvalidField("time", gettext(_HOW_TYPED))
     return Moment(at_ms)
 
 
 def _typed(text: str, zone: Zone, now_ms: int) -> int:
     found = _TYPED.fullmatch(text)
     if not text or found is None:
-        raise InvalidField("time", _HOW_TYPED)
+        raise InvalidField("time", gettext(_HOW_TYPED))
     date, clock = found.groups()[:3], [int(part or 0) for part in found.groups()[3:]]
     try:
         local = zone.local(now_ms).replace(tzinfo=None)
@@ -96,7 +101,13 @@ def _typed(text: str, zone: Zone, now_ms: int) -> int:
             local -= timedelta(days=1)
             at_ms = zone.at(local)
     except (ValueError, OverflowError):
-        raise InvalidField("time", f"There is no such date or time. {_HOW_TYPED}") from None
+        raise InvalidField(
+            "time",
+            gettext(
+                "%(sentence)s %(next)s",
+                sentence=gettext("There is no such date or time."), next=gettext(_HOW_TYPED),
+            ),
+        ) from None  # fmt: skip
     if zone.local(at_ms).replace(tzinfo=None) != local:
-        raise InvalidField("time", "Clocks skipped this time when summer time began.")
+        raise InvalidField("time", gettext("Clocks skipped this time when summer time began."))
     return at_ms

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from msgspec.structs import replace
 
 from app.inventory import Lease
+from app.language import N_, gettext, pgettext
 from app.web.api.lists import answer_named
 from app.web.format import UNKNOWN, switch
 from app.web.kinds import (
@@ -20,14 +21,14 @@ from app.web.list_page import asked, host_choices, placed
 from app.web.page import Drawing, View, draw
 from app.web.permission import needs
 from app.web.since import list_since
-from app.web.when import When, Zone
+from app.web.when import When, Zone, since_text
 
 blueprint = Blueprint("networks", __name__)
 
 LIST = View("networks/list.html", "networks", frozenset(("host", "q", "differs")))
 _MOST = 1000
 _LEASES_SHOWN = 256
-_FORWARD = {"nat": "NAT", "route": "routed", "open": "open", "bridge": "bridge"}
+_FORWARD = {"nat": "NAT", "route": N_("routed"), "open": N_("open"), "bridge": N_("bridge")}
 
 
 class LeaseRow(NamedTuple):
@@ -147,8 +148,10 @@ def _untold(drawing: Drawing) -> list[tuple[str, str]]:
 def _look(known: bool, state: str, since: When | None) -> tuple[str, str, str, str]:
     """Class, icon, word and small text of a network's or interface's state."""
     if not known:
-        return "unk", "unk", "Unknown", f"since {since.short}" if since else ""
-    return ("run", "run", "Active", "") if state == "active" else ("off", "off", "Inactive", "")
+        return "unk", "unk", gettext("Unknown"), since_text(since)
+    if state == "active":
+        return "run", "run", pgettext("of a network", "Active"), ""
+    return "off", "off", pgettext("of a network", "Inactive"), ""
 
 
 def network_row(seen: NetworkSeen, since: Mapping[str, When | None], zone: Zone) -> NetworkRow:
@@ -159,7 +162,7 @@ def network_row(seen: NetworkSeen, since: Mapping[str, When | None], zone: Zone)
         seen.host, seen.key, network.name, network.damaged or "", network.persistent is False,
         seen.known, *_look(seen.known, network.state, since.get(seen.host)),
         network.bridge or UNKNOWN,
-        "isolated" if network.forward is None else _FORWARD.get(network.forward, network.forward),
+        _forward(network.forward),
         network.addresses,
         network.domain_name or "",
         tuple(f"{one.start} – {one.end}" for one in network.dhcp),
@@ -167,6 +170,12 @@ def network_row(seen: NetworkSeen, since: Mapping[str, When | None], zone: Zone)
         len(leases or ()),
         switch(network.autostart),
     )  # fmt: skip
+
+
+def _forward(mode: str | None) -> str:
+    if mode is None:
+        return gettext("isolated")
+    return gettext(_FORWARD[mode]) if mode in _FORWARD else mode
 
 
 def _leases(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from app.inventory import Pool, PoolSample
+from app.language import N_, gettext, ngettext
 from app.metrics import host_memory_used_bytes
 from app.store.history import Fleet, HostView, Seen
 from app.web.attention import attention
@@ -26,6 +27,7 @@ from app.web.figures import (
     size,
     warning,
 )
+from app.web.format import listed
 from app.web.host_rows import RUNNING, condition, cpu_percent, facts_of, host_rows, samples_of
 from app.web.list_page import placed
 from app.web.locales import figure
@@ -107,20 +109,25 @@ def hosts_total(fleet: Fleet) -> Total:
     answering = conditions["ok"] + conditions["partial"]
     watched = len(fleet.hosts) - conditions["disabled"]
     silent = [host.slug for host in fleet.hosts if condition(host) == "unknown"]
-    parts = [f"{len(silent)} unknown · {_names(silent)}"] if silent else []
-    parts += [f"{conditions[word]} {text}" for word, text in _CONDITIONS if conditions[word]]
+    parts = []
+    if silent:
+        unknown = gettext("%(count)s unknown", count=len(silent))
+        parts = [f"{unknown} · {listed(silent)}"]
+    parts += [
+        gettext(text, count=conditions[word]) for word, text in _CONDITIONS if conditions[word]
+    ]
     return Total(
         str(answering),
-        f"of {watched} reachable",
-        " · ".join(parts) or "all answer",
+        gettext("of %(count)s reachable", count=watched),
+        " · ".join(parts) or gettext("all answer"),
         tuple(shares([("ok", answering), ("unk", watched - answering)])),
     )
 
 
 _CONDITIONS = (
-    ("partial", "read in part"),
-    ("waiting", "not scanned yet"),
-    ("disabled", "disabled"),
+    ("partial", N_("%(count)s read in part")),
+    ("waiting", N_("%(count)s not scanned yet")),
+    ("disabled", N_("%(count)s disabled")),
 )
 
 
@@ -133,11 +140,11 @@ def domains_total(fleet: Fleet) -> Total:
     main = ("running", "shutoff", "paused", "crashed", "unknown")
     other = sum(count for state, count in states.items() if state not in main)
     words = (
-        (states["shutoff"], "shut off"),
-        (states["paused"], "paused"),
-        (states["crashed"], "crashed"),
-        (other, "other"),
-        (states["unknown"], "unknown"),
+        (states["shutoff"], N_("%(count)s shut off")),
+        (states["paused"], N_("%(count)s paused")),
+        (states["crashed"], N_("%(count)s crashed")),
+        (other, N_("%(count)s other")),
+        (states["unknown"], N_("%(count)s unknown")),
     )
     bar = (
         ("ok", states["running"]),
@@ -146,10 +153,9 @@ def domains_total(fleet: Fleet) -> Total:
         ("bad", states["crashed"]),
         ("unk", states["unknown"]),
     )
-    below = " · ".join(f"{count} {word}" for count, word in words if count)
-    return Total(
-        str(states["running"]), f"running · {len(fleet.domains)}", below, tuple(shares(bar))
-    )
+    below = " · ".join(gettext(word, count=count) for count, word in words if count)
+    small = gettext("running · %(count)s", count=len(fleet.domains))
+    return Total(str(states["running"]), small, below, tuple(shares(bar)))
 
 
 def cpu_total(fleet: Fleet) -> Total | None:
@@ -168,9 +174,10 @@ def cpu_total(fleet: Fleet) -> Total | None:
         return None
     below = "" if assigned is None else _assigned(assigned, threads)
     if not weight:
-        return Total("–", "needs two scans", below)
+        return Total("–", gettext("needs two scans"), below)
     share = round(busy / weight)
-    return Total(f"{share} %", f"avg, {_of_hosts(counted, len(fleet.hosts))}", below, percent=share)
+    small = gettext("avg, %(hosts)s", hosts=_of_hosts(counted, len(fleet.hosts)))
+    return Total(f"{share} %", small, below, percent=share)
 
 
 def memory_total(fleet: Fleet) -> Total | None:
@@ -187,7 +194,11 @@ def memory_total(fleet: Fleet) -> Total | None:
     if not whole:
         return None
     big, small = number_and_unit(used, whole)
-    below = f"{_names(missing)} not counted" if missing else f"{percent(used, whole)} %"
+    below = (
+        gettext("%(names)s not counted", names=listed(missing))
+        if missing
+        else f"{percent(used, whole)} %"
+    )
     return Total(big, small, below, percent=percent(used, whole))
 
 
@@ -205,9 +216,11 @@ def storage_total(fleet: Fleet) -> Total | None:
     if not whole:
         return None
     big, small = number_and_unit(used, whole)
-    below = f"{size(promised)} promised · {percent(promised, whole)} %"
+    below = gettext("%(size)s promised", size=size(promised))
+    below += f" · {percent(promised, whole)} %"
     if missing:
-        below += f" · {missing} pool{'s' if missing > 1 else ''} not counted"
+        told = ngettext("%(num)s pool not counted", "%(num)s pools not counted", missing)
+        below += f" · {told}"
     return Total(big, small, below, capacity=capacity(used, whole, promised))
 
 
@@ -246,15 +259,11 @@ def _cpus(host: HostView) -> int:
 
 
 def _assigned(vcpus: int, threads: int) -> str:
-    return f"{vcpus} vCPU assigned to {threads} threads · {figure(f'{vcpus / threads:.1f}')}×"
+    told = gettext("%(vcpus)s vCPU assigned to %(threads)s threads", vcpus=vcpus, threads=threads)
+    return f"{told} · {figure(f'{vcpus / threads:.1f}')}×"
 
 
 def _of_hosts(counted: int, total: int) -> str:
     if counted == total:
-        return "all hosts" if total > 1 else "one host"
-    return f"{counted} of {total} hosts"
-
-
-def _names(slugs: Sequence[str]) -> str:
-    shown = ", ".join(slugs[:3])
-    return f"{shown} and {len(slugs) - 3} more" if len(slugs) > 3 else shown
+        return gettext("all hosts") if total > 1 else gettext("one host")
+    return gettext("%(count)s of %(all)s hosts", count=counted, all=total)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from app import clock
 from app.access import EMBED_MAKER
 from app.errors import InvalidField
+from app.language import ENGLISH, LANGUAGES, gettext, speaking
 from app.services import services
 from app.store.embed_tokens import EmbedToken
 from app.web.charts import DEFAULT_RANGE, RANGES, read_stretch, title
@@ -43,6 +44,7 @@ _THEMES = (
     ("", "light or dark, as the page"), ("auto", "as the reader’s system"), ("light", "light"),
     ("dark", "dark"),
 )  # fmt: skip
+_LANGUAGES = tuple(("" if tag == ENGLISH else tag, name) for tag, name in LANGUAGES.items())
 # About as high as what a frame shows, until it tells by itself.
 _HEIGHTS = {"chart": 250, "forecast": 250, "gauge": 170, "overview": 220}
 _HEIGHT = 420
@@ -162,11 +164,12 @@ def previewed() -> Response:
     given = {
         name.removeprefix(_PREFIX): values
         for name, values in request.args.to_dict(flat=False).items()
-        if name != "theme"
+        if name not in ("theme", "lang")
     }
     asked = _asked(given)
     theme = _chosen(request.args, "theme", _THEMES)
-    html = preview(VIEWS[asked.view], asked.locked, asked.moment, theme)
+    language = _chosen(request.args, "lang", _LANGUAGES)
+    html = preview(VIEWS[asked.view], asked.locked, asked.moment, theme, language)
     return Response(html, mimetype="text/html")
 
 
@@ -184,9 +187,14 @@ def made() -> Response:
     )
     given = form.to_dict() | {"frame": form.get("frame", "no")}
     try:
-        days, refresh, theme = (
+        days, refresh, theme, language = (
             _chosen(form, name, options)
-            for name, options in (("days", _EXPIRIES), ("refresh", _REFRESHES), ("theme", _THEMES))
+            for name, options in (
+                ("days", _EXPIRIES),
+                ("refresh", _REFRESHES),
+                ("theme", _THEMES),
+                ("lang", _LANGUAGES),
+            )
         )
         secret, token = make_token(
             principal(), asked.view, asked.locked, form.get("origins", "").split(),
@@ -194,7 +202,7 @@ def made() -> Response:
         )  # fmt: skip
     except InvalidField as error:
         return _ask(asked, given, {error.field: error.sentence}, 422)
-    return _made(asked, secret, token, refresh, theme)
+    return _made(asked, secret, token, refresh, theme, language)
 
 
 @blueprint.post("/embed-tokens/<int:token_id>/revoke")
@@ -247,18 +255,24 @@ def _ask(
 ) -> Response:
     return _shown(
         "embed_tokens/new.html", asked, status, given=given, errors=errors, expiries=_EXPIRIES,
-        refreshes=_REFRESHES, themes=_THEMES, example=_EXAMPLE,
+        refreshes=_REFRESHES, themes=_THEMES, languages=_LANGUAGES, example=_EXAMPLE,
         limited=principal().host_ids is not None,
     )  # fmt: skip
 
 
-def _made(asked: Asked, secret: str, token: EmbedToken, refresh: str, theme: str) -> Response:
+def _made(
+    asked: Asked, secret: str, token: EmbedToken, refresh: str, theme: str, language: str
+) -> Response:
     base = base_address()
-    more = [(name, text) for name, text in (("at", asked.at), ("theme", theme)) if text]
+    given = (("at", asked.at), ("theme", theme), ("lang", language))
+    more = [(name, text) for name, text in given if text]
     again = [] if asked.at else [("refresh", refresh)]
     source = f"{base}/embed/v1/{asked.view}?"
+    with speaking(language or ENGLISH):
+        title = gettext(VIEWS[asked.view].title)
     return _shown(
         "embed_tokens/made.html", asked, secret=secret, base=base, refresh=refresh, theme=theme,
+        language=language, frame_title=title,
         fragment=source + urlencode([("t", secret), *more]),
         framed=source + urlencode([("t", secret), ("as", "frame"), *again, *more]),
         height=_HEIGHTS.get(asked.view, _HEIGHT),

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from msgspec.structs import replace
 
 from app.inventory import PoolSample
+from app.language import gettext
 from app.store.history import Fleet
 from app.store.usage import Usage
 from app.web.action_buttons import head, menu, new_things
@@ -38,8 +39,8 @@ from app.web.permission import needs
 from app.web.since import list_since, object_since
 from app.web.spark_rows import Sparks
 from app.web.sparks import NO_SPARK, Spark
-from app.web.when import When, Zone
-from app.web.words import POOL_LOOKS
+from app.web.when import When, Zone, since_text
+from app.web.words import POOL_LOOKS, look_of
 
 blueprint = Blueprint("storage", __name__)
 
@@ -238,11 +239,11 @@ def pool_row(
     pool = seen.fact
     when = since.get(seen.host)
     if seen.known:
-        css, icon, word = POOL_LOOKS[pool.state]
+        css, icon, word = look_of(POOL_LOOKS, pool.state)
         small = ""
     else:
-        css, icon, word = "unk", "unk", "Unknown"
-        small = f"since {when.short}" if when else ""
+        css, icon, word = "unk", "unk", gettext("Unknown")
+        small = since_text(when)
     sample = (seen.sample if seen.known else None) or PoolSample()
     filled = percent(sample.allocation_bytes, sample.capacity_bytes)
     promised = percent(sample.volumes_capacity_bytes, sample.capacity_bytes)
@@ -259,7 +260,7 @@ def pool_row(
         "warn-t" if (promised or 0) > 120 else "",
         size(sample.available_bytes),
         switch(pool.autostart),
-        f"values from {refreshed.clock}" if refreshed else "",
+        gettext("values from %(time)s", time=refreshed.clock) if refreshed else "",
         drawn,
     )  # fmt: skip
 
@@ -285,13 +286,13 @@ def _unread(seen: PoolSeen) -> str:
     if not seen.known:
         sample = seen.sample
         filled = percent(sample.allocation_bytes, sample.capacity_bytes) if sample else None
-        return "" if filled is None else f"was {filled} %"
+        return "" if filled is None else gettext("was %(percent)s %%", percent=filled)
     texts = {
-        "inactive": "not read while inactive",
-        "building": "not read while building",
-        "inaccessible": "libvirt cannot reach it",
+        "inactive": gettext("not read while inactive"),
+        "building": gettext("not read while building"),
+        "inaccessible": gettext("libvirt cannot reach it"),
     }
-    return texts.get(seen.fact.state, "not measured")
+    return texts.get(seen.fact.state) or gettext("not measured")
 
 
 def build_pool(drawing: Drawing, slug: str, uuid: str) -> Mapping[str, object]:
@@ -403,7 +404,7 @@ def volume_row(seen: VolumeSeen, usage: Usage, at: str) -> VolumeRow:
 
 def _use(known: bool, unused: bool, overlays: int) -> str:
     if overlays:
-        return f"backing file of {overlays}"
+        return gettext("backing file of %(count)s", count=overlays)
     if unused:
-        return "no VM uses it" if known else "not known"
+        return gettext("no VM uses it") if known else gettext("not known")
     return ""

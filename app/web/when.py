@@ -9,6 +9,7 @@ from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from app.clock import rfc3339, utc
+from app.language import gettext
 from app.web.locales import date, date_and_time, with_weekday
 
 
@@ -98,3 +99,8 @@ def _zone(at: datetime) -> str:
 def month_day(at: datetime) -> str:
     """Day and month: "12 May"."""
     return date(at, year=False)
+
+
+def since_text(when: When | None) -> str:
+    """What stands small beside a state that holds since then; "" where that is not known."""
+    return "" if when is None else gettext("since %(time)s", time=when.short)

@@ -13,6 +13,16 @@
   const FILTERS = ['at', 'lang', 'host', 'pool', 'state', 'flag', 'q', 'sort', 'per_page', 'page', 'domain',
     'network', 'kind', 'what', 'key', 'id', 'chart', 'metric', 'range'];
   const OPTIONS = { credentials: 'omit', mode: 'cors' };
+  // What is said while npvirt cannot say anything: since when it is away, that it is and refuses, or neither.
+  const SAID = {
+    en: [at => `npvirt has not answered since ${at}. This is what it said then.`,
+      `npvirt does not answer pages of ${location.origin} with this view.`,
+      'npvirt does not answer. It is asked again and again.'],
+    zh: [at => `npvirt 自 ${at} 起无应答。所示为当时的内容。`, `npvirt 不向 ${location.origin} 的页面提供此视图。`,
+      'npvirt 无应答，正在反复重试。'],
+  };
+  // As npvirt writes days, by what a locale begins them with: “28 Nov”, “Nov 28”, “11-28”.
+  const DAYS = { day: ['en-GB', 'short'], month: ['en-US', 'short'], year: ['en-CA', '2-digit'] };
 
   // The look, fetched once for all views of the page. Constructed, so that a page whose content
   // security policy knows no style of npvirt's shows it all the same.
@@ -62,7 +72,6 @@
       // Until there is something to show: what stands between the tags.
       this.#box.append(document.createElement('slot'));
       this.#note.hidden = true;
-      this.#note.lang = 'en';
       this.#note.setAttribute('role', 'status');
       this.#root.append(this.#box, this.#note);
     }
@@ -191,15 +200,27 @@
     }
 
     #say(isHere) {
-      const at = this.#answeredAt;
-      const isToday = at?.toDateString() === new Date().toDateString();
-      const written = at?.toLocaleString('en-GB', {
-        hour: '2-digit', minute: '2-digit', ...isToday ? {} : { day: 'numeric', month: 'short' },
-      });
-      this.#note.textContent = written ? `npvirt has not answered since ${written}. This is what it said then.`
-        : isHere ? `npvirt does not answer pages of ${location.origin} with this view.`
-          : 'npvirt does not answer. It is asked again and again.';
+      const at = this.#answeredAt, locale = this.getAttribute('lang') ?? '';
+      // As app/language.py has it: Chinese is that of simplified characters.
+      const language = /^zh\b(?!-(hant|tw|hk|mo)\b)/i.test(locale) ? 'zh' : 'en';
+      const [since, refused, away] = SAID[language];
+      this.#note.lang = language;
+      this.#note.textContent = at ? since(this.#written(at, locale, language)) : isHere ? refused : away;
       this.#note.hidden = false;
+    }
+
+    #written(at, locale, language) {
+      const isToday = at.toDateString() === new Date().toDateString();
+      let first = 'day';
+      try {
+        // Of English without a region, and of what is no locale, the day comes first.
+        const told = new Intl.DateTimeFormat([/^en$/i.test(locale) ? 'en-GB' : locale, 'en-GB'], { dateStyle: 'medium' });
+        first = told.formatToParts(at).find(({ type }) => DAYS[type]).type;
+      } catch { /* no locale */ }
+      const [tag, month] = language === 'zh' ? ['zh', 'short'] : DAYS[first];
+      return at.toLocaleString(tag, {
+        hour: '2-digit', minute: '2-digit', hourCycle: 'h23', ...isToday ? {} : { day: month === 'short' ? 'numeric' : month, month },
+      });
     }
   }
   customElements.define('npvirt-view', NpvirtView);

@@ -18,6 +18,7 @@ from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 from app import clock
 from app.access import Principal
 from app.errors import InvalidField
+from app.language import N_, gettext
 from app.services import on_stop, services, services_of
 from app.store.embed_tokens import Held, held, known_origins, note_uses
 from app.store.engine import Store
@@ -34,8 +35,11 @@ _TOKEN_MAX = 200
 # Past moments that are drawn for a token in a minute: each has the fleet be put together anew.
 _PAST_MOMENTS = 60
 
-_UNKNOWN = "npvirt does not know this token."
-_ENDED = {"revoked": "This embed was revoked.", "expired": "The time of this embed is over."}
+_UNKNOWN = N_("npvirt does not know this token.")
+_ENDED = {
+    "revoked": N_("This embed was revoked."),
+    "expired": N_("The time of this embed is over."),
+}
 
 
 class _Looked(Struct, frozen=True):
@@ -140,15 +144,15 @@ def admitted(view: View, own_origin: str) -> Held:
     if found is None:
         raise _unknown()
     if found.standing != "live":
-        raise Unauthorized(_ENDED[found.standing])
+        raise Unauthorized(gettext(_ENDED[found.standing]))
     token = found.token
     if token.view != view.name:
-        raise Forbidden("This token is for another view.")
+        raise Forbidden(gettext("This token is for another view."))
     origin = request.headers.get("Origin")
     if origin is not None and origin not in (*token.origins, own_origin):
-        raise Forbidden("This token is not for pages of this site.")
+        raise Forbidden(gettext("This token is not for pages of this site."))
     if request.args.get("as") == "frame" and not token.frame:
-        raise Forbidden("This token is not for frames.")
+        raise Forbidden(gettext("This token is not for frames."))
     return found
 
 
@@ -163,7 +167,10 @@ def spend_past_moment(token_id: int) -> None:
     if wait_s > 0:
         seconds = math.ceil(wait_s)
         raise TooManyRequests(
-            f"So many past moments cannot be drawn at once. Ask again in {seconds} s.",
+            gettext(
+                "So many past moments cannot be drawn at once. Ask again in %(seconds)s s.",
+                seconds=seconds,
+            ),
             retry_after=seconds,
         )
 
@@ -185,7 +192,7 @@ def _text() -> str:
         return request.headers["X-Npvirt-Token"].strip()[:_TOKEN_MAX]
     given = request.args.getlist("t")
     if len(given) > 1:
-        raise InvalidField("t", "t can be given once only.")
+        raise InvalidField("t", gettext("%(name)s can be given once only.", name="t"))
     return given[0].strip()[:_TOKEN_MAX] if given else ""
 
 
@@ -194,9 +201,12 @@ def _unknown() -> Unauthorized | TooManyRequests:
     wait_s = slowdown.wait_s(keys, clock.monotonic_s())
     if wait_s > 0:
         seconds = math.ceil(wait_s)
-        return TooManyRequests(f"{_UNKNOWN} Ask again in {seconds} s.", retry_after=seconds)
+        told = gettext(
+            "npvirt does not know this token. Ask again in %(seconds)s s.", seconds=seconds
+        )
+        return TooManyRequests(told, retry_after=seconds)
     slowdown.wrong(keys, clock.monotonic_s())
-    return Unauthorized(_UNKNOWN)
+    return Unauthorized(gettext(_UNKNOWN))
 
 
 def _memory() -> _Memory:

@@ -11,6 +11,7 @@ from app.capacity.outlook import WHATS
 from app.capacity.reclaim import FINDING_KINDS, Finding, freed
 from app.capacity.words import more
 from app.errors import InvalidField
+from app.language import N_, gettext
 from app.web.capacity_rows import (
     FindingRow,
     OutlookRow,
@@ -29,7 +30,7 @@ from app.web.locales import figure
 _PAGE = "/capacity"
 _LARGE = "larger-than-needed"
 _KINDS = tuple(kind for kind in FINDING_KINDS if kind != _LARGE)
-_SHORT_OF = {"": UNKNOWN, "vcpus": "vCPUs", "memory": "memory"}
+_SHORT_OF = {"": UNKNOWN, "vcpus": N_("vCPUs"), "memory": N_("memory")}
 
 
 # --- when it is full --------------------------------------------------------------------------
@@ -51,19 +52,21 @@ def _use(row: OutlookRow) -> Cell:
 
 
 OUTLOOK = Table(
-    "When it is full",
+    N_("When it is full"),
     _outlooks,
     (
-        Column("What", lambda row: row.name),
-        Column("Use", _use),
-        Column("Now", lambda row: row.value, "num p3"),
-        Column("Of", lambda row: row.limit, "num p3"),
-        Column("Growth", lambda row: row.per_day, "num p4"),
+        Column(N_("What"), lambda row: row.name),
+        Column(N_("Use"), _use),
+        Column(N_("Now"), lambda row: row.value, "num p3"),
+        Column(N_("Of"), lambda row: row.limit, "num p3"),
+        Column(N_("Growth"), lambda row: row.per_day, "num p4"),
         Column(
-            "Full", lambda row: Cell(row.full, row.full_on, css=row.css.removesuffix("-t")), "wrap"
+            N_("Full"),
+            lambda row: Cell(row.full, row.full_on, css=row.css.removesuffix("-t")),
+            "wrap",
         ),
     ),
-    "Nothing was measured yet.",
+    N_("Nothing was measured yet."),
     known=lambda row: row.known,
 )
 
@@ -85,47 +88,47 @@ def _warned(row: OvercommitRow, reason: str) -> str:
 
 
 OVERCOMMIT = Table(
-    "Overcommit per host",
+    N_("Overcommit per host"),
     _overcommits,
     (
-        Column("Host", lambda row: row.one.host),
-        Column("vCPU / threads", lambda row: row.vcpus, "num p3"),
+        Column(N_("Host"), lambda row: row.one.host),
+        Column(N_("vCPU / threads"), lambda row: row.vcpus, "num p3"),
         Column(
-            "CPU overcommit",
+            N_("CPU overcommit"),
             lambda row: _times(
                 row.one.vcpus_per_cpu, 1, Meter(row.vcpus_percent), _warned(row, "vcpus")
             ),
         ),
-        Column("Memory", lambda row: row.memory, "num p4"),
+        Column(N_("Memory"), lambda row: row.memory, "num p4"),
         Column(
-            "Memory overcommit",
+            N_("Memory overcommit"),
             lambda row: _times(
                 row.one.memory_ratio, 2, Meter(row.memory_percent, "meter-mem"),
                 _warned(row, "memory"),
             ),
         ),
-        Column("Storage promised", lambda row: _times(row.one.storage_ratio, 2), "num p3"),
-        Column("CPU p95", lambda row: row.last or row.p95, "num p2"),
+        Column(N_("Storage promised"), lambda row: _times(row.one.storage_ratio, 2), "num p3"),
+        Column(N_("CPU p95"), lambda row: row.last or row.p95, "num p2"),
     ),
-    "No host is there.",
+    N_("No host is there."),
     known=lambda row: row.one.known,
 )  # fmt: skip
 
 LOSSES: Table[Loss] = Table(
-    "If a host is lost",
+    N_("If a host is lost"),
     lambda drawing: Found(reviewed(drawing).losses, _PAGE),
     (
-        Column("Host", lambda row: row.host),
-        Column("VMs", lambda row: str(row.domains), "num"),
+        Column(N_("Host"), lambda row: row.host),
+        Column(N_("VMs"), lambda row: str(row.domains), "num"),
         Column(
-            "Without a place",
+            N_("Without a place"),
             lambda row: Cell(str(len(row.without_place)), css="warn" if row.without_place else ""),
             "num",
         ),
-        Column("Short of", lambda row: _SHORT_OF[row.breaks], "p2"),
-        Column("On its own disks", lambda row: str(len(row.local)), "num p2"),
+        Column(N_("Short of"), lambda row: gettext(_SHORT_OF[row.breaks]), "p2"),
+        Column(N_("On its own disks"), lambda row: str(len(row.local)), "num p2"),
     ),
-    "No host is there.",
+    N_("No host is there."),
     known=lambda row: row.known,
 )
 
@@ -138,7 +141,10 @@ def _findings(drawing: Drawing) -> Found[FindingRow]:
     told = reviewed(drawing)
     found = [one for one in told.findings if one.kind in wanted]
     sums = freed(found)
-    said = f"all of it frees {size(sums.disk_bytes)} disk, {size(sums.memory_bytes)} memory"
+    said = gettext(
+        "all of it frees %(disk)s disk, %(memory)s memory",
+        disk=size(sums.disk_bytes), memory=size(sums.memory_bytes),
+    )  # fmt: skip
     return Found(_rows(drawing, told, found), _PAGE, more=said if found else "")
 
 
@@ -153,25 +159,25 @@ def _rows(drawing: Drawing, told: Reviewed, found: Sequence[Finding]) -> Sequenc
 
 
 RECLAIM = Table(
-    "Idle or unused",
+    N_("Idle or unused"),
     _findings,
     (
-        Column("What", lambda row: Cell(row.one.subject, row.one.host, under=row.why)),
-        Column("Could free", lambda row: row.frees, "num"),
+        Column(N_("What"), lambda row: Cell(row.one.subject, row.one.host, under=row.why)),
+        Column(N_("Could free"), lambda row: row.frees, "num"),
     ),
-    "Nothing that could be taken back was found.",
+    N_("Nothing that could be taken back was found."),
     known=lambda row: row.one.known,
 )
 RIGHTSIZING = Table(
-    "Larger than needed",
+    N_("Larger than needed"),
     _large,
     (
-        Column("VM", lambda row: Cell(row.one.subject, row.one.host)),
-        Column("Has", lambda row: row.has, "num"),
-        Column("Peak", lambda row: row.peak, "num p2"),
-        Column("Enough", lambda row: row.enough, "num"),
+        Column(N_("VM"), lambda row: Cell(row.one.subject, row.one.host)),
+        Column(N_("Has"), lambda row: row.has, "num"),
+        Column(N_("Peak"), lambda row: row.peak, "num p2"),
+        Column(N_("Enough"), lambda row: row.enough, "num"),
     ),
-    "No VM has twice what it needs, or it was not seen for long enough.",
+    N_("No VM has twice what it needs, or it was not seen for long enough."),
     known=lambda row: row.one.known,
 )
 
@@ -180,20 +186,21 @@ RIGHTSIZING = Table(
 
 
 def _month(row: Growth) -> Cell:
-    return Cell(row.period, ", ".join(filter(None, (row.group, "in part" if row.partial else ""))))
+    part = gettext("in part") if row.partial else ""
+    return Cell(row.period, gettext(", ").join(filter(None, (row.group, part))))
 
 
 GROWTH: Table[Growth] = Table(
-    "Growth per month",
+    N_("Growth per month"),
     lambda drawing: Found(reviewed(drawing).growth, _PAGE),
     (
-        Column("Month", _month),
-        Column("Created", lambda row: str(row.created), "num"),
-        Column("Deleted", lambda row: str(row.deleted), "num"),
-        Column("Memory", lambda row: more(row.memory_bytes), "num p2"),
-        Column("Allocated", lambda row: more(row.allocated_bytes), "num"),
+        Column(N_("Month"), _month),
+        Column(N_("Created"), lambda row: str(row.created), "num"),
+        Column(N_("Deleted"), lambda row: str(row.deleted), "num"),
+        Column(N_("Memory"), lambda row: more(row.memory_bytes), "num p2"),
+        Column(N_("Allocated"), lambda row: more(row.allocated_bytes), "num"),
     ),
-    "Nothing is known of these days.",
+    N_("Nothing is known of these days."),
 )
 
 
@@ -201,5 +208,7 @@ def _chosen(drawing: Drawing, name: str, words: Sequence[str]) -> Collection[str
     """Those of `words` that are asked for; all, if none is. Raises InvalidField."""
     given = drawing.arguments.getlist(name)
     if not set(given) <= set(words):
-        raise InvalidField(name, f"{name} is one of: {', '.join(words)}.")
+        raise InvalidField(
+            name, gettext("%(name)s is one of: %(words)s.", name=name, words=", ".join(words))
+        )
     return given or words

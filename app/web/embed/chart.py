@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from app import clock
 from app.errors import InvalidField, NotFound
 from app.inventory import KindName
+from app.language import N_, gettext
 from app.metrics import METRIC_BY_NAME
 from app.services import services
 from app.store.devices import device_series
@@ -28,6 +29,7 @@ from app.web.charts import (
     Stretch,
     domain_charts,
     read_stretch,
+    spoken_chart,
     title,
     user_charts,
 )
@@ -44,8 +46,11 @@ from app.web.host_rows import cpus_of_host, disabled_of
 
 _KINDS: dict[str, KindName] = {"host": "host", "domain": "domain", "pool": "pool"}
 _OF = {
-    "fleet": "all hosts", "host": "a host", "users": "the VMs of a host", "domain": "a VM",
-    "pool": "a pool",
+    "fleet": N_("The chart of all hosts is one of: %(words)s."),
+    "host": N_("The chart of a host is one of: %(words)s."),
+    "users": N_("The chart of the VMs of a host is one of: %(words)s."),
+    "domain": N_("The chart of a VM is one of: %(words)s."),
+    "pool": N_("The chart of a pool is one of: %(words)s."),
 }  # fmt: skip
 
 
@@ -61,7 +66,7 @@ class Subject(NamedTuple):
 def build_chart(drawing: Drawing) -> dict[str, object]:
     """The context of embed/chart.html; raises InvalidField, NotFound, StoreError."""
     subject = subject_of(drawing)
-    chart = _chart(drawing, subject)
+    chart = spoken_chart(_chart(drawing, subject))
     now_ms = clock.now_ms()
     asked = {name: text for name in PARAMETERS if (text := only(drawing.arguments, name))}
     stretch = read_stretch(asked, drawing.moment, drawing.zone, now_ms)
@@ -79,11 +84,13 @@ def build_chart(drawing: Drawing) -> dict[str, object]:
     ]
     shown = [curve for curve in curves if curve.line]
     big = plot.headline(chart, found)
+    page = subject.page
     if stretch.range is None:
-        over = title(stretch, drawing.moment, drawing.zone)
-        page = f"{subject.page}?{urlencode(stretch.pairs)}"
+        page = f"{page}?{urlencode(stretch.pairs)}"
+        over = heard = title(stretch, drawing.moment, drawing.zone)
     else:
-        over, page = f"the last {stretch.range.label}", subject.page
+        over = gettext(stretch.range.last)
+        heard = gettext("the %(time)s", time=over)
     return {
         "page": page,
         "subject": subject,
@@ -93,11 +100,12 @@ def build_chart(drawing: Drawing) -> dict[str, object]:
         "beside": "",
         "y_ticks": ticks,
         "x_ticks": plot.time_ticks(found, drawing.zone),
-        "gaps_say": found.gaps_say,
+        "gaps_say": gettext(found.gaps_say),
         "gaps": [plot.hatched(gap, found) for gap in found.gaps],
-        "range_label": over.removeprefix("the "),
-        "step": plot.width_text(found.width_ms),
-        "spoken": _spoken(chart, subject, big, shown, bool(found.gaps), over),
+        "drawn": gettext(
+            "%(time)s · one point every %(step)s", time=over, step=plot.width_text(found.width_ms)
+        ),
+        "spoken": _spoken(chart, subject, big, shown, bool(found.gaps), heard),
     }
 
 
@@ -118,19 +126,21 @@ def subject_of(drawing: Drawing) -> Subject:
     key = only(drawing.arguments, "id").lower()
     fleet = drawing.fleet
     if kind == "fleet":
-        return Subject(kind, "All hosts", "/", FLEET_CHARTS)
+        return Subject(kind, gettext("All hosts"), "/", FLEET_CHARTS)
     if kind == "host":
         find_host(fleet, slug)
         return Subject(kind, slug, f"/hosts/{slug}", (*HOST_CHARTS, *HOST_MORE))
     if kind == "users":
         find_host(fleet, slug)
-        return Subject(kind, f"VMs of {slug}", f"/hosts/{slug}", user_charts())
+        return Subject(kind, gettext("VMs of %(host)s", host=slug), f"/hosts/{slug}", user_charts())
     if kind == "domain":
         domain = find_domain(fleet, slug, key)
         page = f"/hosts/{slug}/domains/{domain.key}"
         if device := only(drawing.arguments, "device"):
             found = find_device(domain, device)
-            name = f"{found.key.partition(':')[2]} of {domain.fact.name}"
+            name = gettext(
+                "%(device)s of %(vm)s", device=found.key.partition(":")[2], vm=domain.fact.name
+            )
             page = f"{page}/devices/{quote(found.key)}"
             return Subject(kind, name, page, DISK_CHARTS if found.disk else NIC_CHARTS)
         charts = (*domain_charts(domain.fact.vcpus), *DOMAIN_MORE)
@@ -138,7 +148,10 @@ def subject_of(drawing: Drawing) -> Subject:
     if kind == "pool":
         pool = find_pool(fleet, slug, key)
         return Subject(kind, pool.fact.name, f"/hosts/{slug}/pools/{pool.key}", POOL_CHARTS)
-    raise InvalidField("kind", "The kind is one of: host, users, domain, pool, fleet.")
+    raise InvalidField(
+        "kind",
+        gettext("The kind is one of: %(words)s.", words="host, users, domain, pool, fleet"),
+    )
 
 
 def _chart(drawing: Drawing, subject: Subject) -> Chart:
@@ -147,7 +160,7 @@ def _chart(drawing: Drawing, subject: Subject) -> Chart:
     named = [chart for chart in subject.charts if chart.name == name or not name]
     if not named:
         words = ", ".join(chart.name for chart in subject.charts)
-        raise InvalidField("chart", f"The chart of {_OF[subject.kind]} is one of: {words}.")
+        raise InvalidField("chart", gettext(_OF[subject.kind], words=words))
     if not metrics:
         return named[0]
     for chart in named:
@@ -155,7 +168,7 @@ def _chart(drawing: Drawing, subject: Subject) -> Chart:
         if len(lines) == len(set(metrics)):
             return chart._replace(lines=lines)
     words = ", ".join(line.metric for chart in named for line in chart.lines)
-    raise InvalidField("metric", f"Metrics of one chart, out of: {words}.")
+    raise InvalidField("metric", gettext("Metrics of one chart, out of: %(words)s.", words=words))
 
 
 def _read(
@@ -171,14 +184,14 @@ def _read(
         # Of some hosts alone a sum is none of the fleet: the line is broken there.
         partly = [(part.from_ms, part.to_ms) for part in told.parts]
         gaps = sorted([*told.gaps, *partly])
-        say = "not all hosts" if partly else "no scans"
+        say = N_("not all hosts") if partly else N_("no scans")
         return Values(from_ms, to_ms, buckets.width_ms, starts, dict(told.lines), gaps, say)
     slug = only(drawing.arguments, "host")
     kind = _KINDS[subject.kind]
     key = "host" if kind == "host" else only(drawing.arguments, "id").lower()
     wanted = find_object(store, find_host(fleet, slug).record.id, kind, key)
     if wanted is None:
-        raise NotFound(f"{subject.name} has not been measured yet.")
+        raise NotFound(gettext("%(name)s has not been measured yet.", name=subject.name))
     if device := only(drawing.arguments, "device"):
         counted = [METRIC_BY_NAME["device", name] for name in names]
         found = device_series(store, wanted, f"{key}/{device}", counted, from_ms, to_ms, points)
@@ -192,9 +205,13 @@ def _read(
 def _spoken(
     chart: Chart, subject: Subject, big: str, shown: Sequence[Curve], gaps: bool, over: str
 ) -> str:
-    """What a screen reader says of the picture."""
-    told = f"{chart.title} of {subject.name} over {over}"
+    """What a screen reader says of the picture; `over` is the time that it shows."""
+    told = gettext(
+        "%(chart)s of %(name)s over %(time)s", chart=chart.title, name=subject.name, time=over
+    )
     if not shown:
-        return f"{told}: nothing was measured"
-    now = f", now {big}" if big != UNKNOWN else ", not known now"
-    return f"{told}{now}{', with gaps in which nobody looked' if gaps else ''}"
+        return gettext("%(chart)s: nothing was measured", chart=told)
+    now = gettext("now %(value)s", value=big) if big != UNKNOWN else gettext("not known now")
+    if gaps:
+        return gettext("%(chart)s, %(now)s, with gaps in which nobody looked", chart=told, now=now)
+    return gettext("%(chart)s, %(now)s", chart=told, now=now)

@@ -5,6 +5,7 @@ page in the panel has them. Of a host that does not answer they are what was las
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from app.language import ENGLISH, N_, gettext, language
 from app.web.domain_page import (
     DiskRow,
     GuestNic,
@@ -21,6 +22,7 @@ from app.web.embed.tables import Cell, Column, Found, Meter, Table
 from app.web.finding import find_domain
 from app.web.format import UNKNOWN
 from app.web.kinds import DomainSeen, leases
+from app.web.words import DOMAIN_LOOKS, look_of
 
 R = TypeVar("R")
 
@@ -59,7 +61,9 @@ def _snapshots(drawing: Drawing, seen: DomainSeen) -> Sequence[SnapshotRow]:
 
 def _disk(row: DiskRow) -> Cell:
     told = [row.device] if row.device != "disk" else []
-    return Cell(row.target, ", ".join([*told, *(["read-only"] if row.read_only else [])]))
+    if row.read_only:
+        told.append(gettext("read-only"))
+    return Cell(row.target, gettext(", ").join(told))
 
 
 def _allocated(row: DiskRow) -> Cell:
@@ -67,56 +71,67 @@ def _allocated(row: DiskRow) -> Cell:
     return Cell(row.text or UNKNOWN, meter=meter)
 
 
+def _on(row: NicRow) -> str:
+    return gettext("network %(name)s", name=row.on) if row.network else row.on
+
+
+def _state(row: SnapshotRow) -> str:
+    """What libvirt calls the state, which an English page shows as it is."""
+    if language() == ENGLISH or row.state not in DOMAIN_LOOKS:
+        return row.state
+    return look_of(DOMAIN_LOOKS, row.state).word
+
+
 def _snapshot(row: SnapshotRow) -> Cell:
     lead = f"{_INDENT * (row.depth - 1)}└" if row.depth else ""
-    return Cell(row.name, "current" if row.current else "", lead=lead)
+    return Cell(row.name, gettext("current") if row.current else "", lead=lead)
 
 
 DISKS = Table(
-    "Disks",
+    N_("Disks"),
     _of_domain(_disks),
     (
-        Column("Disk", _disk),
-        Column("Source", lambda row: row.file or "empty", "wrap"),
-        Column("Pool", lambda row: row.pool or "none", "p2"),
-        Column("Allocated / size", _allocated),
-        Column("Format", lambda row: row.format, "p3"),
-        Column("Bus", lambda row: row.bus, "p4"),
+        Column(N_("Disk"), _disk),
+        Column(N_("Source"), lambda row: row.file or gettext("empty"), "wrap"),
+        Column(N_("Pool"), lambda row: row.pool or gettext("none"), "p2"),
+        Column(N_("Allocated / size"), _allocated),
+        Column(N_("Format"), lambda row: row.format, "p3"),
+        Column(N_("Bus"), lambda row: row.bus, "p4"),
     ),
-    "This VM has no disk.",
+    N_("This VM has no disk."),
 )
 NICS = Table(
-    "Network interfaces",
+    N_("Network interfaces"),
     _of_domain(_nics),
     (
-        Column("MAC address", lambda row: row.mac, "nowrap"),
-        Column("On", lambda row: f"network {row.on}" if row.network else row.on),
-        Column("Addresses", lambda row: ", ".join(row.addresses) or UNKNOWN, "wrap"),
-        Column("Device", lambda row: row.target or UNKNOWN, "p3"),
-        Column("Model", lambda row: row.model, "p2"),
+        Column(N_("MAC address"), lambda row: row.mac, "nowrap"),
+        Column(N_("On"), _on),
+        Column(N_("Addresses"), lambda row: ", ".join(row.addresses) or UNKNOWN, "wrap"),
+        Column(N_("Device"), lambda row: row.target or UNKNOWN, "p3"),
+        Column(N_("Model"), lambda row: row.model, "p2"),
     ),
-    "This VM has no network interface.",
+    N_("This VM has no network interface."),
 )
 GUEST_NICS: Table[GuestNic] = Table(
-    "Interfaces inside the guest",
+    N_("Interfaces inside the guest"),
     _of_domain(lambda drawing, seen: guest_nics(seen.fact)),
     (
-        Column("Interface", lambda row: row.name),
-        Column("MAC address", lambda row: row.mac or UNKNOWN, "p2"),
-        Column("Addresses", lambda row: ", ".join(row.addresses) or UNKNOWN, "wrap"),
+        Column(N_("Interface"), lambda row: row.name),
+        Column(N_("MAC address"), lambda row: row.mac or UNKNOWN, "p2"),
+        Column(N_("Addresses"), lambda row: ", ".join(row.addresses) or UNKNOWN, "wrap"),
     ),
-    "No guest agent tells of any.",
+    N_("No guest agent tells of any."),
 )
 SNAPSHOTS = Table(
-    "Snapshots",
+    N_("Snapshots"),
     _of_domain(
         _snapshots,
-        lambda seen: "" if seen.fact.snapshots is not None else "They could not be read.",
+        lambda seen: "" if seen.fact.snapshots is not None else gettext("They could not be read."),
     ),
     (
-        Column("Snapshot", _snapshot),
-        Column("Taken", lambda row: Cell(at=row.created)),
-        Column("VM was", lambda row: row.state, "p2"),
+        Column(N_("Snapshot"), _snapshot),
+        Column(N_("Taken"), lambda row: Cell(at=row.created)),
+        Column(N_("VM was"), _state, "p2"),
     ),
-    "This VM has no snapshot.",
+    N_("This VM has no snapshot."),
 )

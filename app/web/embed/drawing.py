@@ -12,6 +12,7 @@ from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
 from app import clock
+from app.language import gettext
 from app.services import services
 from app.store.embed_tokens import Held
 from app.store.hosts import host_ids_named
@@ -24,7 +25,8 @@ from app.web.embed.parameters import Look, read_filters, read_look
 from app.web.embed.sending import Drawn, pack
 from app.web.embed.views import VIEWS, View
 from app.web.identity import principal
-from app.web.locales import language_of, written_for
+from app.web.languages import drawn_in
+from app.web.locales import language_of
 from app.web.moment import Moment, moment
 from app.web.page import pages
 from app.web.scope import seen_fleet
@@ -45,8 +47,9 @@ def base_address() -> str:
 
 
 def drawn(view: View, found: Held) -> Drawn:
-    """The view as this request asks for it. Raises InvalidField, NotFound, StoreError, and
-    Forbidden for what is not the page's to choose.
+    """The view as this request asks for it, in the language that is spoken, which is that of its
+    locale. Raises InvalidField, NotFound, StoreError, and Forbidden for what is not the page's to
+    choose.
     """
     token = found.token
     look = read_look(request.args)
@@ -69,14 +72,17 @@ def drawn(view: View, found: Held) -> Drawn:
     return cast(Drawings, current_app.extensions[_KEY]).get(key, services().store.version(), make)
 
 
-def preview(view: View, filters: Mapping[str, Sequence[str]], at: Moment, theme: str) -> str:
+def preview(
+    view: View, filters: Mapping[str, Sequence[str]], at: Moment, theme: str, locale: str
+) -> str:
     """The view as a token of the one who asks would show it. Raises InvalidField, NotFound."""
     look_as(0, scope(principal().host_ids, filters.get("host")))
     arguments: MultiDict[str, str] = MultiDict(
         (name, value) for name, values in filters.items() for value in values
     )
     drawing = Drawing(seen_fleet(at.at_ms), at, arguments, pages().zone, "viewer")
-    return fragment_of(view, drawing, theme, base_address())
+    with drawn_in(locale):
+        return fragment_of(view, drawing, theme, base_address(), language_of(locale))
 
 
 def scope(host_ids: frozenset[int] | None, slugs: Sequence[str] | None) -> frozenset[int] | None:
@@ -89,13 +95,10 @@ def scope(host_ids: frozenset[int] | None, slugs: Sequence[str] | None) -> froze
 
 
 def _wrapped(view: View, drawing: Drawing, look: Look, base: str) -> str:
-    with written_for(look.locale):
-        fragment = fragment_of(view, drawing, look.theme, base, language_of(look.locale))
-    return (
-        framed(view.title, fragment, look, live=drawing.live)
-        if look.wrapper == "frame"
-        else fragment
-    )
+    fragment = fragment_of(view, drawing, look.theme, base, language_of(look.locale))
+    if look.wrapper != "frame":
+        return fragment
+    return framed(gettext(view.title), fragment, look, live=drawing.live)
 
 
 def framed(title: str, fragment: str, look: Look, *, live: bool) -> str:

@@ -9,6 +9,7 @@ from app.capacity.outlook import WHATS, Outlook
 from app.capacity.periods import day_text
 from app.capacity.words import amount, grows, outlook_name, when_and_on
 from app.errors import InvalidField, NotFound
+from app.language import gettext
 from app.web.capacity_chart import Drawn, drawn
 from app.web.drawing import Drawing
 from app.web.embed.parameters import only
@@ -22,31 +23,37 @@ def build_forecast(drawing: Drawing) -> Mapping[str, object]:
     one = _chosen(drawing, told)
     name, first = outlook_name(one), told.period.from_day
     chart = drawn(one, first, told.day)
+    full = gettext("full: %(when)s", when=when_and_on(one, told.at_ms))
     return {
         "page": "/capacity",
         "subject": {"name": name},
-        "chart": {"title": "forecast", "form": "lines"},
-        "big": f"{amount(one, one.value)} of {amount(one, one.limit)}",
-        "beside": f"{grows(one.what, one.per_day)} · full: {when_and_on(one, told.at_ms)}",
+        "chart": {"title": gettext("forecast"), "form": "lines"},
+        "big": gettext(
+            "%(value)s of %(limit)s", value=amount(one, one.value), limit=amount(one, one.limit)
+        ),
+        "beside": f"{grows(one.what, one.per_day)} · {full}",
         "curves": [] if chart is None else _curves(chart),
         "gaps": [] if chart is None else [Gap(x, width) for x, width in chart.gaps],
-        "gaps_say": "not seen",
+        "gaps_say": gettext("not seen"),
         "y_ticks": () if chart is None else chart.y_ticks,
         "x_ticks": () if chart is None else chart.x_ticks,
-        "range_label": f"from {day_text(first)} on",
-        "step": "day",
-        "spoken": f"{name}: {'nothing was measured' if chart is None else chart.spoken}",
+        "drawn": gettext("from %(day)s on · one point every day", day=day_text(first)),
+        "spoken": gettext(
+            "%(name)s: %(says)s",
+            name=name,
+            says=gettext("nothing was measured") if chart is None else chart.spoken,
+        ),
     }
 
 
 def _curves(chart: Drawn) -> list[Curve]:
     """The first is drawn over all others."""
     return [
-        Curve("measured", "k-mem", "", "", chart.line, chart.area),
-        Curve("forecast", "k-mem", "dashed", "", chart.likely, ""),
-        Curve("in 50 % and 80 % of all cases", "k-mem", "area", "", "", chart.band_50),
+        Curve(gettext("measured"), "k-mem", "", "", chart.line, chart.area),
+        Curve(gettext("forecast"), "k-mem", "dashed", "", chart.likely, ""),
+        Curve(gettext("in 50 %% and 80 %% of all cases"), "k-mem", "area", "", "", chart.band_50),
         Curve("", "k-mem", "area", "", "", chart.band_80),
-        Curve("limit", "k-limit", "limit", "", chart.limit, ""),
+        Curve(gettext("limit"), "k-limit", "limit", "", chart.limit, ""),
     ]
 
 
@@ -54,11 +61,13 @@ def _chosen(drawing: Drawing, told: Reviewed) -> Outlook:
     """The outlook that `what`, `host` and `id` name: of storage without `id` that of all pools."""
     what = only(drawing.arguments, "what") or "storage"
     if what not in WHATS:
-        raise InvalidField("what", f"what is one of: {', '.join(WHATS)}.")
+        raise InvalidField(
+            "what", gettext("%(name)s is one of: %(words)s.", name="what", words=", ".join(WHATS))
+        )
     pool_uuid, host = only(drawing.arguments, "id").lower(), ""
     if what != "storage" or pool_uuid:
         host = only(drawing.arguments, "host")
     for one in told.outlook:
         if (one.what, one.host, one.pool_uuid) == (what, host, pool_uuid):
             return one
-    raise NotFound("There is no such forecast at this moment.")
+    raise NotFound(gettext("There is no such forecast at this moment."))

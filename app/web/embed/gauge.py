@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from app.errors import InvalidField
 from app.inventory import PoolSample
+from app.language import gettext, pgettext
 from app.metrics import domain_memory_used_bytes, host_memory_used_bytes
 from app.store.history import Seen
 from app.web.drawing import Drawing
@@ -22,7 +23,6 @@ from app.web.rates import domain_rates
 
 _METRICS = {"pool": ("space",), "host": ("cpu", "memory"), "domain": ("cpu", "memory")}
 _CSS = {"space": "npv-k-mem", "memory": "npv-k-mem", "cpu": "npv-k-cpu"}
-_WORDS = {"space": "", "memory": "Memory of ", "cpu": "CPU of "}
 
 
 class Reading(NamedTuple):
@@ -41,11 +41,14 @@ def build_gauge(drawing: Drawing) -> dict[str, object]:
     subject = subject_of(drawing)
     metrics = _METRICS.get(subject.kind)
     if metrics is None:
-        raise InvalidField("kind", f"The kind of a gauge is one of: {', '.join(_METRICS)}.")
+        raise InvalidField(
+            "kind",
+            gettext("The kind of a gauge is one of: %(words)s.", words=", ".join(_METRICS)),
+        )
     metric = only(drawing.arguments, "metric") or metrics[0]
     if metric not in metrics:
         words = ", ".join(metrics)
-        raise InvalidField("metric", f"A gauge of a {subject.kind} shows one of: {words}.")
+        raise InvalidField("metric", gettext("This gauge shows one of: %(words)s.", words=words))
     reading = _read(drawing, subject, metric)
     shown = reading.percent if reading.known else None
     return {
@@ -57,7 +60,6 @@ def build_gauge(drawing: Drawing) -> dict[str, object]:
         "shown": shown,
         "css": _CSS[metric],
         "warning": warning(shown) if metric == "space" else "",
-        "words": _WORDS[metric],
     }
 
 
@@ -74,12 +76,23 @@ def _of_pool(seen: Seen) -> Reading:
     sample = seen.sample or PoolSample()
     filled = percent(sample.allocation_bytes, sample.capacity_bytes)
     lines = (
-        ("used", size(sample.allocation_bytes)),
-        ("free", size(sample.available_bytes)),
-        ("size", size(sample.capacity_bytes)),
+        (gettext("used"), size(sample.allocation_bytes)),
+        (gettext("free"), size(sample.available_bytes)),
+        (gettext("size"), size(sample.capacity_bytes)),
     )
-    reason = f"not read while {seen.fact.state}" if seen.known and filled is None else ""
+    reason = _unread(seen.fact.state) if seen.known and filled is None else ""
     return Reading(filled, seen.known, reason, lines)
+
+
+def _unread(state: str) -> str:
+    told = {
+        "inactive": gettext("not read while inactive"),
+        "building": gettext("not read while building"),
+        "running": gettext("not read while running"),
+        "degraded": gettext("not read while degraded"),
+        "inaccessible": gettext("not read while inaccessible"),
+    }
+    return told[state]
 
 
 def _of_host(drawing: Drawing, slug: str, metric: str) -> Reading:
@@ -87,12 +100,12 @@ def _of_host(drawing: Drawing, slug: str, metric: str) -> Reading:
     known = view.status.known
     if metric == "cpu":
         facts = facts_of(view)
-        lines = (("threads", number(facts.cpus if facts else None)),)
+        lines = ((gettext("threads"), number(facts.cpus if facts else None)),)
         return Reading(cpu_percent(view), known, "", lines)
     sample, _ = samples_of(view)
     used = host_memory_used_bytes(sample)
     whole = sample.memory_total_bytes if sample else None
-    lines_of = (("used", size(used)), ("of", size(whole)))
+    lines_of = ((gettext("used"), size(used)), (pgettext("a whole", "of"), size(whole)))
     return Reading(percent(used, whole), known, "", lines_of)
 
 
@@ -102,5 +115,5 @@ def _of_domain(seen: Seen, metric: str) -> Reading:
         busy = None if share is None else round(100 * min(1.0, share))
         return Reading(busy, seen.known, "", (("vCPU", number(seen.fact.vcpus)),))
     used, whole = domain_memory_used_bytes(seen.sample), seen.fact.memory_bytes
-    lines = (("used", size(used)), ("assigned", size(whole)))
+    lines = ((gettext("used"), size(used)), (gettext("assigned"), size(whole)))
     return Reading(percent(used, whole), seen.known, "", lines)

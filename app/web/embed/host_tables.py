@@ -5,6 +5,7 @@ its NUMA nodes, its memory devices and the leases of a network.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from app.language import N_, gettext
 from app.services import services
 from app.store.scan_figures import ScanFigures, scan_figures
 from app.store.views import HostView
@@ -23,8 +24,8 @@ from app.web.when import When
 R = TypeVar("R")
 
 _CONDITIONS = {
-    "ok": "answers", "partial": "read in part", "disabled": "disabled",
-    "waiting": "not scanned yet", "unknown": "does not answer",
+    "ok": N_("answers"), "partial": N_("read in part"), "disabled": N_("disabled"),
+    "waiting": N_("not scanned yet"), "unknown": N_("does not answer"),
 }  # fmt: skip
 
 
@@ -34,17 +35,17 @@ def _attention(drawing: Drawing) -> Found[Item]:
 
 
 ATTENTION: Table[Item] = Table(
-    "Needs attention",
+    N_("Needs attention"),
     _attention,
     (
         Column(
-            "What",
+            N_("What"),
             lambda row: Cell(row.subject, row.verb, css="" if row.grade == "unk" else row.grade),
         ),
-        Column("More", lambda row: row.text, "wrap"),
-        Column("Since", lambda row: Cell(at=row.since), "p2"),
+        Column(N_("More"), lambda row: row.text, "wrap"),
+        Column(N_("Since"), lambda row: Cell(at=row.since), "p2"),
     ),
-    "Nothing needs attention.",
+    N_("Nothing needs attention."),
 )
 
 
@@ -79,15 +80,18 @@ def _took(row: ScanRow) -> str:
 
 
 def _missing(row: ScanRow) -> str:
-    return ", ".join(one.part for one in row.view.status.missing) or "none"
+    return ", ".join(one.part for one in row.view.status.missing) or gettext("none")
 
 
 def _failed(row: ScanRow) -> Cell:
     if row.figures is None or not row.figures.scans:
         return Cell()
     if not row.figures.failed:
-        return Cell("none")
-    return Cell(f"{row.figures.failed} of {row.figures.scans}", css="warn")
+        return Cell(gettext("none"))
+    return Cell(
+        gettext("%(part)s of %(whole)s", part=row.figures.failed, whole=row.figures.scans),
+        css="warn",
+    )
 
 
 def _gaps(row: ScanRow) -> str:
@@ -95,19 +99,19 @@ def _gaps(row: ScanRow) -> str:
 
 
 SCANS = Table(
-    "Scans of the hosts",
+    N_("Scans of the hosts"),
     _scans,
     (
-        Column("Host", lambda row: row.view.slug),
-        Column("Now", lambda row: _CONDITIONS[condition(row.view)]),
-        Column("Last success", lambda row: Cell(at=row.last_ok)),
-        Column("Took", _took, "num p2"),
-        Column("Calls", lambda row: number(row.view.status.rpc_count), "num p4"),
-        Column("Missing parts", _missing, "wrap p3"),
-        Column("Failed, 24 h", _failed, "num p2"),
-        Column("Gaps, 24 h", _gaps, "num p3"),
+        Column(N_("Host"), lambda row: row.view.slug),
+        Column(N_("Now"), lambda row: gettext(_CONDITIONS[condition(row.view)])),
+        Column(N_("Last success"), lambda row: Cell(at=row.last_ok)),
+        Column(N_("Took"), _took, "num p2"),
+        Column(N_("Calls"), lambda row: number(row.view.status.rpc_count), "num p4"),
+        Column(N_("Missing parts"), _missing, "wrap p3"),
+        Column(N_("Failed, 24 h"), _failed, "num p2"),
+        Column(N_("Gaps, 24 h"), _gaps, "num p3"),
     ),
-    "No host is there.",
+    N_("No host is there."),
     known=lambda row: row.view.status.known,
 )
 
@@ -135,29 +139,29 @@ def _memory_devices(host: HostView) -> Sequence[MemoryDevice]:
 
 
 NUMA = Table(
-    "NUMA nodes",
+    N_("NUMA nodes"),
     _of_host(_numa),
     (
-        Column("Node", lambda row: str(row.id)),
-        Column("CPUs", lambda row: str(row.cpus), "num"),
-        Column("Memory", lambda row: row.memory, "num"),
-        Column("Distance", lambda row: row.distances or UNKNOWN, "num p2"),
+        Column(N_("Node"), lambda row: str(row.id)),
+        Column(N_("CPUs"), lambda row: str(row.cpus), "num"),
+        Column(N_("Memory"), lambda row: row.memory, "num"),
+        Column(N_("Distance"), lambda row: row.distances or UNKNOWN, "num p2"),
     ),
-    "This host told of no NUMA node.",
+    N_("This host told of no NUMA node."),
 )
 # Without serial numbers: these are for who looks after the machine.
 MEMORY_DEVICES = Table(
-    "Memory devices",
+    N_("Memory devices"),
     _of_host(_memory_devices),
     (
-        Column("Slot", lambda row: row.slot),
-        Column("Size", lambda row: row.size),
-        Column("Type", lambda row: row.type, "p2"),
-        Column("Speed", lambda row: row.speed, "num p2"),
-        Column("Made by", lambda row: row.manufacturer, "p3"),
-        Column("Part", lambda row: row.part, "p4"),
+        Column(N_("Slot"), lambda row: row.slot),
+        Column(N_("Size"), lambda row: row.size if row.filled else gettext("empty")),
+        Column(N_("Type"), lambda row: row.type, "p2"),
+        Column(N_("Speed"), lambda row: row.speed, "num p2"),
+        Column(N_("Made by"), lambda row: row.manufacturer, "p3"),
+        Column(N_("Part"), lambda row: row.part, "p4"),
     ),
-    "This host’s firmware told of none.",
+    N_("This host’s firmware told of none."),
     known=lambda row: row.filled,
 )
 
@@ -168,18 +172,18 @@ def _leases(drawing: Drawing) -> Found[LeaseRow]:
     rows = network_row(seen, {}, drawing.zone).leases
     return Found(
         rows or (), f"/networks?host={slug}", seen.fact.name, seen.known,
-        "This host’s driver does not tell of leases." if rows is None else "",
+        gettext("This host’s driver does not tell of leases.") if rows is None else "",
     )  # fmt: skip
 
 
 LEASES = Table(
-    "Leases",
+    N_("Leases"),
     _leases,
     (
-        Column("Address", lambda row: row.address, "nowrap"),
-        Column("MAC address", lambda row: row.mac, "p2"),
-        Column("Name", lambda row: row.hostname or UNKNOWN),
-        Column("Until", lambda row: Cell(at=row.expires)),
+        Column(N_("Address"), lambda row: row.address, "nowrap"),
+        Column(N_("MAC address"), lambda row: row.mac, "p2"),
+        Column(N_("Name"), lambda row: row.hostname or UNKNOWN),
+        Column(N_("Until"), lambda row: Cell(at=row.expires)),
     ),
-    "This network has no lease.",
+    N_("This network has no lease."),
 )

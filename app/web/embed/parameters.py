@@ -10,6 +10,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import Forbidden
 
 from app.errors import InvalidField
+from app.language import gettext
 from app.web.embed.views import SEVERAL, WHOLE, View
 from app.web.locales import read_locale
 
@@ -34,7 +35,8 @@ _READ_ELSEWHERE = frozenset(("t", "at", "v"))
 
 class Look(Struct, frozen=True):
     """How an embed is to look. `colours` (hexadecimal) and `font` are a frame's alone: other pages
-    set the custom properties themselves. `locale` is how figures and dates are written.
+    set the custom properties themselves. `locale` is in which language words are, and how figures
+    and dates are written.
     """
 
     wrapper: str
@@ -57,6 +59,14 @@ def read_look(given: MultiDict[str, str]) -> Look:
     )
 
 
+def locale_asked(given: MultiDict[str, str]) -> str:
+    """The locale that the query string asks for; "" where what it asks for is none."""
+    try:
+        return read_locale(only(given, "lang"))
+    except InvalidField:
+        return ""
+
+
 def read_filters(
     given: MultiDict[str, str], view: View, locked: Mapping[str, Sequence[str]]
 ) -> MultiDict[str, str]:
@@ -72,14 +82,17 @@ def read_filters(
         if name in _LOOK or name in _READ_ELSEWHERE:
             continue
         if name not in view.lockable:
-            raise InvalidField(name[:40], f"This view takes no parameter “{name[:40]}”.")
+            raise InvalidField(
+                name[:40],
+                gettext("This view takes no parameter “%(name)s”.", name=name[:40]),
+            )
         chosen = [value for value in values if value]
         if chosen:
             _check_open(name, chosen, view, locked)
             found.setlist(name, chosen)
     for name in found:
-        if name not in SEVERAL and len(found.getlist(name)) > 1:
-            raise InvalidField(name, f"{name} can be given once only.")
+        if name not in SEVERAL:
+            only(found, name)
     return found
 
 
@@ -94,14 +107,14 @@ def _check_open(
     else:
         allowed = set(chosen) <= set(fixed)
     if not allowed:
-        raise Forbidden(f"This token does not let a page choose “{name}”.")
+        raise Forbidden(gettext("This token does not let a page choose “%(name)s”.", name=name))
 
 
 def only(given: MultiDict[str, str], name: str) -> str:
     """The one value of a parameter, or "". Raises InvalidField for several."""
     values = [value for value in given.getlist(name) if value]
     if len(values) > 1:
-        raise InvalidField(name, f"{name} can be given once only.")
+        raise InvalidField(name, gettext("%(name)s can be given once only.", name=name))
     return values[0] if values else ""
 
 
@@ -109,7 +122,9 @@ def _choice(given: MultiDict[str, str], name: str, words: Sequence[str]) -> str:
     """One of `words`; the first of them where nothing is given."""
     word = only(given, name) or words[0]
     if word not in words:
-        raise InvalidField(name, f"{name} is one of: {', '.join(words)}.")
+        raise InvalidField(
+            name, gettext("%(name)s is one of: %(words)s.", name=name, words=", ".join(words))
+        )
     return word
 
 
@@ -118,12 +133,19 @@ def _refresh(text: str) -> int:
         return USUAL_REFRESH_S
     if not _SECONDS.fullmatch(text) or not LEAST_REFRESH_S <= int(text) <= MOST_REFRESH_S:
         raise InvalidField(
-            "refresh", f"refresh is {LEAST_REFRESH_S} to {MOST_REFRESH_S} whole seconds."
+            "refresh",
+            gettext(
+                "refresh is %(least)s to %(most)s whole seconds.",
+                least=LEAST_REFRESH_S,
+                most=MOST_REFRESH_S,
+            ),
         )
     return int(text)
 
 
 def _colour(name: str, text: str) -> str:
     if not _HEX.fullmatch(text):
-        raise InvalidField(name, f"{name} is a colour of 3, 6 or 8 hexadecimal digits.")
+        raise InvalidField(
+            name, gettext("%(name)s is a colour of 3, 6 or 8 hexadecimal digits.", name=name)
+        )
     return text.lower()

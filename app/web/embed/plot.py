@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from app.language import N_
 from app.metrics import Unit
 from app.web.charts import Chart, Line
 from app.web.figures import size
@@ -61,8 +62,8 @@ class Values(NamedTuple):
     starts_ms: Sequence[int]
     lines: dict[str, Sequence[float | None]]
     gaps: Sequence[tuple[int, int]]
-    # What was not seen in them.
-    gaps_say: str = "no scans"
+    # What was not seen in them, marked.
+    gaps_say: str = N_("no scans")
 
 
 # --- values to places ------------------------------------------------------------------------

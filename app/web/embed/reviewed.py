@@ -23,6 +23,7 @@ from app.capacity.outlook import Outlook
 from app.capacity.overcommit import Overcommit
 from app.capacity.periods import Period
 from app.capacity.reclaim import Finding
+from app.language import gettext
 from app.web.capacity_review import Asked, Told, asked, review
 from app.web.drawing import Drawing
 from app.web.embed.budget import Budget
@@ -107,7 +108,10 @@ def _spend(budget: Budget, token_id: int) -> None:
     if wait_s > 0:
         seconds = math.ceil(wait_s)
         raise TooManyRequests(
-            f"So many capacity reviews cannot be made at once. Ask again in {seconds} s.",
+            gettext(
+                "So many capacity reviews cannot be made at once. Ask again in %(seconds)s s.",
+                seconds=seconds,
+            ),
             retry_after=seconds,
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
+from app.language import gettext
 from app.web.drawing import Drawing
 from app.web.format import UNKNOWN
 from app.web.host_page import find_host
@@ -42,8 +43,8 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Column(Generic[R]):
-    """A column: its head, what of a row stands in it, and its classes (num, wrap, nowrap; p2 to p4:
-    left out in a narrow box, p4 first).
+    """A column: its head (marked), what of a row stands in it, and its classes (num, wrap, nowrap;
+    p2 to p4: left out in a narrow box, p4 first).
     """
 
     label: str
@@ -69,8 +70,8 @@ class Found(Generic[R]):
 
 @dataclass(frozen=True)
 class Table(Generic[R]):
-    """A table: its caption, where its rows are from, its columns, and what is said when there is
-    no row. A row that is not `known` is what was last seen.
+    """A table: its caption, where its rows are from, its columns, and what is said when there is no
+    row; caption and that are marked. A row that is not `known` is what was last seen.
     """
 
     caption: str
@@ -92,11 +93,12 @@ def build_table(table: Table[R], drawing: Drawing) -> Mapping[str, object]:
     found = table.find(drawing)
     return {
         "page": found.page,
-        "table": table,
+        "caption": gettext(table.caption),
+        "columns": [(gettext(column.label), column.css) for column in table.columns],
         "subject": found.subject,
         "rows": [_row(table, row, known=found.known) for row in found.rows[:_MOST]],
         "left": max(0, len(found.rows) - _MOST),
-        "nothing": found.nothing or table.nothing,
+        "nothing": found.nothing or gettext(table.nothing),
         "more": found.more,
     }
 

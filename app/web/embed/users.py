@@ -5,6 +5,7 @@ Whose curves there are is known once the store was read, as on the panel's page 
 
 from collections.abc import Sequence
 
+from app.language import gettext
 from app.services import services
 from app.store.hosts import HostRecord
 from app.store.together import OTHERS, stack
@@ -29,12 +30,14 @@ def read_users(
     }
     # One that is gone by now is known by its key alone.
     curves = tuple(
-        Line(key, "others", "k-limit")
+        Line(key, gettext("others"), "k-limit")
         if key == OTHERS
         else Line(key, names.get(key, key), f"k-{place}")
         for place, key in enumerate(lines, 1)
     )
     buckets = found.buckets
     starts = [buckets.from_ms + place * buckets.width_ms for place in range(buckets.count)]
-    values = Values(from_ms, to_ms, buckets.width_ms, starts, lines, found.gaps)
+    values = Values(
+        from_ms, to_ms, buckets.width_ms, starts, lines, found.gaps, gettext("no scans")
+    )
     return chart._replace(lines=curves), values

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from app.language import N_
+
 
 class View(Struct, frozen=True):
-    """One view. `path` is the page of the panel that shows the same; `required` are parameters
-    that a token must lock; `drawn_as` is the view whose template draws it, if not its own.
+    """One view. `title` is marked; `path` is the page of the panel that shows the same; `required`
+    are parameters that a token must lock; `drawn_as` is the view whose template draws it, if not
+    its own.
     """
 
     name: str
@@ -48,52 +51,58 @@ _CAPACITY = "/capacity"
 VIEWS: Mapping[str, View] = {
     view.name: view
     for view in (
-        View("overview", "Overview", "/", ("host",)),
-        View("hosts", "Hosts", "/hosts", ("host",)),
+        View("overview", N_("Overview"), "/", ("host",)),
+        View("hosts", N_("Hosts"), "/hosts", ("host",)),
         View(
-            "domains", "Virtual machines", "/domains",
+            "domains", N_("Virtual machines"), "/domains",
             ("host", "state", "flag", "q", "domain", *_LIST), ("host", "state", *_LIST),
         ),
         View(
-            "pools", "Storage pools", "/pools",
+            "pools", N_("Storage pools"), "/pools",
             ("host", "state", "q", "pool", *_LIST), ("host", "state", *_LIST),
         ),
         View(
-            "volumes", "Storage volumes", "/pools",
+            "volumes", N_("Storage volumes"), "/pools",
             ("host", "q", "pool", *_LIST), ("host", "pool", *_LIST),
         ),
-        View("networks", "Networks", "/networks", ("host", "q", "network"), ("host",)),
-        View("interfaces", "Host interfaces", "/networks", ("host", "q"), ("host",)),
+        View("networks", N_("Networks"), "/networks", ("host", "q", "network"), ("host",)),
+        View("interfaces", N_("Host interfaces"), "/networks", ("host", "q"), ("host",)),
         View(
-            "changes", "Changes", "/changes",
+            "changes", N_("Changes"), "/changes",
             ("host", "kind", "what", "key", "q", "from", "to", "page", "per_page"),
             ("host", "kind", "page", "per_page"),
         ),
         View(
-            "chart", "Chart", "/",
+            "chart", N_("Chart"), "/",
             ("kind", "host", "id", "device", "chart", "metric", "range", "from", "to"), ("range",),
             ("kind",),
         ),
-        View("gauge", "Gauge", "/", ("kind", "host", "id", "metric"), (), ("kind",)),
-        _table("disks", "Disks of a VM", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
-        _table("nics", "Network interfaces of a VM", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
-        _table("guest-nics", "Interfaces inside a guest", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
-        _table("snapshots", "Snapshots of a VM", "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
-        _table("attention", "Needs attention", "/", ("host",), ("host",)),
-        _table("scans", "Scans of the hosts", "/health", ("host",), ("host",)),
-        _table("numa", "NUMA nodes of a host", "/hosts", ("host",), (), ("host",)),
-        _table("memory-devices", "Memory devices of a host", "/hosts", ("host",), (), ("host",)),
-        _table("leases", "Leases of a network", "/networks", _LEASES, (), _LEASES),
+        View("gauge", N_("Gauge"), "/", ("kind", "host", "id", "metric"), (), ("kind",)),
+        _table("disks", N_("Disks of a VM"), "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
+        _table(
+            "nics", N_("Network interfaces of a VM"), "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN,
+        ),
+        _table(
+            "guest-nics", N_("Interfaces inside a guest"), "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN,
+        ),
+        _table("snapshots", N_("Snapshots of a VM"), "/domains", _ONE_DOMAIN, (), _ONE_DOMAIN),
+        _table("attention", N_("Needs attention"), "/", ("host",), ("host",)),
+        _table("scans", N_("Scans of the hosts"), "/health", ("host",), ("host",)),
+        _table("numa", N_("NUMA nodes of a host"), "/hosts", ("host",), (), ("host",)),
+        _table(
+            "memory-devices", N_("Memory devices of a host"), "/hosts", ("host",), (), ("host",),
+        ),
+        _table("leases", N_("Leases of a network"), "/networks", _LEASES, (), _LEASES),
         View(
-            "forecast", "Forecast", _CAPACITY, ("what", "host", "id", "from", "to"),
+            "forecast", N_("Forecast"), _CAPACITY, ("what", "host", "id", "from", "to"),
             drawn_as="chart",
         ),
-        _table("outlook", "When it is full", _CAPACITY, ("host", "what"), ("what",)),
-        _table("overcommit", "Overcommit per host", _CAPACITY, ("host", "from", "to")),
-        _table("reclaim", "Idle or unused", _CAPACITY, ("host", "kind"), ("kind",)),
-        _table("rightsizing", "Larger than needed", _CAPACITY, ("host",)),
-        _table("growth", "Growth per month", _CAPACITY, ("host", "by", "owner", "from", "to")),
-        _table("losses", "If a host is lost", _CAPACITY, ("host",)),
+        _table("outlook", N_("When it is full"), _CAPACITY, ("host", "what"), ("what",)),
+        _table("overcommit", N_("Overcommit per host"), _CAPACITY, ("host", "from", "to")),
+        _table("reclaim", N_("Idle or unused"), _CAPACITY, ("host", "kind"), ("kind",)),
+        _table("rightsizing", N_("Larger than needed"), _CAPACITY, ("host",)),
+        _table("growth", N_("Growth per month"), _CAPACITY, ("host", "by", "owner", "from", "to")),
+        _table("losses", N_("If a host is lost"), _CAPACITY, ("host",)),
     )
 }  # fmt: skip
 
