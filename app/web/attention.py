@@ -82,10 +82,10 @@ def _silent(host: HostView, domains: int, fleet: Fleet, zone: Zone) -> Item:
     since = zone.maybe(host.status.unknown_since_ms, fleet.as_of_ms)
     sentence = host.status.sentence or gettext("It does not answer.")
     if domains:
-        vms = gettext(
-            "Its %(count)s VMs may well be running; npvirt just cannot see them.", count=domains
-        )
-        sentence = gettext("%(sentence)s %(next)s", sentence=sentence, next=vms)
+        sentence = gettext(
+            "%(reason)s Its %(count)s VMs may well be running; npvirt just cannot see them.",
+            reason=sentence, count=domains,
+        )  # fmt: skip
     verb = (
         gettext("unknown since %(time)s", time=since.short)
         if since
