@@ -16,17 +16,21 @@ from msgspec.structs import replace
 
 from app.access import Principal
 from app.clock import DAY_MS, now_ms
+from app.inventory import Snapshot
 from app.store.embed_tokens import create_embed_token
 from app.store.hosts import get_host
 from app.store.notification_events import Told, record
 from app.store.notification_messages import Outcome, begin_test, conclude
 from app.store.notification_rules import RuleDraft, add_rule, edit_rule
 from app.store.notification_targets import add_target
+from app.store.record import Recorder
 from app.store.tokens import add_token
 from app.store.users import add_user, get_user
 from app.web.openapi import document
-from tests.web_support import Web, fill, make_web
+from tests.web_support import INTERVAL_MS, Web, a_scan, fill, make_web
 
+# A VM with snapshots.
+SAVED = "00000001-0000-4000-8000-000000000002"
 PAGED = {"page", "per_page"}
 # What a list of the API lacks, and why.
 WITHOUT = {
@@ -51,6 +55,16 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """A panel with more than one of everything that npvirt keeps."""
     made = make_web(tmp_path_factory.mktemp("lists") / "var", NPVIRT_TIMEZONE="UTC")
     fill(made.store)
+    host = get_host(made.store, "kvm-01")
+    scan = a_scan(host, now_ms())
+    snapshots = (
+        Snapshot("step-10", created_at_ms=DAY_MS), Snapshot("step-2", created_at_ms=2 * DAY_MS),
+        Snapshot("=clean"),
+    )  # fmt: skip
+    assert scan.domains is not None
+    saved = replace(scan.domains[SAVED], snapshots=snapshots)
+    domains = {**scan.domains, SAVED: saved}
+    Recorder(made.store, host, INTERVAL_MS).record(replace(scan, domains=domains))
     for number, name in enumerate(("alpha", "beta-2", "beta-10")):
         target = add_target(made.store, made.settings.data, name, "mail", f"{name}@npvirt.test", "")
         draft = RuleDraft(
@@ -190,3 +204,24 @@ def test_pages_are_sorted_searched_and_paged_as_the_api_is(
     assert "Nothing fits" in web.text(f"{page}?q=nothing-like-it")
     for query in ("sort=colour", "page=0", "per_page=1001", "state=odd", "colour=red", "at=0"):
         assert web.client.get(f"{page}?{query}").status_code == 422, query
+
+
+def test_the_snapshots_of_a_vm_are_a_list_and_null_where_nobody_knows_them(web: Web) -> None:
+    def told(query: str, key: str = f"kvm-01/domains/{SAVED}") -> Any:
+        return web.client.get(f"/api/v1/hosts/{key}/snapshots{query}").get_json()
+
+    def told_names(query: str) -> list[str]:
+        return [one["name"] for one in told(query)["items"]]
+
+    assert told_names("") == ["=clean", "step-2", "step-10"]
+    # One whose time is not known comes last, either way.
+    assert told_names("?sort=-created") == ["step-2", "step-10", "=clean"]
+    assert told_names("?q=STEP&per_page=1&page=2") == ["step-10"]
+    assert (told("?q=step&per_page=1")["total"], list(told("")["scans"])) == (2, ["kvm-01"])
+    lines = web.text(f"/api/v1/hosts/kvm-01/domains/{SAVED}/snapshots?format=csv&per_page=1")
+    assert [line.split(",")[0] for line in lines.splitlines()] == ["name", "'=clean"]
+    silent = told("", "kvm-03/domains/00000003-0000-4000-8000-000000000002")
+    assert (silent["items"], silent["total"], silent["page"]) == (None, None, 1)
+    assert web.client.get(
+        f"/api/v1/hosts/kvm-01/domains/{SAVED}/snapshots?host=kvm-01"
+    ).status_code == 422  # fmt: skip
