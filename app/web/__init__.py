@@ -50,6 +50,7 @@ from app.web import (
     signin,
     storage,
     store_page,
+    token_page,
     travel,
 )
 from app.web.addresses import StoredNumber
@@ -92,10 +93,10 @@ def register(app: Flask) -> None:
     register_errors(app)
     modules = (
         overview, hosts, host_forms, domains, devices, storage, networks, signin, oidc, accounts,
-        actions, acting, jobs, audit_page, changes_page, help_page, travel, compare_page,
-        series_page, capacity_page, capacity_reports_page, dismissing, store_page, health_page,
-        metrics_page, notifications_page, notification_rules_page, notification_targets_page,
-        events, embed, embed_tokens, share, api, openapi_page,
+        token_page, actions, acting, jobs, audit_page, changes_page, help_page, travel,
+        compare_page, series_page, capacity_page, capacity_reports_page, dismissing, store_page,
+        health_page, metrics_page, notifications_page, notification_rules_page,
+        notification_targets_page, events, embed, embed_tokens, share, api, openapi_page,
     )  # fmt: skip
     if services.demo:
         app.register_blueprint(demonstration.blueprint)

@@ -1,5 +1,5 @@
 """Accounts in the browser: everybody's own (password, sessions), and for admins of all hosts the
-users, all sessions and the tokens of the API. Every change is in the audit.
+users and all sessions. Every change is in the audit.
 """
 
 from typing import Any
@@ -8,12 +8,10 @@ from flask import Blueprint, Response, flash, redirect, request
 
 from app import clock
 from app.access import ROLES
-from app.clock import DAY_MS
 from app.errors import Conflict, InvalidField, NotFound
 from app.services import services
 from app.store.hosts import list_hosts
 from app.store.sessions import end_session, list_sessions
-from app.store.tokens import add_token, revoke_token
 from app.store.users import (
     add_user,
     matching_user,
@@ -21,7 +19,7 @@ from app.store.users import (
     set_password,
     set_role,
 )
-from app.web.api.accounts import SESSIONS, TOKENS, USERS, session_rows, token_rows, user_rows
+from app.web.api.accounts import SESSIONS, USERS, session_rows, user_rows
 from app.web.auditing import audit
 from app.web.identity import principal
 from app.web.page import form_page, pages
@@ -38,12 +36,6 @@ _SESSION_HEADS = (
     Head("User", sort="user"), Head("Last seen", "", "seen", largest_first=True),
     Head("Since", "p2", "created", largest_first=True), Head("From"), Head("With", "p2"),
 )  # fmt: skip
-_TOKEN_HEADS = (
-    Head("Name", sort="name"), Head("Role"), Head("Hosts", "p2"), Head("Ends", sort="expires"),
-    Head("Last used", "p2", "used", largest_first=True),
-    Head("Made", "p3", "created", largest_first=True),
-)  # fmt: skip
-_EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
 
 
 # --- one's own -------------------------------------------------------------------------------
@@ -96,7 +88,7 @@ def _own(errors: dict[str, str], status: int = 200) -> Response:
     sessions = list_sessions(services().store, who.user_id) if who.user_id is not None else []
     return form_page(
         "account/own.html", "", "Your account", status=status, who=who, errors=errors,
-        sessions=[_session(one) for one in sessions], hosts=_host_names(who.host_ids),
+        sessions=[_session(one) for one in sessions], hosts=host_names(who.host_ids),
     )  # fmt: skip
 
 
@@ -195,7 +187,7 @@ def _users(errors: dict[str, str], given: dict[str, str], status: int = 200) -> 
     rows = [
         {
             "user": one,
-            "hosts": _host_names(one.host_ids),
+            "hosts": host_names(one.host_ids),
             "signed_in": zone.maybe(one.signed_in_at_ms, now_ms),
         }
         for one in found
@@ -204,71 +196,6 @@ def _users(errors: dict[str, str], given: dict[str, str], status: int = 200) -> 
         "account/users.html", "", "Users", status=status, rows=rows, roles=ROLES,
         slugs=[record.slug for record in list_hosts(store)], errors=errors, given=given,
         me=principal().name, listed=listed, columns=listed.columns(_USER_HEADS),
-    )  # fmt: skip
-
-
-# --- tokens ----------------------------------------------------------------------------------
-
-
-@blueprint.get("/tokens")
-@needs("admin", everywhere=True)
-def tokens() -> Response:
-    """All tokens of the API, and the form to make one."""
-    return _tokens({}, {})
-
-
-@blueprint.post("/tokens")
-@needs("admin", everywhere=True)
-def made() -> Response:
-    """Make a token and show it, once."""
-    given = request.form
-    name, role = given.get("name", "").strip().lower(), given.get("role", "")
-    days, hosts = given.get("days", ""), given.getlist("host")
-    try:
-        if days not in {value for value, _ in _EXPIRIES}:
-            raise InvalidField("days", "Choose when the token ends.")
-        expires = clock.now_ms() + int(days) * DAY_MS if days else None
-        text = add_token(
-            services().store, name, role, created_by=principal().who, expires_at_ms=expires,
-            hosts=hosts,
-        )  # fmt: skip
-    except InvalidField as error:
-        return _tokens({error.field: error.sentence}, given.to_dict(), 422)
-    except Conflict as error:
-        return _tokens({"name": str(error)}, given.to_dict(), 422)
-    audit("token-add", "token", name, parameters={"role": role, "hosts": hosts, "days": days})
-    return _tokens({}, {}, text=text, name=name)
-
-
-@blueprint.post("/tokens/<name>/revoke")
-@needs("admin", everywhere=True)
-def revoked(name: str) -> Response:
-    """Have a token work no more."""
-    revoke_token(services().store, name)
-    audit("token-revoke", "token", name)
-    return _go("/tokens", f"The token {name} works no more.")
-
-
-def _tokens(
-    errors: dict[str, str], given: dict[str, str], status: int = 200, text: str = "", name: str = ""
-) -> Response:
-    store, zone, now_ms = services().store, pages().zone, clock.now_ms()
-    found, listed = list_rows("/tokens", token_rows(), TOKENS)
-    rows = [
-        {
-            "token": one,
-            "works": one.works(now_ms),
-            "hosts": _host_names(one.host_ids),
-            "created": zone.when(one.created_at_ms, now_ms),
-            "expires": zone.maybe(one.expires_at_ms, now_ms),
-            "used": zone.maybe(one.used_at_ms, now_ms),
-        }
-        for one in found
-    ]
-    return form_page(
-        "account/tokens.html", "", "API tokens", status=status, rows=rows, roles=ROLES,
-        slugs=[record.slug for record in list_hosts(store)], expiries=_EXPIRIES, errors=errors,
-        given=given, shown=text, name=name, listed=listed, columns=listed.columns(_TOKEN_HEADS),
     )  # fmt: skip
 
 
@@ -301,7 +228,8 @@ def _session(one: Any) -> dict[str, Any]:
     }
 
 
-def _host_names(host_ids: frozenset[int] | None) -> list[str] | None:
+def host_names(host_ids: frozenset[int] | None) -> list[str] | None:
+    """The names of the hosts of a scope, in order; None where it is of all."""
     if host_ids is None:
         return None
     return [one.slug for one in list_hosts(services().store) if one.id in host_ids]
