@@ -8,8 +8,11 @@ import pytest
 from lxml import html
 
 from app import clock
+from app.store.changes import Change
 from app.store.embed_tokens import revoke_embed_token
+from app.web.change_words import KINDS, WHATS, phrase
 from app.web.embed.views import VIEWS
+from app.web.languages import drawn_in
 from tests.chinese import english, figures
 from tests.embed_support import (
     LOCKED,
@@ -222,3 +225,23 @@ def test_the_dialog_asks_for_the_language_and_writes_it_into_every_line(web: Web
     assert 'refresh="10" lang="zh"&gt;&lt;/npvirt-view&gt;' in made
     assert made.count("&amp;lang=zh") == 3
     assert 'iframe title="npvirt: 主机" lang="zh"' in made
+
+
+# --- changes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_change_is_told_in_chinese(kind: str) -> None:
+    # Hosts alone come back.
+    for what in set(WHATS) - (set() if kind == "host" else {"back"}):
+        for old, new in ((None, None), (None, "crashed"), ("running", "unknown"), ("4", "8")):
+            one = Change(
+                1, 2, 1, 1, "kvm-01", kind, "k", 1, "n", what, "", old, new, None, None, None,
+                None, "scan", None, None,
+            )  # fmt: skip
+            with drawn_in("zh"):
+                told = phrase(one).text
+            # What it was and is now is what libvirt calls it.
+            left = english(told, {text for text in (old, new) if text})
+            assert left - {"QEMU", "DNS", "DHCP", "MAC", "MTU", "hypervisor"} == set(), (what, told)
+            assert re.search("[一-鿿]|vCPU|libvirt|MTU", told), what
