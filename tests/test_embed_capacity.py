@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,37 @@ def test_reviews_of_moments_that_a_page_chooses_have_an_end(web: Web, reviews: l
     assert len(reviews) == 12
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert sentence(answers[-1]).startswith("So many capacity reviews")
+
+
+def test_nobody_waits_for_another_s_review_where_theirs_is_kept(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, now = a_token(web.store, "losses")[0], now_ms()
+    kept = ask(web, "losses", token).text
+    begun, answered = threading.Event(), threading.Event()
+
+    def slow(asked: Asked) -> Told:
+        begun.set()
+        answered.wait(60)
+        return review(asked)
+
+    monkeypatch.setattr(reviewed, "review", slow)
+    parameters = {"t": token, "at": rfc3339(now - 3_600_000)}
+    with ThreadPoolExecutor(2) as pool:
+        another = pool.submit(
+            web.app.test_client().get, "/embed/v1/losses", query_string=parameters
+        )
+        try:
+            assert begun.wait(60)
+            mine = pool.submit(
+                web.app.test_client().get,
+                "/embed/v1/losses",
+                query_string={"t": token, "theme": "dark"},
+            ).result(30)
+        finally:
+            answered.set()
+        assert another.result(60).status_code == 200
+    assert row_names(mine.text) == row_names(kept)
 
 
 def test_what_somebody_dismissed_is_not_shown_and_nor_is_who(web: Web, reviews: list[Told]) -> None:

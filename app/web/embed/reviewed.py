@@ -61,23 +61,36 @@ class _Reviews:
 
     def __init__(self) -> None:
         self.budget = Budget(_REVIEWS)
-        self._lock = threading.Lock()
+        self._lock, self._making = threading.Lock(), threading.Lock()
         self._kept: OrderedDict[_Key, tuple[float, Reviewed]] = OrderedDict()
 
     def get(self, key: _Key, make: Callable[[], Reviewed]) -> Reviewed:
-        """What `make` returned for `key` a minute ago at most. Others wait meanwhile: two at once
-        would take both as long as one after the other.
+        """What `make` returned for `key` a minute ago at most. Who has to make one waits for
+        others that do: two at once would take both as long as one after the other. Nobody waits
+        for what is kept.
         """
+        known = self._known(key)
+        if known is not None:
+            return known
+        with self._making:
+            # Another one may have made it meanwhile.
+            known = self._known(key)
+            if known is None:
+                known = make()
+                self._keep(key, known)
+            return known
+
+    def _known(self, key: _Key) -> Reviewed | None:
         with self._lock:
-            known = self._kept.get(key)
-            if known is not None and clock.monotonic_s() < known[0]:
-                return known[1]
-            made = make()
+            until_s, found = self._kept.get(key, (0.0, None))
+        return found if clock.monotonic_s() < until_s else None
+
+    def _keep(self, key: _Key, made: Reviewed) -> None:
+        with self._lock:
             self._kept[key] = (clock.monotonic_s() + _HOLD_S, made)
             self._kept.move_to_end(key)
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-            return made
 
 
 def attach_reviews(app: Flask) -> None:
