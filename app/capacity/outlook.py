@@ -21,13 +21,12 @@ What = Literal["storage", "memory", "cpu"]
 WHATS: tuple[What, ...] = get_args(What)
 
 
-class Outlook(Struct, frozen=True):
-    """One storage, or one host's memory or CPUs, or (`host` empty) the storage of all.
+class _Subject(Struct, frozen=True):
+    """What an outlook is told of, before it is: one storage, or one host's memory or CPUs, or
+    (`host` empty) the storage of all.
 
     `value` and `limit` are in bytes, of CPUs shares of 1; None: not known. `names` are its pools,
-    "host/pool". `told` is the forecast or why there is none. The times are when it is likely full
-    and within which times with 80 %; None: not within what is told. `known` False: the host does
-    not answer, and these are its last values.
+    "host/pool". `known` False: the host does not answer, and these are its last values.
     """
 
     what: What
@@ -38,6 +37,13 @@ class Outlook(Struct, frozen=True):
     value: float | None
     limit: float | None
     series: Daily
+
+
+class Outlook(_Subject, frozen=True):
+    """A subject with what is told of it: `told` is the forecast or why there is none. The times are
+    when it is likely full and within which times with 80 %; None: not within what is told.
+    """
+
     told: Forecast | Refusal
     full_ms: int | None = None
     full_early_ms: int | None = None
@@ -61,19 +67,6 @@ def foretold(
     if value is not None:
         told = moved(told, value, at_ms / DAY_MS - 1 - told.last_day)
     return told, full(told)
-
-
-class _Subject(Struct, frozen=True):
-    """What an outlook is told of, before it is."""
-
-    what: What
-    host: str
-    pool_uuid: str
-    names: tuple[str, ...]
-    known: bool
-    value: float | None
-    limit: float | None
-    series: Daily
 
 
 def outlooks(evidence: Evidence) -> list[Outlook]:
