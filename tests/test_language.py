@@ -187,3 +187,12 @@ def test_an_installed_npvirt_has_the_catalogues() -> None:
         for path in FOLDER.parent.glob(pattern)
     }
     assert {file.with_suffix(".mo") for file in words.files()} <= packed
+
+
+def test_templates_say_only_what_is_written_in_them() -> None:
+    # What is said counts as safe HTML, so it may not come from elsewhere.
+    templates = sorted((FOLDER.parent / "templates").rglob("*.html"))
+    assert templates
+    for template in templates:
+        said = re.findall(r"(?<![\w.])(?:_|n?gettext|pgettext)\(\s*(.)", template.read_text())
+        assert set(said) <= {'"', "'"}, template
