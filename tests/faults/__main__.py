@@ -1,5 +1,5 @@
-"""Runs the proofs: `python -m tests.faults [--long [--minutes N]] [--lanes N] [--plant NAME]
-[PROOF...]`.
+"""Runs the proofs: `python -m tests.faults [--long [--minutes N]] [--tick S] [--lanes N]
+[--plant NAME] [PROOF...]`.
 
 One line each: attempts, checks made, faults really injected, length. Proofs run side by side, each
 in a process of its own. The exit status is 1 when a promise was broken or could not be tried (or,
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.faults.proof import BrokenPromise, Proof, is_found, run
+from tests.faults.proof import TICK_S, BrokenPromise, Proof, is_found, run
 from tests.faults.proofs import PROOFS
 
 
@@ -42,6 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="end each after so many (default: never)"
     )
+    parser.add_argument(
+        "--tick", type=float, default=TICK_S, metavar="S",
+        help=f"seconds of a tick of the fleet (default: {TICK_S:g})",
+    )  # fmt: skip
     parser.add_argument("--lanes", type=int, default=3, help="so many side by side (default: 3)")
     parser.add_argument(
         "--plant", metavar="NAME", help="plant this fault (or all) in npvirt: it must be found"
@@ -52,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _side_by_side(names: list[str], asked: argparse.Namespace) -> int:
     options = [*(["--long"] * asked.long), "--minutes", str(asked.minutes)]
+    options += ["--tick", str(asked.tick)]
     options += ["--plant", asked.plant] * bool(asked.plant)
 
     def one(name: str) -> int:
@@ -70,7 +75,7 @@ def _proved(proof: Proof, asked: argparse.Namespace) -> bool:
         print(f"{proof.name}: NOT PROVED: {lacking}", flush=True)
         return False
     try:
-        tally = run(proof, "long" if asked.long else "ci", minutes=asked.minutes)
+        tally = run(proof, "long" if asked.long else "ci", minutes=asked.minutes, tick_s=asked.tick)
     except BrokenPromise as broken:
         print(f"{proof.name}: BROKEN ({proof.promise}): {broken}", flush=True)
         return False

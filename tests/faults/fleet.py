@@ -21,7 +21,6 @@ from tests.faults.process import Server
 from tests.faults.proof import Proof, Tally
 from tests.faults.relay import SICKNESSES, FaultRelay, Loop, Sickness
 
-INTERVAL_S = 3.0
 LATE_S = 1.0
 # The deadline of an open and of a call; of what went on when a host was healed.
 _DEADLINE_S = 10.0
@@ -44,6 +43,7 @@ class Fleet:
 
     def __init__(self, tally: Tally, stack: ExitStack, root: Path, hosts: int) -> None:
         self.tally = tally
+        self._tick_s = tally.tick_s
         daemon = stack.enter_context(SessionDaemon())
         loop = Loop()
         stack.callback(loop.close)
@@ -56,7 +56,7 @@ class Fleet:
         data.mkdir(mode=0o700)
         _add_hosts(data / "npvirt.sqlite", self.relays)
         self.looks = Looks(data / "npvirt.sqlite")
-        settings = {"NPVIRT_SCAN_SECONDS": str(INTERVAL_S)}
+        settings = {"NPVIRT_SCAN_SECONDS": str(self._tick_s)}
         self.server = Server(data, settings, tally.plant, weighed=True)
         stack.callback(self.server.kill)
         self.server.start()
@@ -73,7 +73,7 @@ class Fleet:
 
     def ticks(self, count: int) -> None:
         """Let so many ticks go by."""
-        time.sleep(count * INTERVAL_S)
+        time.sleep(count * self._tick_s)
         self.tally.attempts += count
 
     def stay_well(self, ticks: int) -> None:
@@ -81,7 +81,7 @@ class Fleet:
         since_ms = now_ms()
         self.ticks(ticks)
         looks = self.looks.since(since_ms)
-        self.usual_s = max(self.usual_s, *(latest_s(one, INTERVAL_S) for one in looks.values()))
+        self.usual_s = max(self.usual_s, *(latest_s(one, self._tick_s) for one in looks.values()))
 
     def fall_sick(self, sick: dict[str, Sickness], ticks: int) -> None:
         """Some fall sick for a while; the others are in time, and nobody's things are gone."""
@@ -90,7 +90,7 @@ class Fleet:
         for slug, sickness in sick.items():
             self.relays[slug].set(sickness)
         self.ticks(ticks)
-        looks = self.looks.since(since_ms - round(INTERVAL_S * 1000))
+        looks = self.looks.since(since_ms - round(self._tick_s * 1000))
         allowed_s = self.allowed_s()
         for slug in self.relays.keys() - sick.keys():
             self._check_in_time(slug, looks.get(slug, []), allowed_s, ticks)
@@ -126,14 +126,14 @@ class Fleet:
         return LATE_S + max(0.0, self.usual_s) + queued_s
 
     def _check_in_time(self, slug: str, looks: list[Look], allowed_s: float, ticks: int) -> None:
-        late_s = latest_s(looks, INTERVAL_S)
+        late_s = latest_s(looks, self._tick_s)
         self.latest_s = max(self.latest_s, late_s)
         self.tally.check(
             late_s <= allowed_s,
             f"a scan of {slug} was {late_s:.1f} s late while others were sick (usual: "
             f"{self.usual_s:.1f} s, allowed here: {allowed_s:.1f} s)",
         )
-        enough = (ticks * INTERVAL_S - allowed_s) / (INTERVAL_S + allowed_s)
+        enough = (ticks * self._tick_s - allowed_s) / (self._tick_s + allowed_s)
         self.tally.check(
             len(looks) >= enough, f"{slug} was scanned {len(looks)} times in {ticks} ticks"
         )
@@ -141,7 +141,7 @@ class Fleet:
 
     def _check_green_again(self, slug: str, sickness: Sickness, healed_ms: int) -> None:
         """Wait for the first look that begins after the healing, and see whether it is green."""
-        end_s = time.monotonic() + 2 * (_DEADLINE_S + INTERVAL_S)
+        end_s = time.monotonic() + 2 * (_DEADLINE_S + self._tick_s)
         while True:
             looks = self.looks.since(healed_ms - 120_000).get(slug, [])
             after = [one for one in looks if one.at_ms > healed_ms + 200]
@@ -160,9 +160,9 @@ class Fleet:
             f"({_told(looks, healed_ms)})",
         )
         self.tally.check(
-            first.at_ms - ended_ms <= (INTERVAL_S + slack_s) * 1000,
+            first.at_ms - ended_ms <= (self._tick_s + slack_s) * 1000,
             f"{slug} ({sickness}) is looked at only {first.at_ms - ended_ms} ms after the last "
-            f"(allowed: {INTERVAL_S + slack_s:.1f} s; {_told(looks, healed_ms)})",
+            f"(allowed: {self._tick_s + slack_s:.1f} s; {_told(looks, healed_ms)})",
         )
         self.tally.check(
             all(one.green for one in after), f"{slug} ({sickness}) is healed, and not green"
@@ -177,7 +177,7 @@ class Fleet:
             back = all(_is_within(*pair) for pair in zip(before, now, strict=True))
             if back:
                 break
-            time.sleep(INTERVAL_S)
+            time.sleep(self._tick_s)
         self.tally.note(
             f"threads {before.threads} to {now.threads}, files {before.files} to {now.files}, "
             f"memory {before.held_bytes / 1e6:.1f} to {now.held_bytes / 1e6:.1f} MB and "

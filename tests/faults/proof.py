@@ -14,6 +14,8 @@ from typing import Literal
 # `make soak`.
 Length = Literal["brief", "ci", "long"]
 
+TICK_S = 3.0
+
 
 class BrokenPromise(AssertionError):
     """What npvirt promises under a fault, and what was seen instead."""
@@ -22,9 +24,17 @@ class BrokenPromise(AssertionError):
 class Tally:
     """What one run of a proof did."""
 
-    def __init__(self, length: Length, plant: str = "", minutes: float = math.inf) -> None:
+    def __init__(
+        self,
+        length: Length,
+        plant: str = "",
+        minutes: float = math.inf,
+        tick_s: float = TICK_S,
+    ) -> None:
         self.length = length
         self.plant = plant
+        # How long a tick is, where a proof leaves that to whoever runs it.
+        self.tick_s = tick_s
         self._minutes = minutes
         self.attempts = 0
         self.checks = 0
@@ -85,11 +95,17 @@ class Proof:
     lacking: Callable[[], str | None] = lambda: None
 
 
-def run(proof: Proof, length: Length, plant: str = "", minutes: float = math.inf) -> Tally:
+def run(
+    proof: Proof,
+    length: Length,
+    plant: str = "",
+    minutes: float = math.inf,
+    tick_s: float = TICK_S,
+) -> Tally:
     """Run a proof, for so many minutes at most; raises BrokenPromise when the promise was broken,
     with what was done until then, or nothing was proved.
     """
-    tally = Tally(length, plant, minutes)
+    tally = Tally(length, plant, minutes, tick_s)
     try:
         proof.prove(tally)
     except BrokenPromise as broken:
