@@ -68,8 +68,8 @@ def test_a_list_that_fails_is_not_there_and_named_and_the_rest_is_whole(
 @pytest.mark.parametrize(
     ("call", "part"),
     [
-        ("getCPUStats", "host CPU"),
-        ("getMemoryStats", "host memory"),
+        ("cpu_stats", "host CPU"),
+        ("memory_stats", "host memory"),
         ("getCapabilities", "host capabilities"),
         ("getCPUMap", "host CPU map"),
         ("domainListGetStats", "domain statistics"),

@@ -51,7 +51,7 @@ class Choke:
         with self._lock:
             self.seen[one] += 1
             hit = self.failing == (*one, self.seen[one])
-            hit = hit and not (Skipping.on and one[0] == "getCPUStats")
+            hit = hit and not (Skipping.on and one[0] == "cpu_stats")
             self.injected += hit
         if hit and self.error is not None:
             raise self.error()

@@ -7,11 +7,10 @@ that part "not available" with the reason, never an error and never 0.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import libvirt
-
 from app.errors import VirtError
 from app.inventory import Host, HostSample
 from app.virt.read.look import Look
+from app.virt.read.node_stats import NodeStats, cpu_stats, memory_stats
 from app.virt.read.words import version
 from app.virt.xml.document import XmlRefused
 from app.virt.xml.host import (
@@ -41,6 +40,8 @@ class HostReader:
         self._fields: dict[str, Any] = {}
         self._absent: dict[str, str] = {}
         self._last: Host | None = None
+        self._cpu = NodeStats(cpu_stats)
+        self._memory = NodeStats(memory_stats)
 
     def facts(self, look: Look, uri: str, absent: Mapping[str, str]) -> Host:
         """The host's facts as known now; `absent` adds reasons for what other readers lack."""
@@ -67,8 +68,8 @@ class HostReader:
 
     def sample(self, look: Look) -> HostSample:
         """The host's CPU and memory counters; what the driver lacks is None."""
-        cpu = look.attempt("host CPU", lambda: _cpu(look), {})
-        memory = look.attempt("host memory", lambda: _memory(look, self._fields), {})
+        cpu = look.attempt("host CPU", lambda: self._cpu.read(look), {})
+        memory = look.attempt("host memory", lambda: self._memory_bytes(look), {})
         return HostSample(
             cpu_user_ns=look.bounded("host CPU", cpu.get("user")),
             cpu_system_ns=look.bounded("host CPU", cpu.get("kernel")),
@@ -115,6 +116,20 @@ class HostReader:
                 raise
         kind = types[0] if types else None
         return {"max_vcpus": _positive(look.call(connection.getMaxVcpus, kind))}
+
+    def _memory_bytes(self, look: Look) -> dict[str, int | None]:
+        """Memory figures; of a driver without statistics the total is known at least.
+
+        Not `getFreeMemory`: the drivers that would need it (libvirt's test driver) answer in
+        another unit than documented.
+        """
+        try:
+            found = self._memory.read(look)
+        except VirtError as error:
+            if error.failure != "unsupported":
+                raise
+            return {"total": self._fields.get("memory_bytes")}
+        return {name: value * 1024 for name, value in found.items()}
 
     def _build(self, uri: str, absent: Mapping[str, str]) -> Host:
         fields = {name: value for name, value in self._fields.items() if name in _HOST_FIELDS}
@@ -186,26 +201,3 @@ def _pool_types(look: Look) -> Fields:
 
 def _sysinfo(look: Look) -> Fields:
     return {"sysinfo": parse_sysinfo(look.call(look.connection.getSysinfo)) or None}
-
-
-def _cpu(look: Look) -> dict[str, int]:
-    stats: dict[str, int] = look.call(
-        look.connection.getCPUStats, libvirt.VIR_NODE_CPU_STATS_ALL_CPUS
-    )
-    return stats
-
-
-def _memory(look: Look, fields: Fields) -> dict[str, int | None]:
-    """Memory figures in bytes; of a driver without statistics the total is known at least.
-
-    Not `getFreeMemory`: the drivers that would need it (libvirt's test driver) answer in another
-    unit than documented.
-    """
-    connection = look.connection
-    try:
-        found = look.call(connection.getMemoryStats, libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
-    except VirtError as error:
-        if error.failure != "unsupported":
-            raise
-        return {"total": fields.get("memory_bytes")}
-    return {name: value * 1024 for name, value in found.items()}

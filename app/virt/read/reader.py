@@ -39,9 +39,8 @@ from app.virt.read.storage import Storage, StorageReader
 if TYPE_CHECKING:
     from app.virt.session import Session
 
-# How many slow parts a scan takes in turn: with the fourteen calls on the wire that a scan of
-# one pool and one network always makes, sixteen. (The host's CPU and memory counters are two
-# calls each, since libvirt's binding asks for their number first.)
+# How many slow parts a scan takes in turn: with the twelve calls on the wire that a scan of one
+# pool and one network always makes, fourteen.
 _SLOW_PER_SCAN = 2
 
 
