@@ -55,3 +55,14 @@ def test_a_proof_ends_when_its_time_is_over_and_tries_once_at_least() -> None:
     assert list(Tally("long", minutes=0).rounds(1, 2, 3)) == [0]
     assert list(Tally("long", minutes=60).rounds(1, 2, 3)) == [0, 1, 2]
     assert list(Tally("ci").rounds(1, 2, 3)) == [0, 1]
+
+
+def test_a_long_run_says_now_and_then_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tally = Tally("long")
+    for number in tally.rounds(1, 1, 3):
+        tally.attempts += 1
+        monkeypatch.setattr(proving, "_SAY_S", 0.0 if number == 0 else 600.0)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in said] == ["so far: 1 attempts"]

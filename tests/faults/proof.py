@@ -4,6 +4,7 @@ A proof that injected nothing, or checked nothing, has failed.
 """
 
 import math
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,8 @@ from typing import Literal
 Length = Literal["brief", "ci", "long"]
 
 TICK_S = 3.0
+# So often a long run says how far it is.
+_SAY_S = 600.0
 
 
 class BrokenPromise(AssertionError):
@@ -40,7 +43,7 @@ class Tally:
         self.checks = 0
         self.injected: Counter[str] = Counter()
         self.notes: list[str] = []
-        self._begun_s = time.monotonic()
+        self._begun_s = self._said_s = time.monotonic()
 
     def of(self, brief: int, ci: int, long: int) -> int:
         """The number that goes with the length of this run."""
@@ -51,7 +54,15 @@ class Tally:
         for number in range(self.of(brief, ci, long)):
             if number and self.left_s() <= 0:
                 return
+            self._say_how_far()
             yield number
+
+    def _say_how_far(self) -> None:
+        """Of a run of hours that is cut off this is all that is known."""
+        now_s = time.monotonic()
+        if self.length == "long" and now_s - self._said_s >= _SAY_S:
+            self._said_s = now_s
+            print(f"so far: {self.line}", file=sys.stderr, flush=True)
 
     def left_s(self) -> float:
         """How many of the minutes that this run may take are left, in seconds."""
