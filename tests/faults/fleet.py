@@ -137,7 +137,8 @@ class Fleet:
         self.tally.check(
             len(looks) >= enough, f"{slug} was scanned {len(looks)} times in {ticks} ticks"
         )
-        self.tally.check(all(one.green for one in looks), f"a scan of {slug} failed meanwhile")
+        for one in looks:
+            self.tally.check(one.green, f"a scan of {slug} failed meanwhile: {one.why}")
 
     def _check_green_again(self, slug: str, sickness: Sickness, healed_ms: int) -> None:
         """Wait for the first look that begins after the healing, and see whether it is green."""
@@ -164,9 +165,8 @@ class Fleet:
             f"{slug} ({sickness}) is looked at only {first.at_ms - ended_ms} ms after the last "
             f"(allowed: {self._tick_s + slack_s:.1f} s; {_told(looks, healed_ms)})",
         )
-        self.tally.check(
-            all(one.green for one in after), f"{slug} ({sickness}) is healed, and not green"
-        )
+        for one in after:
+            self.tally.check(one.green, f"{slug} ({sickness}) is healed, and not green: {one.why}")
 
     def check_back_to(self, before: Held) -> None:
         """What npvirt holds is what it held, within five per cent. Of its size, which tells what

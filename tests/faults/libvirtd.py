@@ -73,7 +73,12 @@ class Host:
         ended_ms = max([back_ms, *going_on])
         late_s = (after[0].at_ms - ended_ms) / 1000
         self.green_s = max(self.green_s, (after[0].at_ms - back_ms) / 1000)
-        self._tally.check(after[0].green, f"{self.slug} is back, and not green")
+        first = after[0]
+        self._tally.check(
+            first.green,
+            f"{self.slug} is back, and not green {first.at_ms - back_ms} ms later, in a look of "
+            f"{first.took_ms} ms: {first.why}",
+        )
         self._tally.check(
             late_s <= INTERVAL_S + 1.0 + slack_s(),
             f"{self.slug} is back, and looked at only {late_s:.1f} s later",

@@ -17,6 +17,8 @@ class Look:
     took_ms: int
     ok: bool
     missing: bool
+    # What it says of what went wrong; "" of a green one.
+    why: str
 
     @property
     def end_ms(self) -> int:
@@ -40,11 +42,13 @@ class Looks:
         found: dict[str, list[Look]] = defaultdict(list)
         with self._opened() as connection:
             rows = connection.execute(
-                "SELECT slug, at_ms, took_ms, ok, missing FROM scan JOIN host ON host.id = host_id "
+                "SELECT slug, at_ms, took_ms, ok, missing, coalesce(sentence || ' ', '') || "
+                "coalesce(detail || ' ', '') || coalesce(missing, '') "
+                "FROM scan JOIN host ON host.id = host_id "
                 "WHERE at_ms >= ? ORDER BY at_ms", (at_ms,)
             )  # fmt: skip
-            for slug, began_ms, took_ms, ok, missing in rows:
-                found[slug].append(Look(began_ms, took_ms, bool(ok), missing is not None))
+            for slug, began_ms, took_ms, ok, missing, why in rows:
+                found[slug].append(Look(began_ms, took_ms, bool(ok), missing is not None, why))
         return found
 
     def gone(self) -> list[str]:
