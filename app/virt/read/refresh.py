@@ -62,10 +62,13 @@ class PoolRefresher:
             self._background.submit(self._refresh_due)
 
     def hurry(self) -> None:
-        """Every pool's turn is now, also of those that hung."""
+        """Every pool's turn is now, also of those that hung: what failed over a connection that is
+        no more is not said of the next.
+        """
         with self._lock:
             self._tried_s.clear()
             self._hung.clear()
+            self._failures.clear()
 
     def close(self) -> None:
         """End the thread and its session."""
@@ -100,6 +103,10 @@ class PoolRefresher:
 
     def _failed(self, uuid: str, error: VirtError, *, alive: bool) -> None:
         with self._lock:
+            if not alive and error.failure != "timeout":
+                # The way to the host broke, which says nothing of the pool.
+                self._tried_s.pop(uuid, None)
+                raise error
             if error.failure not in _QUIET:
                 self._failures[uuid] = error.sentence
             if not alive:
