@@ -1,12 +1,15 @@
 """One scan after another: what stays the same object, what is read again, and when."""
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
+from app.errors import VirtError
 from app.inventory import Scan
 from app.virt.read import Reader
+from app.virt.read.snapshot_counts import MOST_ASKED
 from app.virt.session import Session
 from tests.read_support import (
     INTERFACES,
@@ -84,7 +87,7 @@ def test_nothing_changed_gives_the_very_same_objects(node: Path) -> None:
             assert again.volumes[uuid_of("images")] is first.volumes[uuid_of("images")]
 
 
-def test_no_steady_scan_takes_more_than_fourteen_calls(node: Path) -> None:
+def test_no_steady_scan_takes_more_than_sixteen_calls(node: Path) -> None:
     with opened(node) as session:
         looks = Looks(session)
         looks.look()
@@ -96,7 +99,7 @@ def test_no_steady_scan_takes_more_than_fourteen_calls(node: Path) -> None:
                 steady.append(scan.rpc_count)
     # The test driver's domains are measured one by one; here that is one call.
     assert len(steady) > 50
-    assert all(count is not None and count <= 14 for count in steady)
+    assert all(count is not None and count <= 16 for count in steady)
 
 
 def test_every_definition_is_read_within_a_quarter_of_an_hour(node: Path) -> None:
@@ -264,6 +267,8 @@ def test_a_scan_counts_its_calls(node: Path) -> None:
 
 ALL = ("domain", "pool", "network")
 LISTS = ("getAllDomainStats", "listAllStoragePools", "listAllNetworks")
+# By the same methods it is asked at every scan which of them start with the host.
+ALWAYS = Counter(("listAllStoragePools", "listAllNetworks"))
 
 
 @pytest.fixture
@@ -273,7 +278,7 @@ def idle(tmp_path: Path) -> Path:
 
 
 def listed(looks: Looks) -> set[str]:
-    return set(looks.faults.calls) & set(LISTS)
+    return (Counter(looks.faults.calls) - ALWAYS).keys() & set(LISTS)
 
 
 def test_what_libvirt_vouches_for_is_listed_every_five_minutes_and_else_the_same(
@@ -292,8 +297,8 @@ def test_what_libvirt_vouches_for_is_listed_every_five_minutes_and_else_the_same
             assert first.pools == scan.pools
             for name in listed(looks):
                 times[name] += 1
-    # At the fifth of every five minutes, and the inactive domains' memory by the same method; the
-    # lists of flags are asked for by others' methods, too.
+    # At the fifth of every five minutes, and the inactive domains' memory and which pools and
+    # networks are persistent by the same methods.
     assert 4 <= times["getAllDomainStats"] <= 8
     assert 4 <= times["listAllStoragePools"] <= 9
     assert 4 <= times["listAllNetworks"] <= 9
@@ -361,3 +366,74 @@ def test_after_a_reconnect_nobody_vouches_for_anything(idle: Path) -> None:
         scan = reader.scan(session, at_ms=2, uri=URI, vouched=ALL)
     assert scan.domains is not None
     assert scan.domains[uuid_of("down")].state == "running"
+
+
+@pytest.mark.parametrize("vouched", [(), ALL])
+def test_what_libvirt_tells_nothing_of_is_seen_by_the_next_scan(
+    node: Path, vouched: tuple[str, ...]
+) -> None:
+    with opened(node) as session:
+        looks, connection = Looks(session), session.connection
+        looks.look()
+        pool, domain = connection.storagePoolLookupByName("images"), connection.lookupByName("down")
+        network = connection.networkLookupByName("default")
+        for on in (1, 0):
+            for one in (pool, network, domain):
+                one.setAutostart(on)
+            scan = looks.look(5.0, vouched=vouched)
+            for facts, one in (
+                (scan.pools, pool), (scan.networks, network), (scan.domains, domain),
+            ):  # fmt: skip
+                assert facts is not None
+                assert facts[one.UUIDString()].autostart is bool(on)
+
+
+def _snapshots(scan: Scan, name: str) -> list[str]:
+    assert scan.domains is not None
+    return [one.name for one in scan.domains[uuid_of(name)].snapshots or ()]
+
+
+def test_a_further_snapshot_and_one_that_is_gone_are_seen_by_the_next_scan(node: Path) -> None:
+    with opened(node) as session:
+        looks, domain = Looks(session), session.connection.lookupByName("down")
+        looks.look()
+        for number in range(3):
+            text = f"<domainsnapshot><name>s{number}</name></domainsnapshot>"
+            domain.snapshotCreateXML(text, 0)
+            scan = looks.look(5.0, vouched=ALL)
+            assert _snapshots(scan, "down") == [f"s{one}" for one in range(number + 1)]
+        steady = looks.look(5.0, vouched=ALL)
+        assert not steady.definitions
+        domain.snapshotLookupByName("s1").delete()
+        assert _snapshots(looks.look(5.0, vouched=ALL), "down") == ["s0", "s2"]
+
+
+def test_the_snapshots_of_very_many_domains_are_counted_a_few_in_each_scan(tmp_path: Path) -> None:
+    names = [f"vm-{number:02}" for number in range(20)]
+    with opened(write_node(tmp_path, *(domain_xml(name) for name in names))) as session:
+        domains = [session.connection.lookupByName(name) for name in names]
+        for domain in domains:
+            domain.snapshotCreateXML("<domainsnapshot><name>first</name></domainsnapshot>", 0)
+        looks = Looks(session)
+        looks.look()
+        for domain in domains:
+            domain.snapshotCreateXML("<domainsnapshot><name>second</name></domainsnapshot>", 0)
+        seen = []
+        for _ in range(3):
+            scan = looks.look(5.0, vouched=ALL)
+            assert looks.faults.calls.count("snapshotNum") == MOST_ASKED
+            seen.append(sum(len(_snapshots(scan, name)) == 2 for name in names))
+        assert seen == [8, 16, 20]
+
+
+def test_a_number_of_snapshots_that_cannot_be_had_is_named_and_changes_nothing(
+    node: Path,
+) -> None:
+    with opened(node) as session:
+        looks, domain = Looks(session), session.connection.lookupByName("down")
+        domain.snapshotCreateXML("<domainsnapshot><name>first</name></domainsnapshot>", 0)
+        looks.look()
+        looks.faults.fail("snapshotNum", VirtError("failed", "It did not work."))
+        scan = looks.look(5.0)
+        assert [entry.part for entry in scan.missing] == ["domain snapshots"]
+        assert _snapshots(scan, "down") == ["first"]

@@ -24,7 +24,7 @@ from app.virt.xml.snapshot import parse_snapshot
 
 TRANSIENT = 1  # the bit of the first of FLAGS
 SNAPSHOT = 1 << [flag.name for flag in FLAGS].index("has_snapshot")
-_MAX_SNAPSHOTS = 200
+MAX_SNAPSHOTS = 200
 _XML_FIELDS = tuple(
     name for name in DomainXml.__struct_fields__ if name not in ("disks", "agent", "beyond")
 )
@@ -132,7 +132,7 @@ def _snapshots(look: Look, handle: libvirt.virDomain) -> tuple[tuple[Snapshot, .
     """
     found = []
     try:
-        for one in look.call(handle.listAllSnapshots, 0)[:_MAX_SNAPSHOTS]:
+        for one in look.call(handle.listAllSnapshots, 0)[:MAX_SNAPSHOTS]:
             text = look.call(one.getXMLDesc, 0)
             found.append(parse_snapshot(text, current=bool(look.call(one.isCurrent, 0))))
     except VirtError as error:

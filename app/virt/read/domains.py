@@ -11,6 +11,7 @@ from typing import NamedTuple
 from app.inventory import Definition, Domain
 from app.virt.read.agent import Answer, Target
 from app.virt.read.domain_facts import (
+    MAX_SNAPSHOTS,
     SNAPSHOT,
     TRANSIENT,
     Known,
@@ -21,6 +22,7 @@ from app.virt.read.domain_facts import (
 )
 from app.virt.read.listing import Flags, Listed
 from app.virt.read.look import Look, each
+from app.virt.read.snapshot_counts import SnapshotCounts
 from app.virt.read.stats import Shape, inactive_shapes
 from app.virt.read.storage import Places
 
@@ -49,6 +51,7 @@ class DomainReader:
         self._domains: Mapping[str, Domain] = {}
         # When the definition was read that is the oldest.
         self._oldest_s = 0.0
+        self._counts = SnapshotCounts()
 
     def forget(self) -> None:
         """Have every definition read anew; the domains stay the same objects if equal."""
@@ -84,6 +87,7 @@ class DomainReader:
         """The facts of all `listed` domains; raises VirtError when the host is lost."""
         shapes = {**self._inactive_shapes(look), **shapes}
         inputs = (listed, flags, answers, places)
+        self._count_snapshots(look, listed, flags)
         if not shapes and self._is_same(look, inputs):
             return Read(self._domains, {})
         rows = {entry.uuid: self._row(entry, flags, answers) for entry in listed}
@@ -124,6 +128,22 @@ class DomainReader:
         if not self._known or not look.rotation.due(key, INACTIVE_PERIOD_S):
             return {}
         return look.attempt("inactive domains", lambda: inactive_shapes(look), {})
+
+    def _count_snapshots(self, look: Look, listed: list[Listed], flags: Flags) -> None:
+        """Have the definitions read anew of those whose snapshots are not as many as was read."""
+        holders = {uuid for uuid, bits in flags.bits.items() if bits & SNAPSHOT}
+        counted = {
+            entry.uuid: (entry, len(known.snapshots))
+            for entry in (listed if holders else ())
+            if entry.uuid in holders
+            and (known := self._known.get(entry.uuid)) is not None
+            # What could not be read, or is not kept whole, cannot be told from what is there.
+            and known.snapshots
+            and len(known.snapshots) < MAX_SNAPSHOTS
+        }
+        for uuid in self._counts.changed(look, counted) if counted else ():
+            self._known[uuid].read_s = None
+            self._inputs = None
 
     def _row(self, entry: Listed, flags: Flags, answers: Mapping[str, Answer]) -> Row:
         answer = answers.get(entry.uuid)

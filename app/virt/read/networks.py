@@ -1,7 +1,7 @@
 """The networks of libvirt on a host, with their leases.
 
-Owns when they are read: the list and its states at every scan, definitions and leases, which
-change rarely, in turn.
+Owns when they are read: the list, its states and autostart at every scan, definitions and leases,
+which change rarely, in turn.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from app.virt.xml.values import bounded, word
 
 DEFINITION_PERIOD_S = 15 * 60.0
 PERSISTENT_PERIOD_S = 3600.0
-PERIOD_S = 5 * 60.0
+LEASES_PERIOD_S = 5 * 60.0
 _MAX_LEASES = 65536
 
 
@@ -68,7 +68,8 @@ class NetworkReader:
         if listed is None:
             return None
         handles, active = listed
-        self._read_flags(look, new=any(one.UUIDString() not in self._known for one in handles))
+        if handles:
+            self._read_flags(look, new=any(one.UUIDString() not in self._known for one in handles))
         facts: dict[str, Network] = {}
         for handle in handles:
             uuid = handle.UUIDString()
@@ -80,11 +81,10 @@ class NetworkReader:
         return facts
 
     def _read_flags(self, look: Look, *, new: bool) -> None:
+        flag = libvirt.VIR_CONNECT_LIST_NETWORKS_AUTOSTART
+        self._autostart = _uuids(look, "network autostart", flag, self._autostart)
         # A list from before a network was there says nothing of it.
         again = bool(look.again("network")) or new
-        if look.rotation.due("network autostart", PERIOD_S, now=again):
-            flag = libvirt.VIR_CONNECT_LIST_NETWORKS_AUTOSTART
-            self._autostart = _uuids(look, "network autostart", flag, self._autostart)
         if look.rotation.due("network persistent", PERSISTENT_PERIOD_S, now=again):
             flag = libvirt.VIR_CONNECT_LIST_NETWORKS_PERSISTENT
             self._persistent = _uuids(look, "network persistent", flag, self._persistent)
@@ -191,7 +191,7 @@ def _read_leases(
         known.leases = None
         return
     key = ("leases", uuid)
-    if not look.rotation.due(key, PERIOD_S) and not changed:
+    if not look.rotation.due(key, LEASES_PERIOD_S) and not changed:
         return
     known.leases = leases_of(look, handle)
 

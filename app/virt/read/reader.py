@@ -39,8 +39,8 @@ from app.virt.read.storage import Storage, StorageReader
 if TYPE_CHECKING:
     from app.virt.session import Session
 
-# How many slow parts a scan takes in turn: with the twelve calls on the wire that a scan of one
-# pool and one network always makes, fourteen.
+# How many slow parts a scan takes in turn: with the fourteen calls on the wire that a scan of one
+# pool and one network always makes, sixteen.
 _SLOW_PER_SCAN = 2
 
 

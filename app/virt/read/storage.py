@@ -20,7 +20,6 @@ from app.virt.xml.storage import PoolXml, parse_pool
 
 DEFINITION_PERIOD_S = 15 * 60.0
 PERSISTENT_PERIOD_S = 3600.0
-FLAGS_PERIOD_S = 5 * 60.0
 MEASURE_PERIOD_S = 5 * 60.0
 LISTABLE = ("running", "degraded", "inaccessible")
 
@@ -85,7 +84,8 @@ class StorageReader:
             self._listed_s = look.now_s
         if handles is None:
             return Storage(None, None, {}, {}, volumes_measured=False)
-        self._read_flags(look, new=any(one.UUIDString() not in self._known for one in handles))
+        if handles:
+            self._read_flags(look, new=any(one.UUIDString() not in self._known for one in handles))
         measure = (
             look.everything
             or self._measured_s is None
@@ -98,11 +98,10 @@ class StorageReader:
         return storage
 
     def _read_flags(self, look: Look, *, new: bool) -> None:
+        flag = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_AUTOSTART
+        self._autostart = _listed(look, "pool autostart", flag, self._autostart)
         # A list from before a pool was there says nothing of it.
         again = bool(look.again("pool")) or new
-        if look.rotation.due("pool autostart", FLAGS_PERIOD_S, now=again):
-            flag = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_AUTOSTART
-            self._autostart = _listed(look, "pool autostart", flag, self._autostart)
         if look.rotation.due("pool persistent", PERSISTENT_PERIOD_S, now=again):
             flag = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_PERSISTENT
             self._persistent = _listed(look, "pool persistent", flag, self._persistent)
