@@ -22,7 +22,7 @@ from app.store.dropped import DroppedScans
 from app.store.faults import EMPTIED, SENTENCES, Troubles, is_emptied, translated
 from app.store.file import copy_file, create, identity, refuse_foreign, revision_of, upgrade
 from app.store.schema import REVISION
-from app.store.sqlite import connect, engine_of, set_writing
+from app.store.sqlite import connect, engine_of, plain, set_writing
 
 log = logging.getLogger(__name__)
 
@@ -111,11 +111,11 @@ class Store:
                     trouble = self.troubles.writing
                     patient = trouble is None or trouble.problem != "locked"
                     set_writing(connection, durable=durable, patient=patient)
-                    plain: Any = connection.connection.dbapi_connection
-                    before = plain.total_changes
+                    ours = plain(connection)
+                    before = ours.total_changes
                     with connection.begin():
                         yield connection
-                    has_written = plain.total_changes != before
+                    has_written = ours.total_changes != before
         except StoreError as error:
             self.troubles.failed(error, reading=False)
             raise
@@ -164,8 +164,7 @@ class Store:
         log.error("%s was removed while npvirt runs; what it held is kept.", self._log)
         with self._lock:
             with self._writer.connect() as connection:
-                plain: Any = connection.connection.dbapi_connection
-                plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                plain(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._open_anew()
 
     def _open_anew(self) -> None:

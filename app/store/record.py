@@ -34,6 +34,7 @@ from app.store.differing import (
 from app.store.engine import Store
 from app.store.facts import facts_by_id
 from app.store.hosts import HostRecord
+from app.store.sqlite import plain
 from app.store.sums import SamplesSum
 
 _LARGEST = 2**63 - 1
@@ -171,8 +172,8 @@ class Recorder:
 
     def _follow_store(self, connection: sa.Connection) -> None:
         """Read the host's open revisions unless the memory is up to date."""
-        found = connection.exec_driver_sql(_newest(connection.dialect), (self._host_id,) * 2)
-        newest, newest_partial = found.one()
+        found = plain(connection).execute(_newest(connection.dialect), (self._host_id,) * 2)
+        newest, newest_partial = found.fetchone()
         if self._loaded and newest == self._last_at_ms and self._knows_partial(newest_partial):
             return
         self._last_at_ms = newest
@@ -377,7 +378,7 @@ class Recorder:
         }
         statement = _scan_insert(connection.dialect)
         row = tuple(values[name] for name in _SCAN_COLUMNS)
-        return int(connection.exec_driver_sql(statement, row).lastrowid)
+        return int(plain(connection).execute(statement, row).lastrowid or 0)
 
 
 def _samples(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Sample]]]:
@@ -432,10 +433,10 @@ def _insert_rows(
     """
     statement = _sample_insert(kind, connection.dialect)
     try:
-        connection.exec_driver_sql(statement, rows)
+        plain(connection).executemany(statement, rows)
     except OverflowError:
         rows = [_within_range(row) for row in rows]
-        connection.exec_driver_sql(statement, rows)
+        plain(connection).executemany(statement, rows)
     return rows
 
 

@@ -6,7 +6,7 @@ there is an error, so that a store that vanished is never begun anew in silence.
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import cast
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -40,7 +40,7 @@ def engine_of(path: Path, *, query_only: bool) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if query_only else "BEGIN IMMEDIATE")
+        plain(connection).execute("BEGIN" if query_only else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -61,6 +61,13 @@ def set_writing(connection: sa.Connection, *, durable: bool, patient: bool) -> N
     """How carefully the next transaction is written, and whether it waits for others who write;
     cannot change inside of one.
     """
-    plain: Any = connection.connection.dbapi_connection
-    plain.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    plain.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS if patient else 0}")
+    ours = plain(connection)
+    ours.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    ours.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS if patient else 0}")
+
+
+def plain(connection: sa.Connection) -> sqlite3.Connection:
+    """The connection underneath, in the same transaction: for what every request or scan says,
+    where SQLAlchemy's own work takes longer than SQLite's. It raises sqlite3.Error.
+    """
+    return cast(sqlite3.Connection, connection.connection.dbapi_connection)
