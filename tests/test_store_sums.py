@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -173,12 +174,20 @@ def test_a_counter_too_large_to_be_kept_is_no_damage(a_store: Store) -> None:
     recorder = Recorder(a_store, add_host(a_store, "kvm-01", Connection()), 60_000)
     recorder.record(
         Scan(
-            5, 1, ok=True, domains={"w": Domain(uuid="w", name="web", state="running")},
-            domain_samples={"w": DomainSample(cpu_time_ns=2**63, memory_bytes=7)},
+            5, 1, ok=True,
+            domains={key: Domain(uuid=key, name=key, state="running") for key in "abc"},
+            domain_samples={
+                "a": DomainSample(cpu_time_ns=1), "b": DomainSample(cpu_time_ns=2**63),
+                "c": DomainSample(cpu_time_ns=2**63 - 1),
+            },
         )
     )  # fmt: skip
     found = verify(a_store)
     assert (found.wrong, found.scans) == ([], 1)
+    with a_store.reading() as connection:
+        table = schema.samples["domain"]
+        stored = connection.scalars(sa.select(table.c.cpu_time_ns).order_by(table.c.entity)).all()
+    assert stored == [1, None, 2**63 - 1]
 
 
 def test_once_a_day_all_is_looked_at_and_damage_is_a_banner_until_it_is_gone(

@@ -435,6 +435,10 @@ def _insert_rows(
     try:
         plain(connection).executemany(statement, rows)
     except OverflowError:
+        # Those before the one that is too large were stored.
+        table = schema.samples[kind]
+        entities = table.c.entity.in_([row[1] for row in rows])
+        connection.execute(sa.delete(table).where(table.c.ts == rows[0][0], entities))
         rows = [_within_range(row) for row in rows]
         plain(connection).executemany(statement, rows)
     return rows
