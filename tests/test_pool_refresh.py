@@ -1,7 +1,7 @@
 """Pools are refreshed beside the scans: what a failure says of the pool, and what not."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import libvirt
@@ -13,6 +13,7 @@ from app.virt.read.refresh import PoolRefresher
 from app.virt.session import Session
 from tests.faults.daemon import SessionDaemon, unavailable
 from tests.faults.relay import FaultRelay, Loop
+from tests.waiting import until
 
 _UNAVAILABLE = unavailable()
 pytestmark = pytest.mark.skipif(_UNAVAILABLE is not None, reason=_UNAVAILABLE or "")
@@ -55,11 +56,11 @@ def refreshing(host: Host) -> Iterator[PoolRefresher]:
         refresher.close()
 
 
-def until(condition: Callable[[], object]) -> None:
-    end_s = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end_s, "nothing happened"
-        time.sleep(0.01)
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every pool is always due, and what failed is tried again without a pause."""
+    monkeypatch.setattr(refresh, "REFRESH_PERIOD_S", 0.0)
+    monkeypatch.setattr("app.virt.read.background._PAUSE_S", 0.0)
 
 
 def refreshed_again(host: Host, refresher: PoolRefresher) -> None:
@@ -76,24 +77,23 @@ def refreshed_again(host: Host, refresher: PoolRefresher) -> None:
 def hang_the_refresh(host: Host, refresher: PoolRefresher) -> None:
     """Let one refresh go well, and the next one not arrive."""
     refreshed_again(host, refresher)
-    host.relay.set("stopped")
-    refresher.hurry()
+    # The next one may be under way already.
     before = host.relay.injected["stopped"]
+    host.relay.set("stopped")
     refresher.want(frozenset((host.pool,)))
     until(lambda: host.relay.injected["stopped"] > before)
 
 
 def test_a_connection_that_breaks_while_a_pool_is_refreshed_says_nothing_of_the_pool(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: Host,
 ) -> None:
-    monkeypatch.setattr("app.virt.read.background._PAUSE_S", 0.0)
     with refreshing(host) as refresher:
         hang_the_refresh(host, refresher)
         host.relay.set("closing")
         until(lambda: refresher._background._session is None)
         assert refresher.failures() == {}
         host.relay.set("well")
-        # Nobody calls `hurry` any more: the scan noticed the break sooner than this thread did.
+        # Nobody calls `forget` any more: the scan noticed the break sooner than this thread did.
         refreshed_again(host, refresher)
         assert refresher.failures() == {}
 
@@ -102,8 +102,6 @@ def test_a_refresh_that_never_ends_is_told_and_not_tried_again_before_the_next_c
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refresh, "_DEADLINE_S", 0.5)
-    monkeypatch.setattr(refresh, "REFRESH_PERIOD_S", 0.0)
-    monkeypatch.setattr("app.virt.read.background._PAUSE_S", 0.0)
     with refreshing(host) as refresher:
         hang_the_refresh(host, refresher)
         until(refresher.failures)
@@ -116,7 +114,24 @@ def test_a_refresh_that_never_ends_is_told_and_not_tried_again_before_the_next_c
         assert host.opened == before
         assert list(refresher.failures()) == [host.pool]
         # The host was connected anew.
-        refresher.hurry()
+        refresher.forget()
         assert refresher.failures() == {}
+        refreshed_again(host, refresher)
+        assert refresher.failures() == {}
+
+
+def test_a_refresh_that_hangs_when_the_host_is_connected_anew_ends_and_says_nothing_of_the_pool(
+    host: Host,
+) -> None:
+    """The way to it was cut off in silence, as by a firewall that forgot it: the scans noticed, and
+    the host is back, long before a refresh is at its deadline.
+    """
+    with refreshing(host) as refresher:
+        hang_the_refresh(host, refresher)
+        given_up = refresher._background._session
+        refresher.forget()
+        until(lambda: refresher._background._session is not given_up)
+        assert refresher.failures() == {}
+        host.relay.set("well")
         refreshed_again(host, refresher)
         assert refresher.failures() == {}

@@ -107,6 +107,11 @@ class AgentWatch:
         with self._lock:
             self._turns.clear()
 
+    def forget(self) -> None:
+        """Every agent's turn is now, over another connection; what they told is kept."""
+        self.hurry()
+        self._background.cut()
+
     def close(self) -> None:
         """End the thread and its session."""
         self._background.close()

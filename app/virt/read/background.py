@@ -64,6 +64,14 @@ class Background:
                 self._thread.start()
             self._changed.notify()
 
+    def cut(self) -> None:
+        """Cut the session that is open, if one is, since its host is reached anew: what hangs on it
+        ends at once, and what comes next opens another. Waits for nothing.
+        """
+        with self._changed:
+            if self._session is not None:
+                self._session.cut()
+
     def close(self) -> None:
         """End the thread and its session; a call that hangs is cut off."""
         with self._changed:

@@ -97,7 +97,7 @@ class Reader:
             part.forget()
         for watch in (self._agent, self._refresher):
             if watch is not None:
-                watch.hurry()
+                watch.forget()
 
     def close(self) -> None:
         """End the threads and sessions beside the scans; none of them can hold this up."""

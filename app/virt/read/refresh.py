@@ -35,6 +35,8 @@ class PoolRefresher:
         self._hung: set[str] = set()
         self._refreshed_at_ms: dict[str, int] = {}
         self._failures: dict[str, str] = {}
+        # How often the host was given up, to be connected anew.
+        self._breaks = 0
 
     @property
     def refusal(self) -> str | None:
@@ -61,14 +63,16 @@ class PoolRefresher:
         if self._due():
             self._background.submit(self._refresh_due)
 
-    def hurry(self) -> None:
-        """Every pool's turn is now, also of those that hung: what failed over a connection that is
-        no more is not said of the next.
+    def forget(self) -> None:
+        """Every pool's turn is now, over another connection, also of those that hung: what fails or
+        failed over one that is no more is not said of the next.
         """
         with self._lock:
+            self._breaks += 1
             self._tried_s.clear()
             self._hung.clear()
             self._failures.clear()
+        self._background.cut()
 
     def close(self) -> None:
         """End the thread and its session."""
@@ -87,11 +91,12 @@ class PoolRefresher:
         for uuid in self._due():
             with self._lock:
                 self._tried_s[uuid] = self._monotonic_s()
+                breaks = self._breaks
             try:
                 pool = session.call(connection_of(session).storagePoolLookupByUUIDString, uuid)
                 session.call(pool.refresh, 0)
             except VirtError as error:
-                self._failed(uuid, error, alive=session.alive)
+                self._failed(uuid, error, breaks, alive=session.alive)
             else:
                 self._succeeded(uuid)
 
@@ -101,15 +106,15 @@ class PoolRefresher:
             if uuid in self._wanted:
                 self._refreshed_at_ms[uuid] = clock.now_ms()
 
-    def _failed(self, uuid: str, error: VirtError, *, alive: bool) -> None:
+    def _failed(self, uuid: str, error: VirtError, breaks: int, *, alive: bool) -> None:
         with self._lock:
-            if not alive and error.failure != "timeout":
-                # The way to the host broke, which says nothing of the pool.
+            if breaks != self._breaks or (not alive and error.failure != "timeout"):
+                # The way to the host broke meanwhile, which says nothing of the pool.
                 self._tried_s.pop(uuid, None)
-                raise error
-            if error.failure not in _QUIET:
-                self._failures[uuid] = error.sentence
-            if not alive:
-                self._hung.add(uuid)
+            else:
+                if error.failure not in _QUIET:
+                    self._failures[uuid] = error.sentence
+                if not alive:
+                    self._hung.add(uuid)
         if not alive or error.failure == "denied":
             raise error
