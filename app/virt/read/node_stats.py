@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import libvirt
 
+from app.errors import VirtError
+
 if TYPE_CHECKING:
     from app.virt.read.look import Look
 
@@ -25,6 +27,9 @@ class _Counter(ctypes.Structure):
 _Told = tuple[int, dict[str, int]]
 # An open connection, and for how many counters there is room.
 _Ask = Callable[[libvirt.virConnect, int], _Told]
+
+# libvirt's own protocol carries sixteen of a kind (remote_protocol.x).
+_MOST = 64
 
 # The very library that the binding has loaded.
 _library = ctypes.CDLL("libvirt.so.0")
@@ -54,6 +59,8 @@ class NodeStats:
         count, self._count = self._count, 0
         if not count:
             count, _ = look.call(self._ask, look.connection, 0)
+            if not 0 <= count <= _MOST:
+                raise VirtError("failed", f"The host claims to have {count} counters.")
         self._count, found = look.call(self._ask, look.connection, count)
         return found
 
@@ -73,7 +80,9 @@ def memory_stats(connection: libvirt.virConnect, room: int) -> _Told:
 
 def _read(name: str, connection: Any, which: int, room: int) -> _Told:
     counters, number = (_Counter * room)(), ctypes.c_int(room)
-    pointer = _pointer(connection._o, b"virConnectPtr")
+    # What was closed has none; libvirt then says so.
+    capsule = connection._o
+    pointer = None if capsule is None else _pointer(capsule, b"virConnectPtr")
     if _ENTRIES[name](pointer, which, counters if room else None, ctypes.byref(number), 0) < 0:
         raise libvirt.libvirtError(f"{name}() failed")
     told = counters[: min(room, number.value)]
