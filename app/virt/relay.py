@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app.virt.uri import RelayAddress
 
-_BLOCK = 262_144
+_BLOCK = 65_536
 _MOST_BUFFERED = 1_048_576
 _GREETING = 16
 _CLOSE_S = 3.0
@@ -196,30 +196,36 @@ class Relay:
         out, back = bytearray(), bytearray()
         poller = select.poll()
         poller.register(self._wake_read, select.POLLIN)
+        near, far = _Watched(poller, client), _Watched(poller, upstream)
         while host_speaks or back:
             hear_host = host_speaks and len(back) < _MOST_BUFFERED
             hear_client = len(out) < _MOST_BUFFERED
-            _watch(poller, client, readable=hear_client, writable=bool(back))
-            sendable = _sendable(out, self._packets) > 0
-            _watch(poller, upstream, readable=hear_host, writable=sendable and host_speaks)
-            events = dict(poller.poll())
-            if self._wake_read in events:
-                return
-            if hear_client and events.get(client.fileno()) and not self._hear(client, out):
-                return
-            if hear_host and events.get(upstream.fileno()):
-                host_speaks = self._hear_host(back)
-            if host_speaks:
+            near.want(readable=hear_client, writable=bool(back))
+            sendable = bool(out) and host_speaks and _sendable(out, self._packets) > 0
+            far.want(readable=hear_host, writable=sendable)
+            for ready, _ in poller.poll():
+                if ready == near.number:
+                    if hear_client and not self._hear(client, out):
+                        return
+                elif ready == far.number:
+                    if hear_host:
+                        host_speaks = self._hear_host(back)
+                else:
+                    return
+            if out and host_speaks:
                 _send(upstream, out, self._packets)
-            _send(client, back)
+            if back:
+                _send(client, back)
 
     def _hear(self, client: socket.socket, out: bytearray) -> bool:
         """Take what libvirt says; False when it has left."""
         data = _receive(client)
+        if data is None:
+            return True
         if data and self.calls is not None:
             self.calls.feed(data)
-        out += data or b""
-        return data != b""
+        out += data
+        return bool(data)
 
     def _hear_host(self, back: bytearray) -> bool:
         """Take what the host says; False when it has ended."""
@@ -228,9 +234,12 @@ class Relay:
         except OSError:
             # Broken off; what it said before is delivered all the same.
             return False
-        back += data or b""
-        self.greeting = self.greeting or bytes(back[:_GREETING])
-        return data != b""
+        if data is None:
+            return True
+        back += data
+        if not self.greeting:
+            self.greeting = bytes(back[:_GREETING])
+        return bool(data)
 
     def _tidy(self) -> None:
         # Before the closing: libvirt's call fails at once, and is then to be known as cut off.
@@ -254,14 +263,26 @@ class Relay:
             Path(self._directory).rmdir()
 
 
-def _watch(poller: select.poll, end: socket.socket, *, readable: bool, writable: bool) -> None:
-    events = (select.POLLIN if readable else 0) | (select.POLLOUT if writable else 0)
-    if events:
-        poller.register(end, events)
-    else:
-        # Poll reports a hang-up even to those who ask for nothing: the loop would spin on it.
-        with contextlib.suppress(KeyError):
-            poller.unregister(end)
+class _Watched:
+    """One end, and what poll is asked about it."""
+
+    def __init__(self, poller: select.poll, end: socket.socket) -> None:
+        self.number = end.fileno()
+        self._poller = poller
+        self._events = 0
+
+    def want(self, *, readable: bool, writable: bool) -> None:
+        """Have poll tell of these alone. An end of which nothing is wanted is taken off: of a
+        hang-up poll would tell all the same, and the loop would spin on it.
+        """
+        events = (select.POLLIN if readable else 0) | (select.POLLOUT if writable else 0)
+        if events == self._events:
+            return
+        self._events = events
+        if events:
+            self._poller.register(self.number, events)
+        else:
+            self._poller.unregister(self.number)
 
 
 def _receive(end: socket.socket) -> bytes | None:
