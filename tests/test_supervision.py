@@ -28,7 +28,7 @@ from app.services import attach, services_of
 from app.settings import load
 from app.store import schema
 from app.store.engine import Store, store_path
-from app.store.hosts import HostRecord, add_host
+from app.store.hosts import HostRecord, add_host, edit_host
 from app.virt import session as session_module
 from app.virt.relay import Relay
 from app.virt.session import Session
@@ -88,9 +88,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
-def supervised(tmp_path: Path, store: Store, trouble: str) -> Iterator[Supervised]:
+def supervised(
+    tmp_path: Path, store: Store, trouble: str, hung_after_s: float = 1.0
+) -> Iterator[Supervised]:
     settings = load({"NPVIRT_DATA": str(tmp_path / "var"), "NPVIRT_SCAN_SECONDS": "1"})
-    collector = Supervised(trouble, replace(settings, scan_seconds=0.4), store, hung_after_s=1.0)
+    collector = Supervised(
+        trouble, replace(settings, scan_seconds=0.4), store, hung_after_s=hung_after_s
+    )
     collector.start()
     try:
         yield collector
@@ -135,6 +139,24 @@ def test_a_worker_that_hangs_beyond_its_deadlines_is_replaced_and_what_it_saw_la
         rows = connection.execute(query).all()
     assert all(row.ok and not row.clock_stepped for row in rows)
     assert hung.hanging_since_ms not in [row.at_ms for row in rows]
+
+
+def test_what_a_host_was_seen_as_late_is_not_stored_once_it_is_reached_in_another_way(
+    tmp_path: Path, store: Store
+) -> None:
+    add_host(store, "demo", DEMO)
+    with supervised(tmp_path, store, "hangs", 60.0) as collector:
+        until(lambda: collector.made and collector.made[0].hanging_since_ms)
+        hung = collector.made[0]
+        edit_host(store, "demo", Connection(socket=str(tmp_path / "nowhere")))
+        collector.wake()
+        until(lambda: status(store, "demo").failures)
+        hung.let_go.set()
+        until(hung.ended.is_set)
+        assert not status(store, "demo").known
+        assert status(store, "demo").failures
+    # Nor as a look that failed.
+    assert hung.hanging_since_ms not in [row.at_ms for row in scans_of(store)]
 
 
 def test_a_look_that_goes_on_slowly_is_not_given_up(tmp_path: Path) -> None:

@@ -307,7 +307,8 @@ class Collector:
     def _drop(self, host_id: int) -> None:
         _, worker = self._workers.pop(host_id)
         self._schedule.cancel(_job(host_id))
-        worker.stop()
+        # What it sees late is of a host that is looked at in another way by now, or not at all.
+        worker.abandon()
         self._store.dropped.stored(worker.slug)
 
     def _worker(self, slug: str) -> HostWorker | None:

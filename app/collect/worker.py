@@ -98,6 +98,7 @@ class HostWorker:
         self._everything = False
         self._again: set[tuple[str, str]] = set()
         self._stopping = False
+        self._abandoned = False
         self._scans_begun = 0
         self._scans_ended = 0
         self._last: Summary | None = None
@@ -175,6 +176,7 @@ class HostWorker:
 
     def abandon(self) -> None:
         """Give it up: it ends as soon as it can, and whatever it sees late is not stored."""
+        self._abandoned = True
         self.stop()
         if self._scanner is not None:
             self._scanner.abandon()
@@ -207,7 +209,9 @@ class HostWorker:
                 log.error("%s: what was seen could not be stored: %s", self.slug, error)
                 self._retry_in_s = None
             except NpvirtError as error:
-                log.error("%s: %s", self.slug, error)
+                # That a host is not to be looked at any more, or in another way, is no failure.
+                level = logging.INFO if self._stopping else logging.ERROR
+                log.log(level, "%s: %s", self.slug, error)
                 self._retry_in_s = None
             except Exception:
                 # This loop must survive whatever one host provokes; the log keeps the traceback.
@@ -236,6 +240,9 @@ class HostWorker:
         if self._scanner is None:
             self._scanner = self._make_scanner()
             self._scanner.listen(self._partial.tell, self._broken)
+        if self._abandoned:
+            # It was given up before there was one.
+            self._scanner.abandon()
         return self._scanner
 
     def _look_at(self, gathered: Gathered) -> bool:
