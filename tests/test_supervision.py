@@ -1,7 +1,7 @@
 """One worker per host, which nothing that a host does may stop: closes that hang, threads that die.
 
 Planted to see each fail: a close without a bound, a watchdog that does not look at workers, a
-given-up look that is stored all the same.
+given-up look that is stored all the same, a look that failed unforeseen and is not stored.
 """
 
 import contextlib
@@ -40,7 +40,9 @@ from tests.web_support import Web
 
 
 class Troubled(Scanner):
-    """A scanner that runs into trouble at its second look: "dies" or "hangs" until it is let go."""
+    """A scanner that runs into trouble at its second look: "dies", "hangs" until it is let go, or
+    "stumbles", at all later ones, too.
+    """
 
     def __init__(self, trouble: str, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -52,6 +54,8 @@ class Troubled(Scanner):
 
     def _look(self, at_ms: int, everything: bool, again: Collection[tuple[str, str]]) -> Scan:
         self.looks += 1
+        if self.looks > 1 and self.trouble == "stumbles":
+            raise ValueError(self.looks)
         if self.looks == 2:
             if self.trouble == "dies":
                 raise SystemExit
@@ -157,6 +161,22 @@ def test_what_a_host_was_seen_as_late_is_not_stored_once_it_is_reached_in_anothe
         assert status(store, "demo").failures
     # Nor as a look that failed.
     assert hung.hanging_since_ms not in [row.at_ms for row in scans_of(store)]
+
+
+def test_a_look_that_failed_for_a_reason_nobody_foresaw_is_one_that_failed(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is stored, said and tried again as others that fail; its traceback is in the log."""
+    add_host(store, "demo", DEMO)
+    with supervised(tmp_path, store, "stumbles") as collector:
+        until(lambda: status(store, "demo").failures > 1)
+        found = status(store, "demo")
+        assert not found.known
+        assert found.problem == "unforeseen"
+        assert found.next_at_ms is not None
+        assert "did not foresee" in (found.sentence or "")
+        assert collector.supervision().replaced == {}
+    assert "ValueError" in caplog.text
 
 
 def test_a_look_that_goes_on_slowly_is_not_given_up(tmp_path: Path) -> None:

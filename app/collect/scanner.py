@@ -35,6 +35,7 @@ _MOST_STALE = 1000
 _ANSWER_S = 4.0
 # What is looked at alone when libvirt tells of it.
 _READ = frozenset(("domain", "pool", "network"))
+_UNFORESEEN = "npvirt met something there that it did not foresee; its own log says what."
 
 
 class Scanner:
@@ -107,6 +108,24 @@ class Scanner:
         except (VirtError, Conflict) as error:
             self.disconnect()
             seen = _failed(at_ms, error)
+        return self._store_seen(seen, at_ms, started_s, next_at_ms)
+
+    def unforeseen(self, next_at_ms: Callable[[bool], int | None]) -> Scan | None:
+        """Store that the look which just ended did so for a reason that npvirt did not foresee, so
+        that its host is not taken for one that was looked at. Raises StoreError.
+        """
+        self.disconnect()
+        at_ms, started_s = clock.both()
+        seen = Scan(at_ms=at_ms, took_ms=0, ok=False, problem="unforeseen", sentence=_UNFORESEEN)
+        return self._store_seen(seen, at_ms, started_s, next_at_ms)
+
+    def _store_seen(
+        self,
+        seen: Scan,
+        at_ms: int,
+        started_s: float,
+        next_at_ms: Callable[[bool], int | None],
+    ) -> Scan:
         with self._storing:
             seen = replace(
                 seen,

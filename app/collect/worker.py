@@ -60,8 +60,8 @@ class Looks(Protocol):
     def answers(self) -> bool:
         """See Scanner.answers."""
 
-    def disconnect(self) -> None:
-        """See Scanner.disconnect."""
+    def unforeseen(self, next_at_ms: Callable[[bool], int | None]) -> Scan | None:
+        """See Scanner.unforeseen."""
 
     def close(self) -> None:
         """See Scanner.close."""
@@ -216,14 +216,25 @@ class HostWorker:
             except Exception:
                 # This loop must survive whatever one host provokes; the log keeps the traceback.
                 log.exception("%s: the scan failed for a reason npvirt did not foresee", self.slug)
-                if self._scanner is not None:
-                    self._scanner.disconnect()
+                outcome = self._unforeseen()
             with self._condition:
                 self._last = outcome
                 self._scans_ended = self._scans_begun
                 self._condition.notify_all()
         if self._scanner is not None:
             self._scanner.close()
+
+    def _unforeseen(self) -> Summary | None:
+        """Have the host say that it could not be looked at, and why npvirt cannot tell."""
+        self._retry_in_s = None
+        if self._scanner is None:
+            return None
+        try:
+            seen = self._scanner.unforeseen(self._plan)
+        except NpvirtError as error:
+            log.error("%s: %s", self.slug, error)
+            return None
+        return None if seen is None else summarise(self.slug, seen)
 
     def _watch_over(self) -> None:
         """Until there is something to do, see to it that a host that stands still is noticed."""

@@ -68,8 +68,9 @@ class DemoScanner:
         """What is made up always answers."""
         return True
 
-    def disconnect(self) -> None:
-        """There is no connection."""
+    def unforeseen(self, next_at_ms: Callable[[bool], int | None]) -> Scan | None:
+        """Nothing is stored: what is made up is made up again."""
+        return None
 
     def close(self) -> None:
         """There is nothing to close."""
