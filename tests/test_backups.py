@@ -17,7 +17,15 @@ from app.collect.backups import Backups
 from app.errors import StoreError
 from app.settings import load
 from app.store import sums
-from app.store.backups import BackupMaker, advice, is_due, list_backups, newest_good, planned_ms
+from app.store.backups import (
+    BackupMaker,
+    advice,
+    damage_of,
+    is_due,
+    list_backups,
+    newest_good,
+    planned_ms,
+)
 from app.store.engine import Store
 from app.store.looked_after import last_time
 from app.store.slices import Sliced
@@ -68,6 +76,15 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
+def alter(path: Path) -> None:
+    """Have a row be another than was written, which SQLite does not see."""
+    altered = sqlite3.connect(path)
+    altered.create_function(sums.FUNCTION, -1, lambda *_: 7)
+    assert altered.execute("UPDATE revision SET body = body || ' ' WHERE id = 3").rowcount == 1
+    altered.commit()
+    altered.close()
+
+
 def test_a_backup_is_a_store_of_its_own_and_the_oldest_go(store: Store, tmp_path: Path) -> None:
     directory = tmp_path / "kept"
     for day in range(5):
@@ -103,11 +120,7 @@ def test_a_copy_that_is_not_as_written_is_not_kept_and_no_older_one_goes(
     for day in range(3):
         make(store, directory, NOW_MS + day * DAY_MS, keep=3)
     before = names(directory)
-    altered = sqlite3.connect(store.path)
-    altered.create_function(sums.FUNCTION, -1, lambda *_: 7)
-    assert altered.execute("UPDATE revision SET body = body || ' ' WHERE id = 3").rowcount == 1
-    altered.commit()
-    altered.close()
+    alter(store.path)
     with pytest.raises(StoreError, match="not kept"):
         make(store, directory, NOW_MS + 3 * DAY_MS, keep=1)
     assert names(directory) == before
@@ -227,6 +240,33 @@ def test_a_damaged_store_stops_the_start_and_the_newest_good_backup_is_named(
     again = open_store(store.path)
     assert verify(again).wrong == []
     again.close()
+
+
+def test_a_backup_in_which_sqlite_alone_finds_nothing_wrong_is_no_good_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """What was good when it was made may have been spoilt by its disk since."""
+    monkeypatch.setenv("NPVIRT_DATA", str(tmp_path))
+    directory, settings = tmp_path / "backups", load({"NPVIRT_DATA": str(tmp_path)})
+    for day in range(2):
+        make(store, directory, NOW_MS + day * DAY_MS)
+    newest, older = list_backups(directory)
+    alter(newest.path)
+    before = names(directory)
+    assert damage_of(newest.path) is None
+    assert newest_good(directory) == older
+    assert f"npvirt restore {older.path}" in advice(settings)
+    assert _run("doctor") == 1
+    said = capsys.readouterr().out
+    assert "FAIL backup: " in said
+    assert "revision: the row 3 is not as it was written" in said
+    alter(older.path)
+    assert newest_good(directory) is None
+    assert f"npvirt restore {newest.path}" in advice(settings)
+    # There is no better one, so it can be had all the same.
+    assert _run("restore", "--yes", str(newest.path)) == 0
+    assert "One thing in it is not as written" in capsys.readouterr().err
+    assert names(directory) == before
 
 
 def _run(*arguments: str) -> int:

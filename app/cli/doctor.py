@@ -13,7 +13,7 @@ from app.clock import rfc3339
 from app.settings import Settings
 from app.store import schema
 from app.store.audit import first_broken
-from app.store.backups import advice, damage_of, directory_of, list_backups
+from app.store.backups import advice, directory_of, flaw_of, list_backups
 from app.store.engine import Store
 from app.store.history import HostView, fleet
 from app.store.users import list_users
@@ -100,7 +100,7 @@ def _backup_finding(settings: Settings) -> Finding:
     if not backups:
         return Finding("backup", True, f"none in {directory} yet")
     newest = rfc3339(backups[0].at_ms)
-    damage = damage_of(backups[0].path)
+    damage = flaw_of(backups[0].path)
     said = f"{len(backups)} in {directory}, the newest of {newest}"
     return Finding("backup", damage is None, said if damage is None else f"{said}: {damage}")
 

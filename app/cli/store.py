@@ -54,6 +54,10 @@ def restore(file: Path, yes: bool) -> None:
         try:
             last = "never" if found.last_scan_at_ms is None else rfc3339(found.last_scan_at_ms)
             click.echo(f"{file}: {found.hosts} host(s), last scan {last}, schema {found.schema}.")
+            if found.wrong_count:
+                many = found.wrong_count
+                things = "One thing in it is" if many == 1 else f"{many} things in it are"
+                click.echo(f"{things} not as written. {found.wrong}", err=True)
             if not yes:
                 click.confirm(f"Put it in the place of {path}?", abort=True)
             aside = put_in_place(building, path, now_ms())

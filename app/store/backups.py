@@ -24,8 +24,9 @@ from app.store.engine import Store, store_path
 from app.store.faults import translated
 from app.store.file import copy_file, refuse_foreign, sync
 from app.store.looked_after import LookedAfter, note
+from app.store.schema import REVISION
 from app.store.slices import Sliced
-from app.store.verify import Verified, pieces
+from app.store.verify import Verified, pieces, verify
 
 log = logging.getLogger(__name__)
 
@@ -169,11 +170,25 @@ def _check_room(directory: Path, store: Path) -> None:
 
 
 def newest_good(directory: Path) -> Backup | None:
-    """The newest backup that SQLite finds nothing wrong with; all were looked at when made."""
-    for backup in list_backups(directory):
-        if damage_of(backup.path) is None:
-            return backup
-    return None
+    """The newest backup that still is as it was written; takes some seconds for each gigabyte."""
+    return next((one for one in list_backups(directory) if flaw_of(one.path) is None), None)
+
+
+def flaw_of(path: Path) -> str | None:
+    """What of a backup is not as it was written, by every checksum in it; None for nothing. Of one
+    with an older schema, what SQLite sees.
+    """
+    damage = damage_of(path)
+    if damage is not None:
+        return damage
+    kept = Store(path, at_rest=_is_alone(path))
+    try:
+        found = Verified() if kept.revision() < REVISION else verify(kept)
+    except StoreError as error:
+        return str(error)
+    finally:
+        kept.close()
+    return f"{path} is not as it was written: {found.wrong[0]}" if found.wrong else None
 
 
 def damage_of(path: Path) -> str | None:
@@ -181,10 +196,8 @@ def damage_of(path: Path) -> str | None:
     try:
         with translated(path):
             refuse_foreign(path)
-            log_beside = path.with_name(f"{path.name}-wal")
             # As it lies there: nothing beside it is made, and it may be on a read-only disk.
-            alone = not log_beside.exists() or not log_beside.stat().st_size
-            query = "mode=ro&immutable=1" if alone else "mode=ro"
+            query = "mode=ro&immutable=1" if _is_alone(path) else "mode=ro"
             connection = sqlite3.connect(f"file:{quote(str(path))}?{query}", uri=True)
             try:
                 found = connection.execute("PRAGMA quick_check").fetchall()
@@ -195,12 +208,26 @@ def damage_of(path: Path) -> str | None:
     return None if found == [("ok",)] else f"{path} is damaged: {found[0][0]}"
 
 
+def _is_alone(path: Path) -> bool:
+    """Whether all that was written is in the file itself."""
+    log_beside = path.with_name(f"{path.name}-wal")
+    return not log_beside.exists() or not log_beside.stat().st_size
+
+
 def advice(settings: Settings) -> str:
     """What to do about a damaged store: which backup to put in its place, and how."""
     directory = directory_of(settings)
     backup = newest_good(directory)
     if backup is None:
-        return f"There is no backup in {directory}; name another one: npvirt restore FILE"
+        kept = list_backups(directory)
+        readable = next((one for one in kept if damage_of(one.path) is None), None)
+        if readable is None:
+            return f"There is no good backup in {directory}; name another: npvirt restore FILE"
+        return (
+            f"No backup in {directory} is wholly as it was written. The newest that can be read is "
+            f"of {clock.rfc3339(readable.at_ms)}; this says what is wrong with it, and asks: "
+            f"npvirt restore {readable.path}"
+        )
     return (
         f"The newest good backup is of {clock.rfc3339(backup.at_ms)}. This puts it in place and "
         f"keeps the damaged file beside it: npvirt restore {backup.path}"

@@ -57,13 +57,14 @@ class Store:
     `troubles` and `dropped` tell what goes wrong with it, as this process sees it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, at_rest: bool = False) -> None:
+        """`at_rest`: as `connect` of app/store/sqlite has it, to be read alone."""
         self.path = path
         self.audit_listener: AuditListener | None = None
         self.troubles = Troubles(path)
         self.dropped = DroppedScans()
-        self._writer = engine_of(path, query_only=False)
-        self._reader = engine_of(path, query_only=True)
+        self._writer = engine_of(path, query_only=False, at_rest=at_rest)
+        self._reader = engine_of(path, query_only=True, at_rest=at_rest)
         self._identity = identity(path)
         self._log = path.with_name(f"{path.name}-wal")
         # Of the log that is open; None until something was written.

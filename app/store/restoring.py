@@ -19,15 +19,20 @@ from app.store.backups import damage_of
 from app.store.engine import Store
 from app.store.file import copy_file, refuse_foreign, sync, upgrade
 from app.store.sqlite import connect
+from app.store.verify import verify
 
 
 class Found(Struct, frozen=True):
-    """What is in a backup that may be restored."""
+    """What is in a backup that may be restored; `wrong`: what is not as it was written, though
+    SQLite can read it, of the `wrong_count` such things the first.
+    """
 
     schema: str
     hosts: int
     scans: int
     last_scan_at_ms: int | None
+    wrong_count: int = 0
+    wrong: str = ""
 
 
 def examine(backup: Path, beside: Path) -> tuple[Found, Path]:
@@ -67,7 +72,11 @@ def _found(backup: Path, building: Path) -> Found:
         with store.reading() as connection:
             hosts = connection.exec_driver_sql("SELECT count(*) FROM host").scalar_one()
             scans, last = connection.exec_driver_sql("SELECT count(*), max(at_ms) FROM scan").one()
-        return Found(store.revision(), int(hosts), int(scans), last)
+        verified = verify(store)
+        return Found(
+            store.revision(), int(hosts), int(scans), last, verified.count,
+            verified.wrong[0] if verified.wrong else "",
+        )  # fmt: skip
     finally:
         store.close()
         _folded(building)

@@ -17,13 +17,13 @@ _READERS = 4
 _PATIENCE_MS = 5000
 
 
-def engine_of(path: Path, *, query_only: bool) -> sa.Engine:
+def engine_of(path: Path, *, query_only: bool, at_rest: bool = False) -> sa.Engine:
     """Connections to the file at `path`: many readers that cannot write, or one writer that takes
-    the lock as it begins.
+    the lock as it begins; `at_rest` as for `connect`.
     """
     engine = sa.create_engine(
         "sqlite://",
-        creator=lambda: connect(path, check_same_thread=False),
+        creator=lambda: connect(path, check_same_thread=False, at_rest=at_rest),
         poolclass=sa.pool.QueuePool,
         pool_size=_READERS if query_only else 1,
         max_overflow=32 if query_only else 0,
@@ -45,10 +45,15 @@ def engine_of(path: Path, *, query_only: bool) -> sa.Engine:
     return engine
 
 
-def connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
-    """A plain connection to a file that is there; raises sqlite3.Error."""
+def connect(
+    path: Path, *, check_same_thread: bool = True, at_rest: bool = False
+) -> sqlite3.Connection:
+    """A plain connection to a file that is there; raises sqlite3.Error. `at_rest`: nobody writes
+    the file, nor can this connection; nothing beside it is made, and its disk may be read-only.
+    """
+    mode = "mode=ro&immutable=1" if at_rest else "mode=rw"
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw",
+        f"file:{quote(str(path))}?{mode}",
         uri=True,
         timeout=_PATIENCE_MS / 1000,
         check_same_thread=check_same_thread,
