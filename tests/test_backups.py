@@ -14,6 +14,7 @@ import pytest
 from app.cli import main
 from app.clock import DAY_MS, HOUR_MS
 from app.collect.backups import Backups
+from app.collect.upkeep import Upkeep
 from app.errors import StoreError
 from app.settings import load
 from app.store import sums
@@ -26,6 +27,7 @@ from app.store.backups import (
     newest_good,
     planned_ms,
 )
+from app.store.compaction import Compactor
 from app.store.engine import Store
 from app.store.looked_after import last_time
 from app.store.slices import Sliced
@@ -209,6 +211,28 @@ def test_the_process_that_collects_makes_it_and_tries_a_failed_one_again_later(
     off = Backups(load({**chosen, "NPVIRT_BACKUP_AT": ""}), store)
     off.turn(work)
     assert list_backups(tmp_path / "kept") == []
+
+
+@pytest.mark.parametrize("failure", [StoreError("It is full."), ValueError("It is not.")])
+def test_it_is_made_and_all_is_looked_at_though_nothing_can_be_put_together(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fail(*_: Any) -> bool:
+        raise failure
+
+    upkeep = Upkeep(load({"NPVIRT_DATA": str(tmp_path)}), store)
+    with monkeypatch.context() as patch:
+        patch.setattr(Compactor, "step", fail)
+        upkeep.turn()
+    assert len(list_backups(tmp_path / "backups")) == 1
+    assert last_time(store, "verified") is not None
+    figures = upkeep.now()
+    assert figures.trouble is not None
+    # Nothing is deleted of which nothing was put together.
+    assert (figures.compacted_ms, figures.retained_ms) == (None, None)
+    upkeep.turn()
+    assert upkeep.now().trouble is None
+    assert upkeep.now().compacted_ms is not None
 
 
 def test_a_damaged_store_stops_the_start_and_the_newest_good_backup_is_named(

@@ -8,6 +8,7 @@ time, so a scan that is ready is written between two of them.
 import logging
 import math
 import threading
+from collections.abc import Callable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,11 +33,12 @@ _TURN_S = 10.0
 _SLICE_S = 0.04
 _PAUSE_S = 0.05
 _RETENTION_EVERY_S = 600.0
+_UNFORESEEN = "npvirt met something that it did not foresee; its own log says what."
 
 
 class UpkeepFigures(Struct, frozen=True):
     """When this process last had nothing left to compact or to delete, and what it failed over
-    since, as a sentence; for how long deleting is held back. Times are labels.
+    the last time, as a sentence; for how long deleting is held back. Times are labels.
     """
 
     compacted_ms: int | None = None
@@ -60,6 +62,7 @@ class Upkeep:
         self._turning = threading.Lock()
         self.patience = Patience()
         self._figures = UpkeepFigures()
+        self._trouble: str | None = None
 
     def stop(self) -> None:
         """Have a turn end after its present slice; later ones do nothing."""
@@ -98,20 +101,36 @@ class Upkeep:
             self._turning.release()
 
     def _turn(self) -> None:
-        until_s = clock.monotonic_s() + _TURN_S
-        try:
-            if not self._work(self._compactor, until_s):
-                return
-            self._figures = replace(self._figures, compacted_ms=clock.now_ms(), trouble=None)
-            if self._retention_is_due() and self._work(self._retention, until_s):
+        """What fails keeps nothing else from being done but what builds on it."""
+        until_s, self._trouble = clock.monotonic_s() + _TURN_S, None
+        if put_together := self._does(lambda: self._work(self._compactor, until_s)):
+            self._figures = replace(self._figures, compacted_ms=clock.now_ms())
+            if self._retention_is_due() and self._does(
+                lambda: self._work(self._retention, until_s)
+            ):
                 self._retained_s = clock.monotonic_s()
                 self._figures = replace(self._figures, retained_ms=clock.now_ms())
-            self._soundness.daily(lambda work: self._work(work, until_s))
-            self._backups.turn(self._finish)
-            self._reports.turn()
+        self._does(lambda: self._soundness.daily(lambda work: self._work(work, until_s)))
+        self._does(lambda: self._backups.turn(self._finish))
+        if put_together:
+            self._does(self._reports.turn)
+        self._figures = replace(self._figures, trouble=self._trouble)
+
+    def _does(self, work: Callable[[], bool | None]) -> bool:
+        """Whether `work` says that it is done; what it fails over is the trouble of this turn, if
+        it is the first.
+        """
+        try:
+            return bool(work())
         except StoreError as error:
-            self._figures = replace(self._figures, trouble=str(error))
             log.error("The store's upkeep has to wait: %s", error)
+            trouble = str(error)
+        except Exception:
+            # What comes next is to be done all the same; the log keeps the traceback.
+            log.exception("The store's upkeep failed for a reason npvirt did not foresee")
+            trouble = _UNFORESEEN
+        self._trouble = self._trouble or trouble
+        return False
 
     def _retention_is_due(self) -> bool:
         if self.patience.left_s():
