@@ -52,6 +52,7 @@ class DomainReader:
         # When the definition was read that is the oldest.
         self._oldest_s = 0.0
         self._counts = SnapshotCounts()
+        self._targets: tuple[Target, ...] = ()
 
     def forget(self) -> None:
         """Have every definition read anew; the domains stay the same objects if equal."""
@@ -65,15 +66,7 @@ class DomainReader:
 
     def agent_targets(self) -> tuple[Target, ...]:
         """The running domains that have a guest agent's channel, as of the last scan."""
-        running = (known.domain for known in self._known.values())
-        return tuple(
-            Target(domain.uuid, domain.id)
-            for domain in running
-            if domain is not None
-            and domain.id is not None
-            and domain.state == "running"
-            and domain.agent is not None
-        )
+        return self._targets
 
     def read(
         self,
@@ -99,6 +92,11 @@ class DomainReader:
                 known = kept[entry.uuid] = self._known.get(entry.uuid) or Known()
                 domains[entry.uuid] = fact_of(known, entry.uuid, rows[entry.uuid], places)
         self._known = kept
+        self._targets = tuple(
+            Target(domain.uuid, domain.id)
+            for domain in domains.values()
+            if domain.id is not None and domain.state == "running" and domain.agent is not None
+        )
         self._last_look_s = look.now_s
         read_s = [-1.0 if known.read_s is None else known.read_s for known in kept.values()]
         self._oldest_s = min(read_s, default=look.now_s)

@@ -54,6 +54,15 @@ class _Parts(NamedTuple):
     host_sample: HostSample
 
 
+class _Totals(NamedTuple):
+    """What the domains of a host add up to; None where that of one is not known."""
+
+    running: int
+    defined: int | None
+    vcpus: int | None
+    memory_bytes: int | None
+
+
 class Reader:
     """Scans one host again and again and remembers what need not be read again.
 
@@ -78,6 +87,9 @@ class Reader:
         self._storage = StorageReader()
         self._networks = NetworkReader()
         self._interfaces = InterfaceReader()
+        # The domains that were added up last: as long as nothing changes, the very same.
+        self._totalled: Mapping[str, Domain] | None = None
+        self._totals = _Totals(0, 0, 0, 0)
         self._agent: AgentWatch | None = None
         self._refresher: PoolRefresher | None = None
         if open_writable is not None:
@@ -186,7 +198,7 @@ class Reader:
             took_ms=0,
             ok=True,
             host=parts.host,
-            host_sample=_with_domains(look, parts.host_sample, domains),
+            host_sample=self._with_domains(look, parts.host_sample, domains),
             domains=domains,
             domain_samples=_samples(measured, domains),
             definitions={} if read is None else read.definitions,
@@ -199,6 +211,22 @@ class Reader:
             interfaces=parts.interfaces,
             devices=None if devices is None else devices.facts,
             device_samples=None if devices is None else devices.samples,
+        )
+
+    def _with_domains(
+        self, look: Look, sample: HostSample, domains: Mapping[str, Domain] | None
+    ) -> HostSample:
+        """The host's sample with what its domains add up to."""
+        if domains is None:
+            return sample
+        if domains is not self._totalled:
+            self._totalled, self._totals = domains, _totals(domains)
+        return structs.replace(
+            sample,
+            running_domains=self._totals.running,
+            defined_domains=self._totals.defined,
+            assigned_vcpus=look.bounded("domains", self._totals.vcpus),
+            assigned_memory_bytes=look.bounded("domains", self._totals.memory_bytes),
         )
 
     def _measure(self, look: Look, listed: list[Listed]) -> Measured | None:
@@ -246,22 +274,16 @@ def _samples(
     return {uuid: sample for uuid, sample in measured.samples.items() if uuid in domains}
 
 
-def _with_domains(
-    look: Look, sample: HostSample, domains: Mapping[str, Domain] | None
-) -> HostSample:
-    """The host's sample with what its domains add up to."""
-    if domains is None:
-        return sample
+def _totals(domains: Mapping[str, Domain]) -> _Totals:
     active = [domain for domain in domains.values() if domain.id is not None]
     vcpus = [domain.vcpus for domain in active if domain.vcpus is not None]
     memory = [domain.memory_bytes for domain in active if domain.memory_bytes is not None]
     whole = len(vcpus) == len(memory) == len(active)
-    return structs.replace(
-        sample,
-        running_domains=sum(domain.state == "running" for domain in active),
-        defined_domains=_how_many([domain.persistent for domain in domains.values()]),
-        assigned_vcpus=look.bounded("domains", sum(vcpus)) if whole else None,
-        assigned_memory_bytes=look.bounded("domains", sum(memory)) if whole else None,
+    return _Totals(
+        running=sum(domain.state == "running" for domain in active),
+        defined=_how_many([domain.persistent for domain in domains.values()]),
+        vcpus=sum(vcpus) if whole else None,
+        memory_bytes=sum(memory) if whole else None,
     )
 
 
