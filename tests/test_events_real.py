@@ -84,8 +84,8 @@ def real(lab: None) -> Iterator[LabHost]:
 
 @pytest.fixture
 def collected(real: LabHost, tmp_path: Path) -> Iterator[Collector]:
-    """A collector that scans the host once a minute."""
-    settings: Settings = load({"NPVIRT_DATA": str(tmp_path / "var"), "NPVIRT_SCAN_SECONDS": "60"})
+    """A collector that scans the host every ten minutes."""
+    settings: Settings = load({"NPVIRT_DATA": str(tmp_path / "var"), "NPVIRT_SCAN_SECONDS": "600"})
     store = open_store(store_path(settings))
     add_host(store, "h", Connection(socket=real.socket))
     collector = Collector(settings, store)
@@ -97,9 +97,10 @@ def collected(real: LabHost, tmp_path: Path) -> Iterator[Collector]:
         store.close()
 
 
-def _define(real: LabHost, name: str) -> str:
+def _define(real: LabHost, name: str, end: str = "</domain>") -> str:
     uuid = str(uuid4())
-    (real.root / "run" / f"{name}.xml").write_text(_GUEST.format(name=name, uuid=uuid))
+    xml = _GUEST.format(name=name, uuid=uuid).replace("</domain>", end)
+    (real.root / "run" / f"{name}.xml").write_text(xml)
     real.virsh("define", f"/run/{name}.xml")
     return uuid
 
@@ -152,6 +153,32 @@ def test_what_virsh_does_is_in_the_store_at_once(real: LabHost, collected: Colle
         "created", "started", "paused", "resumed", "crashed", "started", "stopped", "deleted",
     ]  # fmt: skip
     assert counted(store, "scan") <= 3
+
+
+def test_where_a_block_job_has_put_a_disk_is_in_the_store_at_once(
+    real: LabHost, collected: Collector
+) -> None:
+    """A commit that pivots tells of no other change."""
+    store, base, over = collected._store, "/run/base.qcow2", "/run/over.qcow2"
+    real.run(f"qemu-img create -f qcow2 {base} 1M")
+    real.run(f"qemu-img create -f qcow2 -b {base} -F qcow2 {over}")
+
+    def source() -> str | None:
+        seen = fleet(store, None).domain("h", uuid)
+        return None if seen is None else next((one.source for one in seen.fact.disks), None)
+
+    until(lambda: counted(store, "scan"))
+    disk = (
+        "<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
+        f"<source file='{over}'/><target dev='vda' bus='virtio'/></disk></devices></domain>"
+    )
+    uuid = _define(real, "web", disk)
+    real.virsh("start", "web")
+    until(lambda: source() == over)
+    scans = counted(store, "scan")
+    real.virsh("blockcommit", "web", "vda", "--active", "--pivot", "--wait")
+    until(lambda: source() == base)
+    assert counted(store, "scan") <= scans + 1
 
 
 def test_a_libvirtd_that_is_killed_and_restarted_tells_again_and_deletes_nothing(

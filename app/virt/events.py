@@ -31,6 +31,8 @@ _DOMAIN_EVENTS: Mapping[int, What] = {
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: "devices",
     libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE: "devices",
     libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE: "devices",
+    # A job that pivots puts a disk onto another file, and tells of that in no other way.
+    libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2: "devices",
     libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: "memory",
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: "metadata",
 }
