@@ -124,11 +124,14 @@ def test_a_stream_ends_within_five_seconds_of_the_right_to_it(
 
 
 @at_times
-def test_a_stream_ends_as_soon_where_nobody_can_be_asked(a_store: Store, after_s: float) -> None:
+@pytest.mark.parametrize(
+    "error", [StoreError("It is locked.", problem="locked"), ValueError("Nobody foresaw it.")]
+)
+def test_a_stream_ends_as_soon_where_nobody_can_be_asked(
+    a_store: Store, after_s: float, error: Exception
+) -> None:
     proof = _session(a_store)
-    locked = mock.patch(
-        "app.web.streams.still", side_effect=StoreError("It is locked.", problem="locked")
-    )
+    locked = mock.patch("app.web.streams.still", side_effect=error)
 
     def lock() -> None:
         locked.start()

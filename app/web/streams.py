@@ -140,16 +140,19 @@ class Streams:
 
     def _check(self, loop: Loop) -> None:
         """Look into the store for as long as the loop goes on."""
-        self._notice()
-        checked_s = clock.monotonic_s()
-        while not loop.over.wait(_LOOK_S):
-            self._notice()
-            if clock.monotonic_s() - checked_s < _CHECK_S:
-                continue
-            if self._check_readers(loop):
-                checked_s = clock.monotonic_s()
-            elif clock.monotonic_s() - checked_s > _UNCHECKED_S:
+        checked_s, is_over = clock.monotonic_s(), False
+        while not is_over:
+            try:
+                self._notice()
+                is_due = clock.monotonic_s() - checked_s >= _CHECK_S
+                if is_due and self._check_readers(loop):
+                    checked_s = clock.monotonic_s()
+            except Exception:
+                # Without this thread nobody's right to read would end; the log keeps the traceback.
+                log.exception("The streams' readers could not be checked as npvirt foresaw")
+            if clock.monotonic_s() - checked_s > _UNCHECKED_S:
                 self._end(loop, loop.streams())
+            is_over = loop.over.wait(_LOOK_S)
 
     def _notice(self) -> None:
         try:
