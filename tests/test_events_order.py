@@ -208,6 +208,31 @@ def test_events_that_go_on_and_on_are_a_few_looks_a_second() -> None:
     assert 2 <= len(looked) <= 28
 
 
+def test_a_thread_that_cannot_be_started_is_tried_again_with_the_next_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where the machine lets a process have no more threads for a moment."""
+    looked = threading.Event()
+
+    def noted(_one: Gathered) -> bool:
+        looked.set()
+        return True
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    partial = PartialLooks("look-refused", noted, lambda: None)
+    told = Told("domain", "one", "state", clock.now_ms(), clock.monotonic_s())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            partial.tell(told)
+    partial.tell(told)
+    assert looked.wait(60)
+    partial.stop()
+    assert partial.join(60)
+
+
 def test_who_asks_is_served_at_once_and_by_all_that_there_is_to_know(
     world: World, watched: Watched
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from app.connection import Connection, Endpoint
 from app.errors import VirtError
-from app.virt.deadline import Deadline
+from app.virt.deadline import Deadline, Watchdog
 from app.virt.dial import dial
 from app.virt.relay import Relay
 from app.virt.session import Session
@@ -23,6 +23,7 @@ from tests.endpoints import children, opened, over_socket, over_ssh, over_tcp, o
 from tests.lab.fixtures import SASL_PASSWORD, SASL_USER
 from tests.lab.host import LabHost, Options
 from tests.lab.pki import Pki
+from tests.waiting import until
 
 # The head of a libvirt RPC packet: length, program, version, procedure, type, serial, status.
 _AUTH_LIST = struct.Struct(">IIIIiII")
@@ -427,6 +428,23 @@ def test_deadlines_hold_in_a_forked_child_too() -> None:
         command, cwd=root, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(root)}
     )
     assert done.returncode == 0
+
+
+def test_deadlines_hold_after_one_that_could_not_be_cut_off_and_a_thread_that_did_not_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("It did not work.")
+
+    deadlines, cut = Watchdog(), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError), deadlines.limit(60.0, fail):
+            pass
+    with deadlines.limit(0.0, fail):
+        until(lambda: "What was late could not be cut off" in caplog.text)
+        with deadlines.limit(0.0, cut.set):
+            assert cut.wait(60.0)
 
 
 def test_calls_over_one_connection_do_not_meet_where_libvirt_would_crash(

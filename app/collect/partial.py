@@ -135,7 +135,8 @@ class PartialLooks:
         return thread is None or not thread.is_alive()
 
     def _go_on(self) -> None:
-        if self._thread is None:
+        # One that could not be started, or died, is no reason to look at nothing any more.
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
         self._changed.notify()

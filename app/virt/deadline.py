@@ -6,12 +6,15 @@ while somebody is registered.
 """
 
 import itertools
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app import clock
+
+log = logging.getLogger(__name__)
 
 _PERIOD_S = 0.25
 
@@ -32,9 +35,9 @@ class Watchdog:
         token = next(self._tokens)
         # One dictionary operation each way: atomic, so that a call costs no lock.
         self._pending[token] = (clock.monotonic_s() + seconds, cut)
-        if self._idle:
-            self._wake()
         try:
+            if self._idle:
+                self._wake()
             yield
         finally:
             self._pending.pop(token, None)
@@ -48,10 +51,11 @@ class Watchdog:
 
     def _wake(self) -> None:
         with self._condition:
-            self._idle = False
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
                 self._thread.start()
+            # Not before there is a thread: whoever comes next would rely on it.
+            self._idle = False
             self._condition.notify_all()
 
     def _run(self) -> None:
@@ -70,7 +74,11 @@ class Watchdog:
         now_s = clock.monotonic_s()
         for token, (until_s, cut) in list(self._pending.items()):
             if now_s >= until_s and self._pending.pop(token, None) is not None:
-                cut()
+                try:
+                    cut()
+                except Exception:
+                    # Without this thread nothing has a deadline; the log keeps the traceback.
+                    log.exception("What was late could not be cut off")
 
 
 watchdog = Watchdog()
