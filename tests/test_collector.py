@@ -125,6 +125,58 @@ def test_a_second_collector_waits_and_takes_over_when_the_first_ends(
         second.stop()
 
 
+def test_processes_on_one_store_with_data_directories_of_their_own_are_one_collector(
+    tmp_path: Path,
+) -> None:
+    where = {"NPVIRT_DATABASE_URL": f"sqlite:///{tmp_path / 'shared' / 'one.sqlite'}"}
+    every = {"NPVIRT_SCAN_SECONDS": "1", **where}
+    (tmp_path / "other").symlink_to(tmp_path / "shared")
+    mine = load({**every, "NPVIRT_DATA": str(tmp_path / "a")})
+    theirs = load({
+        **every, "NPVIRT_DATA": str(tmp_path / "b"),
+        "NPVIRT_DATABASE_URL": f"sqlite:///{tmp_path / 'other' / 'one.sqlite'}",
+    })  # fmt: skip
+    store = open_store(store_path(mine))
+    first, second = Collector(mine, store), Collector(theirs, store)
+    try:
+        first.start()
+        until(lambda: first.health().collecting)
+        second.start()
+        until(lambda: second.supervision().pulse.ticks > 1)
+        assert not second.health().collecting
+        first.stop()
+        until(lambda: second.health().collecting)
+    finally:
+        first.stop()
+        second.stop()
+        store.close()
+
+
+def test_who_lost_the_lock_with_its_file_scans_no_more(
+    settings: Settings, store: Store, collector: Collector
+) -> None:
+    add_host(store, "demo", DEMO)
+    collector.start()
+    until(lambda: collector.supervision().workers)
+    second = Collector(settings, store)
+
+    def taken() -> bool:
+        # The first one may make it anew before.
+        (settings.data / "collector.lock").unlink(missing_ok=True)
+        return second._leadership.acquire()
+
+    try:
+        until(taken)
+        second.start()
+        until(lambda: second.supervision().workers)
+        until(lambda: not collector.supervision().workers)
+        assert not collector.health().collecting
+        # It is the second one that is asked, and the first one passes the wish on.
+        until(lambda: collector.scan_now("demo"))
+    finally:
+        second.stop()
+
+
 def test_the_first_tick_after_the_lock_is_free_takes_over(
     settings: Settings, store: Store, collector: Collector
 ) -> None:

@@ -34,6 +34,21 @@ def test_only_one_process_holds_the_lock_and_its_death_frees_it(tmp_path: Path) 
         assert not mine.held
 
 
+def test_a_lock_whose_file_was_removed_is_held_by_one_all_the_same(tmp_path: Path) -> None:
+    mine, other = Leadership(tmp_path), Leadership(tmp_path)
+    assert mine.acquire()
+    (tmp_path / "collector.lock").unlink()
+    assert mine.acquire()
+    assert not other.acquire()
+    (tmp_path / "collector.lock").unlink()
+    assert other.acquire()
+    assert not mine.acquire()
+    assert not mine.held
+    other.release()
+    assert mine.acquire()
+    mine.release()
+
+
 def test_what_was_given_back_is_not_taken_again_by_a_tick_that_was_under_way(
     tmp_path: Path,
 ) -> None:

@@ -6,7 +6,7 @@ import click
 
 from app.cli.common import audited, opened_store
 from app.clock import now_ms, rfc3339
-from app.collect.leadership import Leadership
+from app.collect.leadership import Leadership, collector_directory
 from app.errors import Conflict
 from app.settings import load
 from app.store.demonstration import is_demonstration
@@ -46,7 +46,7 @@ def restore(file: Path, yes: bool) -> None:
     if is_demonstration(settings.data):
         raise Conflict(f"{settings.data} holds a demonstration; a store is not restored there.")
     path = store_path(settings)
-    leadership = Leadership(settings.data)
+    leadership = Leadership(collector_directory(settings))
     if not leadership.acquire():
         raise Conflict("npvirt runs on this data directory; stop it before you restore.")
     try:

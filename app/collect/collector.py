@@ -14,7 +14,7 @@ from app.collect.announcing import Announcer
 from app.collect.connecting import Diagnosis
 from app.collect.control import ControlServer, ask
 from app.collect.health import Health, Supervision
-from app.collect.leadership import Holder, Leadership
+from app.collect.leadership import Holder, Leadership, collector_directory
 from app.collect.live import Hub
 from app.collect.noticing import Noticer
 from app.collect.pulse import Pulse
@@ -61,8 +61,9 @@ class Collector:
         self.hub = Hub()
         self.noticer = Noticer(store, self.hub, lambda: self._leadership.held)
         self._interval_s = settings.scan_seconds
-        self._leadership = Leadership(settings.data)
-        self._control = ControlServer(settings.data, self._answer)
+        self._directory = collector_directory(settings)
+        self._leadership = Leadership(self._directory)
+        self._control = ControlServer(self._directory, self._answer)
         self._upkeep = Upkeep(settings, store)
         self.notifier = Notifier(settings, store)
         self._workers: dict[int, tuple[HostRecord, HostWorker]] = {}
@@ -132,7 +133,7 @@ class Collector:
         if collecting:
             return False
         named = [f"{kind}/{key}" for kind, key in objects]
-        answer = ask(self._settings.data, {"look": [slug, *named]}, timeout_s + 1.0)
+        answer = ask(self._directory, {"look": [slug, *named]}, timeout_s + 1.0)
         return bool(answer and answer.get(slug))
 
     def wake(self) -> None:
@@ -204,7 +205,7 @@ class Collector:
         """Have the process that collects take note of the registry, and scan these hosts; False
         when it does not answer soon, as one that was stopped does not.
         """
-        return ask(self._settings.data, {"wake": slugs}, _WAKE_WAIT_S) is not None
+        return ask(self._directory, {"wake": slugs}, _WAKE_WAIT_S) is not None
 
     def _who_scans(self) -> str:
         holder = self._leadership.holder()
@@ -220,6 +221,8 @@ class Collector:
         self._pulse.tick()
         try:
             if not self._leadership.acquire():
+                if self._control.listening:
+                    self._step_down()
                 return
             self._leadership.tick()
             if not self._control.listening:
@@ -232,6 +235,15 @@ class Collector:
             log.error("The data directory cannot be used: %s", error)
         except StoreError as error:
             log.error("The list of hosts cannot be read: %s", error)
+
+    def _step_down(self) -> None:
+        """Another process collects from now on: scan no more, store nothing of what was begun."""
+        log.error("Somebody removed the collector's lock, and another process took it.")
+        self._schedule.cancel("older changes")
+        with self._lock:
+            self._control.stop(replaced=True)
+            for host_id in list(self._workers):
+                self._drop(host_id)
 
     def _watch(self) -> None:
         """What the watchdog looks after: the wall clock, the schedule, and the workers."""

@@ -1,7 +1,7 @@
-"""The control socket: how another npvirt process of the same data directory asks the collector.
+"""The control socket: how another npvirt process on the same store asks the collector.
 
 One JSON request and one JSON answer per connection, over a Unix socket that only the owner of
-the data directory can open. Carries names of hosts and outcomes of scans, no credentials.
+its directory can open. Carries names of hosts and outcomes of scans, no credentials.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ Answer = Callable[[dict[str, list[str]]], object]
 class ControlServer:
     """Answers requests, one thread each, until stopped."""
 
-    def __init__(self, data: Path, answer: Answer) -> None:
-        self._data = data
+    def __init__(self, directory: Path, answer: Answer) -> None:
+        self._directory = directory
         self._answer = answer
         self._socket: socket.socket | None = None
 
@@ -41,12 +41,12 @@ class ControlServer:
         """Listen; only the holder of the collector's lock may, so a left-over file is replaced.
         Raises OSError.
         """
-        (self._data / _NAME).unlink(missing_ok=True)
+        (self._directory / _NAME).unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            with _short_path(self._data) as directory:
-                listener.bind(f"{directory}/{_NAME}")
-            (self._data / _NAME).chmod(0o600)
+            with _short_path(self._directory) as short:
+                listener.bind(f"{short}/{_NAME}")
+            (self._directory / _NAME).chmod(0o600)
             listener.listen(8)
         except OSError:
             listener.close()
@@ -54,15 +54,16 @@ class ControlServer:
         self._socket = listener
         threading.Thread(target=self._accept, args=(listener,), name="control", daemon=True).start()
 
-    def stop(self) -> None:
-        """Stop listening and remove the socket file."""
+    def stop(self, *, replaced: bool = False) -> None:
+        """Stop listening and remove the socket file, unless another process `replaced` it."""
         if self._socket is not None:
             # shutdown wakes the thread in accept(); close alone would leave it there.
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
             self._socket = None
-            (self._data / _NAME).unlink(missing_ok=True)
+            if not replaced:
+                (self._directory / _NAME).unlink(missing_ok=True)
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -88,14 +89,16 @@ class ControlServer:
                 log.warning("A request on the control socket failed: %s", error)
 
 
-def ask(data: Path, request: dict[str, list[str]], timeout_s: float = _ANSWER_WAIT_S) -> Any | None:
+def ask(
+    directory: Path, request: dict[str, list[str]], timeout_s: float = _ANSWER_WAIT_S
+) -> Any | None:
     """The collector's answer to `request`, decoded, waiting for it; None when none answers."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         # Before it connects: one that was stopped takes no more than a few requests.
         connection.settimeout(timeout_s)
         try:
-            with _short_path(data) as directory:
-                connection.connect(f"{directory}/{_NAME}")
+            with _short_path(directory) as short:
+                connection.connect(f"{short}/{_NAME}")
             connection.sendall(msgspec.json.encode(request))
             connection.shutdown(socket.SHUT_WR)
             answer = _receive(connection, None)

@@ -15,12 +15,30 @@ import msgspec
 from msgspec import Struct
 
 from app import clock
+from app.errors import StoreError
+from app.settings import Settings
+from app.store.engine import store_path
 
 log = logging.getLogger(__name__)
 
 # Written in one piece and always as long, so that nobody reads a half.
 _BYTES = 512
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def collector_directory(settings: Settings) -> Path:
+    """Where the lock of a store's collector and its control socket are: for all processes on that
+    store the same, whichever data directories they have. Raises StoreError.
+    """
+    path = store_path(settings).resolve()
+    if path.parent == settings.data.resolve():
+        return settings.data
+    directory = path.with_name(f"{path.name}.collector")
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The directory {directory} cannot be made: {error.strerror}.") from None
+    return directory
 
 
 class Holder(Struct, frozen=True):
@@ -43,12 +61,12 @@ class Holder(Struct, frozen=True):
 
 
 class Leadership:
-    """The collector's lock of one data directory. Threads may share it: a tick may be under way
-    when the lock is given back.
+    """The lock of the collector in a directory. Threads may share it: a tick may be under way when
+    the lock is given back.
     """
 
-    def __init__(self, data: Path) -> None:
-        self._path = data / "collector.lock"
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "collector.lock"
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._is_over = False
@@ -61,21 +79,43 @@ class Leadership:
 
     def acquire(self) -> bool:
         """Take the lock if it is free; True when this process holds it afterwards. Once it was
-        given back it is not taken again. Raises OSError when the file cannot be opened.
+        given back it is not taken again. Where somebody removed the file it is made anew: who
+        locks that first holds the lock, and nobody else any more. Raises OSError when the file
+        cannot be opened.
         """
         with self._lock:
-            if self._descriptor is not None or self._is_over:
+            if self._is_over or self._has_the_file():
                 return not self._is_over
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
+                self._let_go()
                 return False
+            except OSError:
+                os.close(descriptor)
+                raise
+            if self._descriptor is None:
+                self._since_ms = clock.now_ms()
+            self._let_go()
             self._descriptor = descriptor
-            self._since_ms = clock.now_ms()
             self._tell()
             return True
+
+    def _has_the_file(self) -> bool:
+        """Whether the file that this process has locked is still the one of that name."""
+        if self._descriptor is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _let_go(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def tick(self) -> None:
         """Have the file say that its holder ticked just now; that it cannot does no harm."""
@@ -104,9 +144,7 @@ class Leadership:
         """Give the lock back for good, if held."""
         with self._lock:
             self._is_over = True
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+            self._let_go()
 
 
 def _boot() -> str:

@@ -1,11 +1,12 @@
 """One scan now, for the command line: by the running collector if there is one, else here."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 
 from app.collect.control import ask
-from app.collect.leadership import Leadership
+from app.collect.leadership import Leadership, collector_directory
 from app.collect.scanner import Scanner
 from app.collect.summary import Summary, summarise
 from app.errors import Conflict
@@ -21,9 +22,10 @@ def scan_once(settings: Settings, store: Store, records: list[HostRecord]) -> li
 
     Raises Conflict when another process collects but does not answer.
     """
-    leadership = Leadership(settings.data)
+    directory = collector_directory(settings)
+    leadership = Leadership(directory)
     if not leadership.acquire():
-        return _ask_collector(settings, records)
+        return _ask_collector(directory, records)
     try:
         with ThreadPoolExecutor(min(_PARALLEL, max(1, len(records)))) as pool:
             return list(pool.map(lambda record: _scan_here(settings, store, record), records))
@@ -39,8 +41,8 @@ def _scan_here(settings: Settings, store: Store, record: HostRecord) -> Summary:
         scanner.close()
 
 
-def _ask_collector(settings: Settings, records: list[HostRecord]) -> list[Summary]:
-    answer = ask(settings.data, {"scan": [record.slug for record in records]})
+def _ask_collector(directory: Path, records: list[HostRecord]) -> list[Summary]:
+    answer = ask(directory, {"scan": [record.slug for record in records]})
     if answer is None:
         raise Conflict("Another npvirt process collects for this store, but it does not answer.")
     found = msgspec.convert(answer, dict[str, Summary | None])
