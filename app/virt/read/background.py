@@ -93,7 +93,13 @@ class Background:
                 self._refusal = None
             except NpvirtError as error:
                 # Also what the opener itself may meet, such as a credential that is gone.
-                self._drop(error)
+                log.debug("%s: %s", self._name, error)
+                denied = isinstance(error, VirtError) and error.failure == "denied"
+                self._drop(str(error) if denied else None)
+            except Exception:
+                # The thread must survive whatever one host provokes; the log keeps the traceback.
+                log.exception("%s failed for a reason npvirt did not foresee", self._name)
+                self._drop(None)
 
     def _next(self) -> "Callable[[Session], None] | None":
         """The work that waits, or comes within a while; None ends the thread."""
@@ -123,10 +129,8 @@ class Background:
         session.close()
         raise VirtError("unreachable", "The connection is being closed.")
 
-    def _drop(self, error: NpvirtError) -> None:
-        log.debug("%s: %s", self._name, error)
-        denied = isinstance(error, VirtError) and error.failure == "denied"
-        self._refusal = str(error) if denied else None
+    def _drop(self, refusal: str | None) -> None:
+        self._refusal = refusal
         self._not_before_s = clock.monotonic_s() + _PAUSE_S
         self._release()
 
