@@ -15,8 +15,9 @@ from app.collect.leadership import Leadership
 from app.connection import Connection
 from app.errors import Conflict, StoreError
 from app.inventory import Host, HostSample, Scan
-from app.store import restoring
+from app.store import restoring, sums
 from app.store.audit import Attempt, first_broken, note
+from app.store.backups import damage_of
 from app.store.file import copy_file, migrate
 from app.store.hosts import add_host, list_hosts
 from app.store.record import Recorder
@@ -253,6 +254,30 @@ def test_a_damaged_store_is_set_aside_as_it_is(data: Path, tmp_path: Path, capsy
     assert _aside(data) == []
     (aside,) = data.glob("npvirt.sqlite.damaged-*")
     assert aside.read_bytes() == spoilt
+
+
+def test_a_store_of_which_checksums_alone_tell_the_damage_is_set_aside_with_its_log_as_it_is(
+    data: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """As of a process that was killed: what it wrote last is in the log beside the file."""
+    written = _store(tmp_path, "kvm-01")
+    kept, path = tmp_path / "kept.sqlite", data / "npvirt.sqlite"
+    copy_file(written, kept)
+    writing = sqlite3.connect(written)
+    writing.create_function(sums.FUNCTION, -1, lambda *_: 7)
+    assert writing.execute("UPDATE host SET slug = 'kvm-02'").rowcount == 1
+    writing.commit()
+    names = ("npvirt.sqlite", "npvirt.sqlite-wal")
+    spoilt = [(tmp_path / name).read_bytes() for name in names]
+    for name, content in zip(names, spoilt, strict=True):
+        (data / name).write_bytes(content)
+    writing.close()
+    assert spoilt[1]
+    assert damage_of(path) is None
+    assert _run(capsys, "restore", "--yes", str(kept))[0] == 0
+    assert _hosts(path) == ["kvm-01"]
+    aside = sorted(one for one in data.glob("npvirt.sqlite.damaged-*") if "-shm" not in one.name)
+    assert [one.read_bytes() for one in aside] == spoilt
 
 
 def test_a_backup_of_an_older_schema_is_brought_up_to_date(

@@ -8,11 +8,9 @@ made is removed, and nothing else in the directory is ever touched. Secrets are 
 import logging
 import os
 import re
-import sqlite3
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from pathlib import Path
-from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -26,6 +24,7 @@ from app.store.file import copy_file, refuse_foreign, sync
 from app.store.looked_after import LookedAfter, note
 from app.store.schema import REVISION
 from app.store.slices import Sliced
+from app.store.sqlite import connect
 from app.store.verify import Verified, pieces, verify
 
 log = logging.getLogger(__name__)
@@ -175,13 +174,13 @@ def newest_good(directory: Path) -> Backup | None:
 
 
 def flaw_of(path: Path) -> str | None:
-    """What of a backup is not as it was written, by every checksum in it; None for nothing. Of one
-    with an older schema, what SQLite sees.
+    """What of a store is not as it was written, by every checksum in it; None for nothing. Of one
+    with an older schema, what SQLite sees. Not a byte of it is changed.
     """
     damage = damage_of(path)
     if damage is not None:
         return damage
-    kept = Store(path, at_rest=_is_alone(path))
+    kept = Store(path, at_rest=True)
     try:
         found = Verified() if kept.revision() < REVISION else verify(kept)
     except StoreError as error:
@@ -196,9 +195,7 @@ def damage_of(path: Path) -> str | None:
     try:
         with translated(path):
             refuse_foreign(path)
-            # As it lies there: nothing beside it is made, and it may be on a read-only disk.
-            query = "mode=ro&immutable=1" if _is_alone(path) else "mode=ro"
-            connection = sqlite3.connect(f"file:{quote(str(path))}?{query}", uri=True)
+            connection = connect(path, at_rest=True)
             try:
                 found = connection.execute("PRAGMA quick_check").fetchall()
             finally:
@@ -206,12 +203,6 @@ def damage_of(path: Path) -> str | None:
     except StoreError as error:
         return str(error)
     return None if found == [("ok",)] else f"{path} is damaged: {found[0][0]}"
-
-
-def _is_alone(path: Path) -> bool:
-    """Whether all that was written is in the file itself."""
-    log_beside = path.with_name(f"{path.name}-wal")
-    return not log_beside.exists() or not log_beside.stat().st_size
 
 
 def advice(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from app.clock import rfc3339
 from app.errors import Conflict, StoreError
 from app.store.audit import first_broken
-from app.store.backups import damage_of
+from app.store.backups import flaw_of
 from app.store.engine import Store
 from app.store.file import copy_file, refuse_foreign, sync, upgrade
 from app.store.sqlite import connect
@@ -87,7 +87,7 @@ def put_in_place(building: Path, path: Path, now_ms: int) -> Path | None:
     name of a damaged one, if it is that, and then not a byte of it is changed. Raises StoreError
     or Conflict.
     """
-    is_damaged = path.exists() and damage_of(path) is not None
+    is_damaged = path.exists() and flaw_of(path) is not None
     word = "damaged" if is_damaged else "before-restore"
     aside = path.with_name(f"{path.name}.{word}-{rfc3339(now_ms // 1000 * 1000)}")
     if aside.exists():

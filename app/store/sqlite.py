@@ -49,9 +49,12 @@ def connect(
     path: Path, *, check_same_thread: bool = True, at_rest: bool = False
 ) -> sqlite3.Connection:
     """A plain connection to a file that is there; raises sqlite3.Error. `at_rest`: nobody writes
-    the file, nor can this connection; nothing beside it is made, and its disk may be read-only.
+    the file, and not a byte of it is changed here; its disk may be read-only where there is no log
+    beside it.
     """
-    mode = "mode=ro&immutable=1" if at_rest else "mode=rw"
+    mode = "mode=rw"
+    if at_rest:
+        mode = "mode=ro" if _has_log(path) else "mode=ro&immutable=1"
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?{mode}",
         uri=True,
@@ -60,6 +63,12 @@ def connect(
     )
     teach(connection)
     return connection
+
+
+def _has_log(path: Path) -> bool:
+    """Whether something was written that is not in the file itself yet."""
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def set_writing(connection: sa.Connection, *, durable: bool, patient: bool) -> None:
