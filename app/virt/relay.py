@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from app.virt.linger import linger
 from app.virt.uri import RelayAddress
 
 _BLOCK = 65_536
@@ -102,6 +103,9 @@ class Relay:
         self._directory: str | None = None
         self._lock = threading.Lock()
         self._cut = False
+        self._gently = False
+        # Whether libvirt asked something after the host last said something.
+        self._asked = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             self._listener = self._listen_tcp() if over_tcp else self._listen_unix()
@@ -112,11 +116,14 @@ class Relay:
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
 
-    def cut(self) -> None:
-        """End the relay now; whatever hangs in libvirt on it returns with an error."""
+    def cut(self, *, gently: bool = False) -> None:
+        """End the relay now; whatever hangs in libvirt on it returns with an error. `gently`: the
+        host does not notice before it has answered what it was asked.
+        """
         with self._lock:
             if not self._cut:
                 self._cut = True
+                self._gently = gently
                 os.write(self._wake_write, b"x")
 
     def close(self) -> None:
@@ -222,8 +229,10 @@ class Relay:
         data = _receive(client)
         if data is None:
             return True
-        if data and self.calls is not None:
-            self.calls.feed(data)
+        if data:
+            self._asked = True
+            if self.calls is not None:
+                self.calls.feed(data)
         out += data
         return bool(data)
 
@@ -236,6 +245,7 @@ class Relay:
             return False
         if data is None:
             return True
+        self._asked = False
         back += data
         if not self.greeting:
             self.greeting = bytes(back[:_GREETING])
@@ -244,7 +254,8 @@ class Relay:
     def _tidy(self) -> None:
         # Before the closing: libvirt's call fails at once, and is then to be known as cut off.
         self.ended = True
-        for end in (self._client, self._upstream):
+        waits = self._gently and self._asked
+        for end in (self._client, None if waits else self._upstream):
             if end is not None:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
@@ -254,7 +265,9 @@ class Relay:
             os.close(self._wake_read)
             os.close(self._wake_write)
         self._tell_end()
-        if self._finish is not None:
+        if waits:
+            linger(self._upstream, self._finish)
+        elif self._finish is not None:
             self._finish()
 
     def _remove_directory(self) -> None:

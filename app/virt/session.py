@@ -170,7 +170,7 @@ class Session:
     def _cut_late(self) -> None:
         self._dead = self._dead or ("no-answer", "")
         if self._relay is not None:
-            self._relay.cut()
+            self._relay.cut(gently=self.subscription is not None)
 
     def _typed(self, error: libvirt.libvirtError) -> VirtError:
         code, domain = error.get_error_code() or 0, error.get_error_domain() or 0

@@ -84,6 +84,11 @@ class SessionDaemon:
         """Where its test driver is."""
         return f"test+tcp://127.0.0.1:{self.port}/default"
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs, or stands still."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start it, wait until it answers, and make its domains; raises RuntimeError."""
         environ = {

@@ -144,14 +144,20 @@ def _restarted(daemon: SessionDaemon, away: Callable[[], None]) -> None:
 _FAULTS = {"stopped": _stopped, "killed": _killed, "restarted": _restarted}
 
 
+def _check_alive(tally: Tally, fault: str, daemon: SessionDaemon) -> None:
+    tally.check(daemon.is_alive, f"libvirtd crashed after it was {fault}, which npvirt provoked")
+
+
 def _rounds(tally: Tally, host: Host, fault: str, server: Server, lock: Any) -> None:
     for _ in tally.rounds(1, 5, 200):
         since_s, queued_s = time.monotonic(), server.queued_s()
         _FAULTS[fault](host.daemon, partial(host.check_unknown, since_s))
         back_ms = now_ms()
+        _check_alive(tally, fault, host.daemon)
         host.check_green(back_ms, partial(_since, server, queued_s))
         host.check_nothing_gone()
         host.check_told()
+        _check_alive(tally, fault, host.daemon)
         with lock:
             tally.attempts += 1
             tally.injected[f"libvirtd {fault}"] += 1
