@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from itertools import pairwise
@@ -233,6 +234,31 @@ def test_it_is_made_and_all_is_looked_at_though_nothing_can_be_put_together(
     upkeep.turn()
     assert upkeep.now().trouble is None
     assert upkeep.now().compacted_ms is not None
+
+
+def test_upkeep_that_is_stuck_in_a_step_is_told(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk for backups does not answer any more: nothing else is done then."""
+    monkeypatch.setattr("app.collect.upkeep._STUCK_S", 0.0)
+    begun, let_go = threading.Event(), threading.Event()
+
+    def hang(*_: Any) -> bool:
+        begun.set()
+        assert let_go.wait(60)
+        return False
+
+    monkeypatch.setattr(Compactor, "step", hang)
+    upkeep = Upkeep(load({"NPVIRT_DATA": str(tmp_path), "NPVIRT_BACKUP_AT": ""}), store)
+    turning = threading.Thread(target=upkeep.turn)
+    turning.start()
+    try:
+        assert begun.wait(60)
+        assert "at one step" in (upkeep.now().trouble or "")
+    finally:
+        let_go.set()
+        turning.join()
+    assert upkeep.now().trouble is None
 
 
 def test_a_damaged_store_stops_the_start_and_the_newest_good_backup_is_named(

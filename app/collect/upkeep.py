@@ -33,6 +33,8 @@ _TURN_S = 10.0
 _SLICE_S = 0.04
 _PAUSE_S = 0.05
 _RETENTION_EVERY_S = 600.0
+# A step takes milliseconds, but for the copy that a backup begins with.
+_STUCK_S = 900.0
 _UNFORESEEN = "npvirt met something that it did not foresee; its own log says what."
 
 
@@ -63,6 +65,8 @@ class Upkeep:
         self.patience = Patience()
         self._figures = UpkeepFigures()
         self._trouble: str | None = None
+        # When the present step of it began; None while there is none.
+        self._step_s: float | None = None
 
     def stop(self) -> None:
         """Have a turn end after its present slice; later ones do nothing."""
@@ -87,7 +91,12 @@ class Upkeep:
 
     def now(self) -> UpkeepFigures:
         """How far it has come."""
-        return replace(self._figures, held_s=self.patience.left_s())
+        found, step_s = self._figures, self._step_s
+        if step_s is not None and (stuck_s := clock.monotonic_s() - step_s) > _STUCK_S:
+            # As on a disk for backups that does not answer.
+            sentence = f"It has been at one step for {stuck_s / 60:.0f} minutes, and does no other."
+            found = replace(found, trouble=sentence)
+        return replace(found, held_s=self.patience.left_s())
 
     def turn(self) -> None:
         """Do what is due, for some seconds at most; what cannot be stored is logged and tried
@@ -145,7 +154,12 @@ class Upkeep:
     def _work(self, work: Sliced, until_s: float) -> bool:
         """Work in slices until it is done (True) or time is up."""
         while not self._stopping.is_set() and clock.monotonic_s() < until_s:
-            if not work.step(clock.now_ms(), _SLICE_S):
+            self._step_s = clock.monotonic_s()
+            try:
+                has_more = work.step(clock.now_ms(), _SLICE_S)
+            finally:
+                self._step_s = None
+            if not has_more:
                 return True
             self._stopping.wait(_PAUSE_S)
         return False
