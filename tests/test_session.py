@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import socket
 import struct
 import subprocess
@@ -419,6 +420,25 @@ with watchdog.limit(60, lambda: None):
             os._exit(0 if cut.wait(20) else 1)
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        Connection(socket="/nowhere"),
+        Connection(transport="tcp", host="127.0.0.1", port=1),
+    ],
+    ids=lambda connection: connection.transport,
+)
+def test_where_no_more_files_may_be_opened_the_host_is_not_to_blame(connection: Connection) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(VirtError) as caught:
+            Session.open(Endpoint(connection), read_only=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.problem == "no-resources"
 
 
 def test_deadlines_hold_in_a_forked_child_too() -> None:

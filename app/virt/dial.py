@@ -182,6 +182,9 @@ def start_ssh(endpoint: Endpoint, command: str) -> Upstream:
     except FileNotFoundError:
         ours.close()
         raise problem("ssh-missing", endpoint.connection) from None
+    except OSError:
+        ours.close()
+        raise
     finally:
         theirs.close()
     carrier = _Carrier(process)

@@ -202,6 +202,10 @@ PROBLEMS: Mapping[str, Problem] = {
         "failed", "npvirt cannot make a socket of its own to speak to libvirt through.",
         "Check that its temporary directory (TMPDIR) is writable and its path is short.",
     ),
+    "no-resources": Problem(
+        "failed", "This machine lets npvirt have no more open files or threads.",
+        "Raise the limits of npvirt's process (ulimit -n, ulimit -u).",
+    ),
     "lost": Problem(
         "unreachable", "The connection was lost.",
         "npvirt tries again by itself.",

@@ -76,6 +76,9 @@ class Session:
             upstream = dial(endpoint, deadline, read_only=read_only)
         except TimeoutError as error:
             raise problem("timeout", fields, str(error)) from None
+        except (OSError, RuntimeError) as error:
+            # Of the host it says nothing, and no call was made.
+            raise problem("no-resources", fields, str(error)) from None
         relay = _relay(fields, upstream)
         login = None if password is None else (endpoint.sasl_user or "", password)
         flags = libvirt.VIR_CONNECT_RO if read_only else 0
