@@ -117,21 +117,29 @@ class AgentWatch:
         self._background.close()
 
     def _due(self) -> list[Target]:
+        """Whose turn it is, who waits longest first."""
         now_s = self._monotonic_s()
         with self._lock:
-            return [
-                target
-                for target in self._wanted
-                if (turn := self._turns.get(target.uuid)) is None or turn.next_s <= now_s
-            ]
+            turns = [(self._turns.get(target.uuid), target) for target in self._wanted]
+        waiting = [(0.0 if turn is None else turn.next_s, target) for turn, target in turns]
+        due = [(next_s, target) for next_s, target in waiting if next_s <= now_s]
+        return [target for _, target in sorted(due, key=lambda one: one[0])]
 
     def _ask_due(self, session: "Session") -> None:
+        permitted = False
         for target in self._due():
             with self._lock:
                 turn = self._turns.setdefault(target.uuid, _Turn(target.id))
                 before = self._answers.get(target.uuid)
             turn.next_s = self._monotonic_s() + turn.period_s
-            answer = _ask(session, target, turn, before)
+            try:
+                answer = _ask(session, target, turn, before)
+                permitted = True
+            except VirtError as error:
+                if not permitted or error.failure != "denied":
+                    raise
+                # Others may be asked, if not this one: so it is with fine-grained permissions.
+                answer = None
             silent = answer is None or answer.agent == "disconnected"
             longest_s = _LONGEST_SILENT_PERIOD_S if silent else _LONGEST_PERIOD_S
             turn.period_s = min(2 * turn.period_s, longest_s)
