@@ -1,9 +1,14 @@
 """One collector per store: a lock that ends with its process, and a socket to ask its holder."""
 
+import errno
+import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from app.collect.control import ControlServer, ask
 from app.collect.leadership import Leadership
@@ -106,5 +111,27 @@ def test_a_left_over_socket_file_is_replaced(tmp_path: Path) -> None:
     server.start()
     try:
         assert ask(tmp_path, {"wake": []}) == {"wake": []}
+    finally:
+        server.stop()
+
+
+def test_a_request_that_could_not_be_taken_ends_no_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the process may open no more files for a moment."""
+    really, refused = socket.socket.accept, threading.Event()
+
+    def refuse_once(listener: socket.socket) -> Any:
+        if refused.is_set():
+            return really(listener)
+        refused.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket.socket, "accept", refuse_once)
+    server = ControlServer(tmp_path, lambda request: request)
+    server.start()
+    try:
+        assert ask(tmp_path, {"wake": []}, 60.0) == {"wake": []}
+        assert refused.is_set()
     finally:
         server.stop()

@@ -15,11 +15,14 @@ from typing import Any
 
 import msgspec
 
+from app.errors import NpvirtError
+
 log = logging.getLogger(__name__)
 
 _NAME = "collector.sock"
 _ANSWER_WAIT_S = 150.0
 _REQUEST_BYTES = 65_536
+_AGAIN_S = 0.5
 
 Answer = Callable[[dict[str, list[str]]], object]
 
@@ -56,24 +59,35 @@ class ControlServer:
 
     def stop(self, *, replaced: bool = False) -> None:
         """Stop listening and remove the socket file, unless another process `replaced` it."""
-        if self._socket is not None:
+        listener, self._socket = self._socket, None
+        if listener is not None:
             # shutdown wakes the thread in accept(); close alone would leave it there.
             with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-            self._socket = None
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
             if not replaced:
                 (self._directory / _NAME).unlink(missing_ok=True)
 
     def _accept(self, listener: socket.socket) -> None:
-        while True:
+        pause = threading.Event()
+        while self._socket is listener:
             try:
                 connection, _ = listener.accept()
-            except OSError:
-                return
+                self._serve_beside(connection)
+            except (OSError, RuntimeError) as error:
+                # No more files or threads for a moment; or it was stopped.
+                if self._socket is listener:
+                    log.error("No request on the control socket can be taken: %s", error)
+                    pause.wait(_AGAIN_S)
+
+    def _serve_beside(self, connection: socket.socket) -> None:
+        try:
             threading.Thread(
                 target=self._serve, args=(connection,), name="control-request", daemon=True
             ).start()
+        except RuntimeError:
+            connection.close()
+            raise
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:
@@ -85,7 +99,7 @@ class ControlServer:
                 answer = msgspec.json.encode(self._answer(request))
                 connection.settimeout(_ANSWER_WAIT_S)
                 connection.sendall(answer)
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, msgspec.DecodeError, NpvirtError) as error:
                 log.warning("A request on the control socket failed: %s", error)
 
 
