@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from werkzeug.test import TestResponse
 
 from app.clock import now_ms, rfc3339
 from app.demo.plan import Plan
@@ -19,6 +20,7 @@ from app.web.embed.parameters import WRAPPERS
 from app.web.embed.views import VIEWS
 from tests.demo_support import demo_data, demo_web, look_now
 from tests.embed_support import a_maker, a_token, ask, row_names, sentence
+from tests.waiting import until
 from tests.web_support import Web
 
 __all__ = ["demo_data"]
@@ -168,6 +170,36 @@ def test_nobody_waits_for_another_s_review_where_theirs_is_kept(
             answered.set()
         assert another.result(60).status_code == 200
     assert row_names(mine.text) == row_names(kept)
+
+
+def test_only_a_few_different_reviews_are_waited_for_at_once(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = [a_token(web.store, "losses")[0] for _ in range(2)]
+    now, answered = now_ms(), threading.Event()
+
+    def slow(asked: Asked) -> Told:
+        answered.wait(60)
+        return review(asked)
+
+    def look(number: int, hours: int) -> TestResponse:
+        parameters = {"t": tokens[number % 2], "at": rfc3339(now - hours * 3_600_000)}
+        return web.app.test_client().get("/embed/v1/losses", query_string=parameters)
+
+    monkeypatch.setattr(reviewed, "review", slow)
+    kept = web.app.extensions[reviewed._KEY]
+    with ThreadPoolExecutor(8) as pool:
+        # Two pages of each of four moments: who waits for the same takes no further place.
+        waiting = [pool.submit(look, number, 1 + number // 2) for number in range(8)]
+        try:
+            until(lambda: kept._wanted.total() == 8)
+            refused = look(0, 9)
+        finally:
+            answered.set()
+        assert [one.result(60).status_code for one in waiting] == [200] * 8
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
+    assert not kept._wanted
+    assert look(0, 9).status_code == 200
 
 
 def test_what_somebody_dismissed_is_not_shown_and_nor_is_who(web: Web, reviews: list[Told]) -> None:

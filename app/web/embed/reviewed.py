@@ -8,8 +8,9 @@ evidence.
 
 import math
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from flask import Flask, current_app
@@ -38,6 +39,10 @@ _HOLD_S = 60.0
 _KEPT = 16
 # Reviews that are made for a token in a minute.
 _REVIEWS = 12
+# Different reviews that are made or waited for at once, by all tokens together: each holds up a
+# thread of the server. Who wants a further one may ask again after a pause.
+_WANTED = 4
+_PAUSE_S = 5
 
 # The hosts that are seen, and what is asked for.
 _Key = tuple[frozenset[int] | None, Asked]
@@ -63,22 +68,39 @@ class _Reviews:
         self.budget = Budget(_REVIEWS)
         self._lock, self._making = threading.Lock(), threading.Lock()
         self._kept: OrderedDict[_Key, tuple[float, Reviewed]] = OrderedDict()
+        # For whom a review is made or waited for.
+        self._wanted: Counter[_Key] = Counter()
 
     def get(self, key: _Key, make: Callable[[], Reviewed]) -> Reviewed:
         """What `make` returned for `key` a minute ago at most. Who has to make one waits for
         others that do: two at once would take both as long as one after the other. Nobody waits
-        for what is kept.
+        for what is kept, nor behind more than a few others: raises TooManyRequests.
         """
         known = self._known(key)
         if known is not None:
             return known
-        with self._making:
+        with self._waiting(key), self._making:
             # Another one may have made it meanwhile.
             known = self._known(key)
             if known is None:
                 known = make()
                 self._keep(key, known)
             return known
+
+    @contextmanager
+    def _waiting(self, key: _Key) -> Iterator[None]:
+        """Wait for it, with all who want the same."""
+        with self._lock:
+            if key not in self._wanted and len(self._wanted) >= _WANTED:
+                raise _refusal(_PAUSE_S)
+            self._wanted[key] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wanted[key] -= 1
+                if not self._wanted[key]:
+                    del self._wanted[key]
 
     def _known(self, key: _Key) -> Reviewed | None:
         with self._lock:
@@ -119,14 +141,15 @@ def reviewed(drawing: Drawing) -> Reviewed:
 def _spend(budget: Budget, token_id: int) -> None:
     wait_s = budget.spend(token_id, clock.monotonic_s())
     if wait_s > 0:
-        seconds = math.ceil(wait_s)
-        raise TooManyRequests(
-            gettext(
-                "So many capacity reviews cannot be made at once. Ask again in %(seconds)s s.",
-                seconds=seconds,
-            ),
-            retry_after=seconds,
-        )
+        raise _refusal(math.ceil(wait_s))
+
+
+def _refusal(seconds: int) -> TooManyRequests:
+    text = gettext(
+        "So many capacity reviews cannot be made at once. Ask again in %(seconds)s s.",
+        seconds=seconds,
+    )
+    return TooManyRequests(text, retry_after=seconds)
 
 
 def _kept_of(told: Told) -> Reviewed:
