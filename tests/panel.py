@@ -50,18 +50,29 @@ class Panel:
         found: list[Any] = self.get(f"/api/v1/{kind}?per_page=1000")["items"]
         return found
 
-    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-        """Wait until `condition` returns something true, and return it."""
+    def until(
+        self,
+        condition: Callable[[], Any],
+        seconds: float = 60.0,
+        *,
+        awaited: str = "what is waited for",
+        instead: Callable[[], object] | None = None,
+    ) -> Any:
+        """Wait until `condition` returns something true, and return it; fails the test when it
+        does not, with what was `awaited`, what `condition` gave last and what `instead` tells.
+        """
         end = time.monotonic() + seconds
+        last: object = None
         while time.monotonic() < end:
             try:
-                found = condition()
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                found = None
+                last = found = condition()
+            except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+                last, found = error, None
             if found:
                 return found
             time.sleep(0.05)
-        raise AssertionError("it did not come true in time")
+        told = f"{awaited} did not come true in {seconds:g} s; the last that was seen: {last!r}"
+        raise AssertionError(told if instead is None else f"{told}; instead: {instead()}")
 
     def page(self, path: str) -> int:
         """The status of the answer at `path` to somebody who is not signed in."""

@@ -6,6 +6,7 @@ is done that cannot be audited; afterwards all is well by itself.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -102,6 +103,27 @@ class Faulty:
         """How many attempts the audit has."""
         return int(self.panel.get("/api/v1/audit")["total"])
 
+    def until(self, condition: Callable[[], Any], awaited: str) -> None:
+        """Wait until `condition` holds; fails with how the panel and its disk stand if it never
+        does.
+        """
+        self.panel.until(condition, WAIT_S, awaited=awaited, instead=self.stands)
+
+    def stands(self) -> str:
+        """How the panel and its disk stand, for whoever has to find out what went wrong."""
+        found: list[str] = []
+        for path in ("/ui/trouble", "/api/v1/health", "/api/v1/domains"):
+            try:
+                found.append(f"{path}: {self.page(path)}")
+            except OSError as error:
+                found.append(f"{path}: {error}")
+        for file in sorted(self.data.iterdir()):
+            status = file.stat()
+            found.append(f"{file.name}: {status.st_size} bytes, changed at {status.st_mtime:.0f}")
+        disk = os.statvfs(self.data)
+        found.append(f"{disk.f_bavail * disk.f_frsize} bytes free")
+        return "; ".join(found)
+
     def files(self) -> list[Path]:
         """The store's files as the panel itself names them."""
         return [self.inside, *(Path(f"{self.inside}{ending}") for ending in ("-wal", "-shm"))]
@@ -182,12 +204,12 @@ FAULTS: dict[str, tuple[Callable[[Faulty], AbstractContextManager[None]], str]] 
 def _try(tally: Tally, faulty: Faulty, fault: str) -> None:
     """Put in a fault, see what is promised, take it away, and see that all is well."""
     put_in, said = FAULTS[fault]
-    running, faulty.injected = faulty.panel, Injected()
-    running.until(lambda: not faulty.banner, WAIT_S)
+    faulty.injected = Injected()
+    faulty.until(lambda: not faulty.banner, "a panel without a banner to begin with")
     audited, state = faulty.audited(), faulty.state()
     with put_in(faulty):
-        running.until(lambda: said in faulty.banner, WAIT_S)
-        running.until(lambda: "dropped" in faulty.banner, WAIT_S)
+        faulty.until(lambda: said in faulty.banner, f"a banner that says “{said}”")
+        faulty.until(lambda: "dropped" in faulty.banner, "a banner that counts what is dropped")
         last = faulty.last_scan()
         # As it was last seen; as unknown where a busy machine takes long to get here.
         told = faulty.state()
@@ -201,8 +223,8 @@ def _try(tally: Tally, faulty: Faulty, fault: str) -> None:
         tally.check(faulty.last_scan() == last, f"{fault}: a scan was stored meanwhile")
     tally.injected[fault] += faulty.injected.count
     tally.check(faulty.injected.count, f"{fault} was not put in")
-    running.until(lambda: not faulty.banner, WAIT_S)
-    running.until(lambda: faulty.last_scan() != last, WAIT_S)
+    faulty.until(lambda: not faulty.banner, "the end of the banner once all is well")
+    faulty.until(lambda: faulty.last_scan() != last, "a scan that is stored once all is well")
     # Not a word of the action: neither in libvirt nor in the audit.
     tally.check(faulty.state() == state, f"{fault}: the refused action was done")
     tally.check(faulty.audited() == audited, f"{fault}: the refused action is in the audit")
