@@ -31,6 +31,7 @@ from tests.faults.store import (
     no_larger_files,
     on_own_disk,
     seen_by,
+    use_up_log,
     worker_of,
 )
 from tests.lab.host import lab_unavailable
@@ -129,8 +130,11 @@ class Faulty:
         return [self.inside, *(Path(f"{self.inside}{ending}") for ending in ("-wal", "-shm"))]
 
 
-def _full(faulty: Faulty) -> AbstractContextManager[None]:
-    return full(faulty.data, faulty.injected)
+@contextmanager
+def _full(faulty: Faulty) -> Iterator[None]:
+    with full(faulty.data, faulty.injected):
+        use_up_log(faulty.inside, inside(faulty.worker))
+        yield
 
 
 def _io(faulty: Faulty) -> AbstractContextManager[None]:

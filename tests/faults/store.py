@@ -85,6 +85,30 @@ def full(directory: Path, injected: Injected) -> Iterator[None]:
         filler.unlink()
 
 
+_USE_UP = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+connection.execute("PRAGMA wal_autocheckpoint = 0")
+for _ in range(100_000):
+    try:
+        connection.execute("UPDATE alembic_version SET version_num = version_num")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        break
+else:
+    sys.exit("the store's log always had room")
+"""
+
+
+def use_up_log(path: Path, before: Sequence[str] = ()) -> None:
+    """On a full disk write what changes nothing into the store at `path` until nothing more can
+    be. SQLite begins its log anew in the same file every thousand pages: until that is as long as
+    it was, whatever is written finds room, and the fault strikes nobody.
+    """
+    subprocess.run([*before, sys.executable, "-c", _USE_UP, str(path)], check=True)
+
+
 # --- system calls ------------------------------------------------------------------------------
 
 WRITES = "pwrite64,write,ftruncate,fallocate,fsync,fdatasync"
