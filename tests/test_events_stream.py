@@ -1,6 +1,7 @@
 """/events over HTTP, of a panel that runs as people run it: who is told what, and for how long."""
 
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +18,7 @@ from app import clock
 from app.access import COMMAND_LINE, Principal
 from app.collect.collector import Collector
 from app.collect.live import Hub
+from app.collect.noticing import Noticer
 from app.settings import load
 from app.store.audit import Attempt, note
 from app.store.engine import Store
@@ -28,13 +30,17 @@ from app.web import stream_loop
 from app.web.standing import Proof
 from app.web.stream import Reader, Stream
 from app.web.stream_loop import Loop
+from app.web.streams import Streams
 from tests.made_once import make_app, open_store
 from tests.panel import Panel, panel
 from tests.signing import COOKIE, a_user, bearer, session_cookie
+from tests.storing import a_store
 from tests.stream_support import listening
 from tests.test_collector import DEMO
 from tests.waiting import until
 from tests.web_support import Web
+
+__all__ = ["a_store"]
 
 pytestmark = pytest.mark.xdist_group("events")
 USER_MOST, TOTAL_MOST = 70, 80
@@ -436,3 +442,57 @@ def test_no_change_is_lost_on_the_way_to_a_reader() -> None:
         loop.stop()
     assert loop.over.is_set()
     assert left == [""]
+
+
+def test_a_loop_that_ends_over_one_stream_leaves_no_other_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub, left = Hub(), list[str]()
+    loop = Loop(hub, lambda: None)
+    spoilt, spoilt_end = a_stream(hub, left)
+    other, other_end = a_stream(hub, left)
+
+    def fail(epoch: str) -> None:
+        raise ValueError(epoch)
+
+    monkeypatch.setattr(spoilt, "begin", fail)
+    with spoilt_end, other_end:
+        assert loop.take(spoilt)
+        assert loop.take(other)
+        loop.start()
+        until(loop.over.is_set)
+    assert left == ["", ""]
+    assert not hub.is_listened_to
+
+
+@pytest.mark.parametrize("refused", ["streams", "streams-check"])
+def test_where_no_thread_can_be_started_the_next_stream_has_its_own_all_the_same(
+    a_store: Store, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    hub, left = Hub(), list[str]()
+    streams = Streams(a_store, hub, Noticer(a_store, hub, lambda: False), user_most=1, most=1)
+    really = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == refused:
+            raise RuntimeError("can't start new thread")
+        really(thread)
+
+    leave = streams.admit("ada")
+    stream, end = a_stream(hub, left)
+    stream._leave = leave
+    with end, monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError):
+            streams.take(stream)
+    assert streams.counts().open == 0
+    leave = streams.admit("ada")
+    # Nobody ends it for who reads it.
+    monkeypatch.setattr(Streams, "_check_readers", lambda *_: True)
+    stream, end = a_stream(hub, left)
+    stream._leave = leave
+    with end:
+        streams.take(stream)
+        received(end, b"event: ready")
+    until(lambda: streams.counts().open == 0)
+    streams.stop()

@@ -4,6 +4,7 @@ Waits for sockets, for the hub and for what other threads ask of it, and for not
 with its last stream.
 """
 
+import contextlib
 import logging
 import os
 import selectors
@@ -35,6 +36,8 @@ class Loop:
         self._on_cut_off = on_cut_off
         self._lock = threading.Lock()
         self._asked: deque[Callable[[], None]] = deque()
+        # What is written to from the next turn on.
+        self._coming: deque[Stream] = deque()
         self._ends = False
         self._wake_descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector = selectors.DefaultSelector()
@@ -44,13 +47,22 @@ class Loop:
         self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; something should have been asked of it by then."""
+        """Start the thread; it should have been given a stream by then. Raises RuntimeError."""
         self._hub.listen(self._wake)
         self._thread.start()
 
+    def give_up(self) -> None:
+        """End what could not be started, and the streams that it was given."""
+        self._finish()
+
     def take(self, stream: Stream) -> bool:
         """Write to `stream` from now on; False when the thread has ended."""
-        return self._ask(lambda: self._begin(stream))
+        with self._lock:
+            if self._ends:
+                return False
+            self._coming.append(stream)
+        self._wake()
+        return True
 
     def end(self, streams: Collection[Stream]) -> None:
         """End these streams."""
@@ -99,17 +111,23 @@ class Loop:
             # Pages poll when their streams end; the log keeps the traceback.
             log.exception("The streams of events ended for a reason npvirt did not foresee")
         finally:
-            with self._lock:
-                self._ends = True
-            self._hub.unlisten(self._wake)
-            self._close_all()
-            self._selector.close()
-            os.close(self._wake_descriptor)
-            self.over.set()
+            self._finish()
+
+    def _finish(self) -> None:
+        """Nobody is left behind in a place that others wait for."""
+        with self._lock:
+            self._ends = True
+        self._hub.unlisten(self._wake)
+        self._close_all()
+        while self._coming:
+            self._coming.popleft().close()
+        self._selector.close()
+        os.close(self._wake_descriptor)
+        self.over.set()
 
     def _goes_on(self) -> bool:
         with self._lock:
-            self._ends = not self._streams and not self._asked
+            self._ends = not self._streams and not self._asked and not self._coming
             return not self._ends
 
     def _turn(self) -> None:
@@ -121,6 +139,8 @@ class Loop:
                 self._close(stream)
             else:
                 self._send(stream)
+        while self._coming:
+            self._begin(self._coming[0])
         while self._asked:
             self._asked.popleft()()
         now_s = clock.monotonic_s()
@@ -159,7 +179,7 @@ class Loop:
     def _begin(self, stream: Stream) -> None:
         descriptor = stream.connection.fileno()
         with self._lock:
-            self._streams[descriptor] = stream
+            self._streams[descriptor] = self._coming.popleft()
         self._selector.register(descriptor, selectors.EVENT_READ)
         stream.begin(self._hub.epoch)
         self._send(stream)
@@ -179,7 +199,9 @@ class Loop:
         descriptor = stream.connection.fileno()
         if self._streams.get(descriptor) is not stream:
             return
-        self._selector.unregister(descriptor)
+        # One that did not even begin is not there.
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(descriptor)
         with self._lock:
             del self._streams[descriptor]
         stream.close()

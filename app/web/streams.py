@@ -65,7 +65,8 @@ class Streams:
         self._noticer = noticer
         self._user_most = user_most
         self._most = most
-        self._lock = threading.Lock()
+        # One that cannot be written to is let out by whoever brings it.
+        self._lock = threading.RLock()
         self._inside: Counter[str] = Counter()
         self._refused = 0
         self._ended = 0
@@ -85,18 +86,26 @@ class Streams:
         return _once(lambda: self._leave(name))
 
     def take(self, stream: Stream) -> None:
-        """Write to this stream from now on, until it ends."""
+        """Write to this stream from now on, until it ends. Raises RuntimeError where no thread can
+        be started for it, and then it has ended.
+        """
         with self._lock:
             if self._loop is not None and self._loop.take(stream):
                 return
             # The last loop ended with its last stream.
-            loop = self._loop = Loop(self._hub, self._note_cut_off)
+            loop = Loop(self._hub, self._note_cut_off)
             loop.take(stream)
-            loop.start()
-            self._checking = threading.Thread(
+            checking = threading.Thread(
                 target=self._check, args=(loop,), name="streams-check", daemon=True
             )
-            self._checking.start()
+            try:
+                # First the one without which nobody may read.
+                checking.start()
+                loop.start()
+            except RuntimeError:
+                loop.give_up()
+                raise
+            self._loop, self._checking = loop, checking
 
     def counts(self) -> StreamCounts:
         """How many there are and were."""
