@@ -13,7 +13,7 @@ from app.connection import Connection
 from app.inventory import Domain, Scan
 from app.settings import Settings, load
 from app.store.changes import Wanted, latest
-from app.store.engine import Store, store_path
+from app.store.engine import STORE_NAME, Store, store_path
 from app.store.history import HostStatus, fleet
 from app.store.hosts import add_host, edit_host, list_hosts, remove_host, set_enabled
 from app.store.record import Recorder
@@ -125,17 +125,17 @@ def test_a_second_collector_waits_and_takes_over_when_the_first_ends(
         second.stop()
 
 
+@pytest.mark.parametrize("name", ["one.sqlite", STORE_NAME])
 def test_processes_on_one_store_with_data_directories_of_their_own_are_one_collector(
-    tmp_path: Path,
+    tmp_path: Path, name: str
 ) -> None:
-    where = {"NPVIRT_DATABASE_URL": f"sqlite:///{tmp_path / 'shared' / 'one.sqlite'}"}
-    every = {"NPVIRT_SCAN_SECONDS": "1", **where}
-    (tmp_path / "other").symlink_to(tmp_path / "shared")
-    mine = load({**every, "NPVIRT_DATA": str(tmp_path / "a")})
-    theirs = load({
-        **every, "NPVIRT_DATA": str(tmp_path / "b"),
-        "NPVIRT_DATABASE_URL": f"sqlite:///{tmp_path / 'other' / 'one.sqlite'}",
-    })  # fmt: skip
+    """Of the second name it is the store that is in the first one's data directory anyway."""
+    every, shared = {"NPVIRT_SCAN_SECONDS": "1"}, tmp_path / "shared"
+    here = {} if name == STORE_NAME else {"NPVIRT_DATABASE_URL": f"sqlite:///{shared / name}"}
+    mine = load({**every, "NPVIRT_DATA": str(shared), **here})
+    (tmp_path / "other").symlink_to(shared)
+    there = f"sqlite:///{tmp_path / 'other' / name}"
+    theirs = load({**every, "NPVIRT_DATA": str(tmp_path / "b"), "NPVIRT_DATABASE_URL": there})
     store = open_store(store_path(mine))
     first, second = Collector(mine, store), Collector(theirs, store)
     try:

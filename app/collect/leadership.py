@@ -17,7 +17,7 @@ from msgspec import Struct
 from app import clock
 from app.errors import StoreError
 from app.settings import Settings
-from app.store.engine import store_path
+from app.store.engine import STORE_NAME, store_path
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,9 @@ def collector_directory(settings: Settings) -> Path:
     store the same, whichever data directories they have. Raises StoreError.
     """
     path = store_path(settings).resolve()
-    if path.parent == settings.data.resolve():
-        return settings.data
+    if path.name == STORE_NAME:
+        return path.parent
+    # There may be others beside it.
     directory = path.with_name(f"{path.name}.collector")
     try:
         directory.mkdir(mode=0o700, exist_ok=True)

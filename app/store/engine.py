@@ -26,11 +26,14 @@ from app.store.sqlite import connect, engine_of, plain, set_writing
 
 log = logging.getLogger(__name__)
 
+# Of the store in a data directory.
+STORE_NAME = "npvirt.sqlite"
+
 
 def store_path(settings: Settings) -> Path:
     """Where the store's file is, its directory made (0700) when absent; raises StoreError."""
     url = settings.database_url
-    path = Path(url.removeprefix("sqlite:///")) if url else settings.data / "npvirt.sqlite"
+    path = Path(url.removeprefix("sqlite:///")) if url else settings.data / STORE_NAME
     for directory in (settings.data, path.parent):
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
