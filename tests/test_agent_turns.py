@@ -18,6 +18,23 @@ def _never() -> Any:
     raise AssertionError("nothing is asked beside the test")
 
 
+def test_of_a_domain_that_cannot_be_read_nothing_is_said(tmp_path: Path) -> None:
+    node = write_node(tmp_path, domain_xml("a", state=RUNNING, devices=_CHANNEL))
+    clock = Clock()
+    watch = AgentWatch(_never, clock)
+    with opened(node) as session:
+        faults = Faults(session)
+        watch._wanted = (Target(uuid_of("a"), session.connection.lookupByName("a").ID()),)
+        faults.fail("XMLDesc", VirtError("failed", "libvirt could not do it."))
+        watch._ask_due(faults.session)
+        assert faults.injected == 1
+        assert watch.answers() == {}
+        faults.heal()
+        clock.now_s += 60
+        watch._ask_due(faults.session)
+        assert [answer.agent for answer in watch.answers().values()] == ["disconnected"]
+
+
 def test_one_that_may_not_be_asked_leaves_the_others_their_turns(tmp_path: Path) -> None:
     """As where the host permits npvirt some of its domains."""
     names = ("a", "b", "c")

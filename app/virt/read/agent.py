@@ -150,8 +150,10 @@ class AgentWatch:
 
 def _ask(session: "Session", target: Target, turn: _Turn, before: Answer | None) -> Answer | None:
     """What the agent says now, with what it told before where it is silent; None when the domain
-    is not there any more. Raises VirtError when the session is lost.
+    is not there any more, or does not even tell of the channel. Raises VirtError when the session
+    is lost.
     """
+    channel: str | None = None
     told = before.guest if before is not None and before.id == target.id else None
     try:
         domain = session.call(connection_of(session).lookupByUUIDString, target.uuid)
@@ -163,10 +165,9 @@ def _ask(session: "Session", target: Target, turn: _Turn, before: Answer | None)
     except VirtError as error:
         if not session.alive or error.failure == "denied":
             raise
-        if error.failure == "gone":
+        if error.failure == "gone" or channel is None:
             return None
         # Connected, but silent: the last answer holds.
-        channel = "connected"
     except XmlRefused:
         return None
     return Answer(target.id, channel, told)
