@@ -12,6 +12,7 @@ from app.inventory import Definition, Domain, Network, PartialLook, Pool, Scan, 
 from app.store.changes import Change, Wanted, latest
 from app.store.engine import Store
 from app.store.history import definition, fleet, scans
+from app.store.hosts import get_host
 from app.store.record import Recorder
 from tests.made_once import open_store
 from tests.storing import BASE_MS, a_host, a_store
@@ -132,6 +133,32 @@ def test_what_a_scan_finds_of_other_things_is_stored(a_store: Store, recorder: R
     assert [(one.key, one.what) for one in told(a_store)] == [
         ("b", "paused"), ("c", "deleted"), ("a", "stopped"),
     ]  # fmt: skip
+
+
+def test_the_very_same_list_is_compared_again_after_whatever_came_between(
+    a_store: Store, recorder: Recorder
+) -> None:
+    found = {"w": domain()}
+
+    def same(at_ms: int) -> Scan:
+        return Scan(BASE_MS + at_ms, 10, ok=True, domains=found)
+
+    for at_ms in (0, 1_000):
+        recorder.record(same(at_ms))
+    recorder.record_partial(look(2_000, "w", domain("shutoff")))
+    recorder.record(same(3_000))
+    assert states(a_store, None) == {"w": "running"}
+    recorder.record_partial(look(4_000, "w", domain("shutoff")))
+    recorder.record(same(5_000), {("domain", "w")})
+    assert states(a_store, None) == {"w": "shutoff"}
+    recorder.record(same(5_500))
+    assert states(a_store, None) == {"w": "running"}
+    Recorder(a_store, get_host(a_store, "h"), 10 * S).record(scan(6_000, domain("paused")))
+    recorder.record(same(7_000))
+    assert states(a_store, None) == {"w": "running"}
+    recorder.record(scan(8_000))
+    recorder.record(same(9_000))
+    assert states(a_store, None) == {"w": "running"}
 
 
 def test_another_recorder_takes_over_where_the_first_one_stopped(

@@ -50,10 +50,19 @@ class Changes(Struct):
 Remembered = Mapping[KindName, Mapping[str, Open]]
 
 
-def changes_of_scan(scan: Scan, known: Remembered) -> Changes:
-    """What a scan changes."""
+_NONE: Mapping[KindName, Mapping[str, Fact]] = {}
+
+
+def changes_of_scan(
+    scan: Scan, known: Remembered, settled: Mapping[KindName, Mapping[str, Fact]] = _NONE
+) -> Changes:
+    """What a scan changes. `settled`: lists that were found to be what is remembered; the very
+    same ones are still so.
+    """
     changes = Changes([], [])
     for kind, facts in lists(scan):
+        if settled.get(kind) is facts:
+            continue
         _compare(kind, facts, known[kind], changes)
         if len(known[kind]) > len(facts) - _count_new(facts, known[kind]):
             changes.gone.extend((kind, key) for key in known[kind] if key not in facts)

@@ -66,6 +66,8 @@ class Recorder:
         self._partial_ms: list[int] = []
         self._loaded = False
         self._open: dict[KindName, dict[str, Open]] = {}
+        # The lists of the last scan that are what is remembered.
+        self._settled: dict[KindName, Mapping[str, Fact]] = {}
         self._entity_ids: dict[tuple[str, str], int] = {}
         self._log = ChangeLog(host.id, host.slug, interval_ms)
         self._sum = SamplesSum()
@@ -132,7 +134,8 @@ class Recorder:
         at_ms = wanted_ms = max(scan.at_ms, last + 1)
         while at_ms in self._partial_ms:
             at_ms += 1
-        changes = changes_of_scan(scan, self._open)
+        changes = changes_of_scan(scan, self._open, self._settled)
+        self._settled = {} if newer else dict(_unchanged(scan, changes))
         if newer:
             changes = without(changes, newer)
         turns = self._turns(connection, changes)
@@ -151,6 +154,7 @@ class Recorder:
         changes = changes_of_look(look, self._open)
         if not changes.count:
             return frozenset()
+        self._settled = {}
         at_ms = max(look.at_ms, self._seen_ms() + 1)
         turns = self._turns(connection, changes)
         self._close(connection, changes, at_ms)
@@ -178,6 +182,7 @@ class Recorder:
             return
         self._last_at_ms = newest
         self._partial_ms = [] if newest_partial is None else [newest_partial]
+        self._settled = {}
         self._open = {kind: {} for kind in schema.KIND_BIT}  # type: ignore[misc] # its keys are kinds
         entity, revision = schema.entity, schema.revision
         mine = sa.select(entity.c.id, entity.c.kind, entity.c.key).where(
@@ -379,6 +384,11 @@ class Recorder:
         statement = _scan_insert(connection.dialect)
         row = tuple(values[name] for name in _SCAN_COLUMNS)
         return int(plain(connection).execute(statement, row).lastrowid or 0)
+
+
+def _unchanged(scan: Scan, changes: Changes) -> Iterator[tuple[KindName, Mapping[str, Fact]]]:
+    changed = changes.kinds
+    return ((kind, facts) for kind, facts in lists(scan) if kind not in changed)
 
 
 def _samples(scan: Scan) -> Iterator[tuple[KindName, Mapping[str, Sample]]]:
