@@ -20,7 +20,7 @@ from app.virt.deadline import Deadline, Watchdog
 from app.virt.dial import dial
 from app.virt.relay import Relay
 from app.virt.session import Session
-from tests.endpoints import children, opened, over_socket, over_ssh, over_tcp, over_tls
+from tests.endpoints import children, make_key, opened, over_socket, over_ssh, over_tcp, over_tls
 from tests.lab.fixtures import SASL_PASSWORD, SASL_USER
 from tests.lab.host import LabHost, Options
 from tests.lab.pki import Pki
@@ -439,6 +439,40 @@ def test_where_no_more_files_may_be_opened_the_host_is_not_to_blame(connection: 
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert caught.value.problem == "no-resources"
+
+
+@pytest.mark.parametrize("refused", ["relay", "deadlines", "ssh-said"])
+def test_a_thread_that_does_not_start_leaves_nothing_of_an_open_behind(
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file, directory or process, however often it is tried until there are threads again."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == refused:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    temporary, path = tmp_path / "temporary", tmp_path / "socket"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr("app.virt.session.watchdog", Watchdog())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with socket.socket(socket.AF_UNIX) as here, socket.create_server(("127.0.0.1", 0)) as there:
+        here.bind(str(path))
+        here.listen(8)
+        endpoint = Endpoint(Connection(socket=str(path)))
+        if refused == "ssh-said":
+            port, key = there.getsockname()[1], make_key(tmp_path / "key")
+            connection = Connection(transport="ssh", host="127.0.0.1", port=port)
+            endpoint = Endpoint(connection, key_file=str(key), known_hosts_file=os.devnull)
+        before = len(list(Path("/proc/self/fd").iterdir())), children("ssh")
+        for _ in range(2):
+            with pytest.raises(VirtError) as caught:
+                Session.open(endpoint, read_only=True)
+            assert caught.value.problem == "no-resources"
+        until(lambda: (len(list(Path("/proc/self/fd").iterdir())), children("ssh")) == before)
+        assert list(temporary.iterdir()) == []
 
 
 def test_deadlines_hold_in_a_forked_child_too() -> None:

@@ -187,7 +187,11 @@ def start_ssh(endpoint: Endpoint, command: str) -> Upstream:
         raise
     finally:
         theirs.close()
-    carrier = _Carrier(process)
+    try:
+        carrier = _Carrier(process)
+    except RuntimeError:
+        ours.close()
+        raise
     return Upstream(ours, carrier.finish, carrier.said)
 
 
@@ -198,7 +202,14 @@ class _Carrier:
         self._process = process
         self._said = bytearray()
         self._thread = threading.Thread(target=self._listen, name="ssh-said", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            # No more threads for a moment; nobody else would end it, and reap it.
+            self.finish()
+            if process.stderr is not None:
+                process.stderr.close()
+            raise
 
     def finish(self) -> None:
         """End ssh, however it stands."""

@@ -89,7 +89,8 @@ class Relay:
         self, upstream: socket.socket, *, over_tcp: bool, finish: Callable[[], None] | None = None
     ) -> None:
         """`over_tcp`: libvirt must believe that it is on TCP, so that SASL encrypts for itself.
-        `finish` is called once, when the relay has ended. Raises OSError, the upstream untouched.
+        `finish` is called once, when the relay has ended. Raises OSError and RuntimeError (no more
+        threads), the upstream untouched and nothing left behind.
         """
         self.calls: CallCounter | None = CallCounter()
         # What the host said first: tells another service from libvirt.
@@ -114,7 +115,13 @@ class Relay:
             os.close(self._wake_write)
             raise
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._stop_listening()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            raise
 
     def cut(self, *, gently: bool = False) -> None:
         """End the relay now; whatever hangs in libvirt on it returns with an error. `gently`: the
@@ -147,10 +154,10 @@ class Relay:
             told()
 
     def _listen_unix(self) -> socket.socket:
-        self._directory = tempfile.mkdtemp(prefix="npvirt-")
-        path = f"{self._directory}/relay"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
+            self._directory = tempfile.mkdtemp(prefix="npvirt-")
+            path = f"{self._directory}/relay"
             listener.bind(path)
         except OSError:
             listener.close()
@@ -192,8 +199,7 @@ class Relay:
                     return client
                 client.close()
         finally:
-            self._listener.close()
-            self._remove_directory()
+            self._stop_listening()
 
     def _copy(self, client: socket.socket) -> None:
         """Copy until libvirt has left, or the host has and its last words are delivered."""
@@ -269,6 +275,10 @@ class Relay:
             linger(self._upstream, self._finish)
         elif self._finish is not None:
             self._finish()
+
+    def _stop_listening(self) -> None:
+        self._listener.close()
+        self._remove_directory()
 
     def _remove_directory(self) -> None:
         if self._directory is not None:

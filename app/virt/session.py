@@ -5,6 +5,7 @@ VirtError. A session that was cut or lost stays dead; whoever needs another open
 """
 
 import contextlib
+import errno
 import logging
 import threading
 from collections.abc import Callable
@@ -206,11 +207,13 @@ def _relay(fields: Connection, upstream: Upstream) -> Relay:
     over_tcp = fields.transport == "tcp"
     try:
         relay = Relay(upstream.stream, over_tcp=over_tcp, finish=upstream.finish)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         upstream.stream.close()
         if upstream.finish is not None:
             upstream.finish()
-        raise problem("no-relay", fields, str(error)) from None
+        is_refused = isinstance(error, RuntimeError) or error.errno in (errno.EMFILE, errno.ENFILE)
+        code = "no-resources" if is_refused else "no-relay"
+        raise problem(code, fields, str(error)) from None
     if over_tcp and fields.sasl:
         # Encrypted by SASL: the packets cannot be told apart.
         relay.calls = None
@@ -240,6 +243,10 @@ def _open_over(
     except TimeoutError as error:
         relay.close()
         raise problem("timeout", fields, str(error)) from None
+    except RuntimeError as error:
+        # No more threads for a moment, to see to the deadline.
+        relay.close()
+        raise problem("no-resources", fields, str(error)) from None
     except libvirt.libvirtError as error:
         said = upstream.said() if upstream.said is not None and not late.is_set() else ""
         relay.close()
