@@ -8,7 +8,7 @@ import contextlib
 import gc
 import socket
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ from tests.web_support import Web
 
 class Troubled(Scanner):
     """A scanner that runs into trouble at its second look: "dies", "hangs" until it is let go, or
-    "stumbles", at all later ones, too.
+    "stumbles", at all later ones, too, and "falls" when it stores that.
     """
 
     def __init__(self, trouble: str, *arguments: Any) -> None:
@@ -54,7 +54,7 @@ class Troubled(Scanner):
 
     def _look(self, at_ms: int, everything: bool, again: Collection[tuple[str, str]]) -> Scan:
         self.looks += 1
-        if self.looks > 1 and self.trouble == "stumbles":
+        if self.looks > 1 and self.trouble in ("stumbles", "falls"):
             raise ValueError(self.looks)
         if self.looks == 2:
             if self.trouble == "dies":
@@ -62,6 +62,11 @@ class Troubled(Scanner):
             self.hanging_since_ms = at_ms
             self.let_go.wait(60.0)
         return super()._look(at_ms, everything, again)
+
+    def unforeseen(self, next_at_ms: Callable[[bool], int | None]) -> Scan | None:
+        if self.trouble == "falls":
+            raise ValueError(self.trouble)
+        return super().unforeseen(next_at_ms)
 
     def close(self) -> None:
         super().close()
@@ -177,6 +182,15 @@ def test_a_look_that_failed_for_a_reason_nobody_foresaw_is_one_that_failed(
         assert "did not foresee" in (found.sentence or "")
         assert collector.supervision().replaced == {}
     assert "ValueError" in caplog.text
+
+
+def test_a_worker_goes_on_where_not_even_that_a_look_failed_can_be_stored_for_no_known_reason(
+    tmp_path: Path, store: Store
+) -> None:
+    add_host(store, "demo", DEMO)
+    with supervised(tmp_path, store, "falls") as collector:
+        until(lambda: collector.made and collector.made[0].looks > 3)
+        assert collector.supervision().replaced == {}
 
 
 def test_a_look_that_goes_on_slowly_is_not_given_up(tmp_path: Path) -> None:

@@ -234,6 +234,10 @@ class HostWorker:
         except NpvirtError as error:
             log.error("%s: %s", self.slug, error)
             return None
+        except Exception:
+            # What was not foreseen may strike here again.
+            log.exception("%s: that its scan failed could not be stored", self.slug)
+            return None
         return None if seen is None else summarise(self.slug, seen)
 
     def _watch_over(self) -> None:
