@@ -171,6 +171,9 @@ def test_who_lost_the_lock_with_its_file_scans_no_more(
         until(lambda: second.supervision().workers)
         until(lambda: not collector.supervision().workers)
         assert not collector.health().collecting
+        # Of a request that had come before, nothing comes.
+        collector._answer({"wake": []})
+        assert not collector.supervision().workers
         # It is the second one that is asked, and the first one passes the wish on.
         until(lambda: collector.scan_now("demo"))
     finally:

@@ -291,6 +291,9 @@ class Collector:
 
     def _follow_registry(self) -> None:
         with self._lock:
+            if not self._leadership.held:
+                # The lock went, or was given back, since it was asked for this.
+                return
             wanted = {record.id: record for record in list_hosts(self._store) if record.enabled}
             for host_id, (record, _) in list(self._workers.items()):
                 if not _same_way(record, wanted.get(host_id)):
