@@ -236,8 +236,11 @@ def test_it_is_made_and_all_is_looked_at_though_nothing_can_be_put_together(
     assert upkeep.now().compacted_ms is not None
 
 
+@pytest.mark.parametrize(
+    "where", ["app.collect.upkeep.Compactor.step", "app.collect.backups.is_due"]
+)
 def test_upkeep_that_is_stuck_in_a_step_is_told(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """As where the disk for backups does not answer any more: nothing else is done then."""
     monkeypatch.setattr("app.collect.upkeep._STUCK_S", 0.0)
@@ -248,8 +251,9 @@ def test_upkeep_that_is_stuck_in_a_step_is_told(
         assert let_go.wait(60)
         return False
 
-    monkeypatch.setattr(Compactor, "step", hang)
-    upkeep = Upkeep(load({"NPVIRT_DATA": str(tmp_path), "NPVIRT_BACKUP_AT": ""}), store)
+    monkeypatch.setattr("app.collect.backups.is_due", lambda *_: False)
+    monkeypatch.setattr(where, hang)
+    upkeep = Upkeep(load({"NPVIRT_DATA": str(tmp_path)}), store)
     turning = threading.Thread(target=upkeep.turn)
     turning.start()
     try:

@@ -83,11 +83,14 @@ class Upkeep:
         """See that the store's file is still there, take up one that was put in its place, and
         look at all of it where damage was met.
         """
+        self._step_s = clock.monotonic_s()
         try:
             self._store.look()
             self._soundness.again(self._finish)
         except StoreError as error:
             log.error("%s", error)
+        finally:
+            self._step_s = None
 
     def now(self) -> UpkeepFigures:
         """How far it has come."""
@@ -129,6 +132,8 @@ class Upkeep:
         """Whether `work` says that it is done; what it fails over is the trouble of this turn, if
         it is the first.
         """
+        # What it looks at before and after its slices may hang as well.
+        self._step_s = clock.monotonic_s()
         try:
             return bool(work())
         except StoreError as error:
@@ -138,6 +143,8 @@ class Upkeep:
             # What comes next is to be done all the same; the log keeps the traceback.
             log.exception("The store's upkeep failed for a reason npvirt did not foresee")
             trouble = _UNFORESEEN
+        finally:
+            self._step_s = None
         self._trouble = self._trouble or trouble
         return False
 
@@ -155,11 +162,7 @@ class Upkeep:
         """Work in slices until it is done (True) or time is up."""
         while not self._stopping.is_set() and clock.monotonic_s() < until_s:
             self._step_s = clock.monotonic_s()
-            try:
-                has_more = work.step(clock.now_ms(), _SLICE_S)
-            finally:
-                self._step_s = None
-            if not has_more:
+            if not work.step(clock.now_ms(), _SLICE_S):
                 return True
             self._stopping.wait(_PAUSE_S)
         return False
