@@ -314,10 +314,13 @@ def test_an_ssh_port_with_another_service(tmp_path: Path) -> None:
         assert _failed(Endpoint(connection), "port").problem == "not-ssh"
 
 
-def test_a_machine_without_ssh(
-    ssh_host: LabHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_machine_without_ssh_or_with_one_that_may_not_be_executed(
+    ssh_host: LabHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
 ) -> None:
     endpoint = over_ssh(ssh_host, tmp_path / "known")
+    if is_there:
+        (tmp_path / "ssh").touch(mode=0o600)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _failed(endpoint, "host-key").problem == "ssh-missing"
 

@@ -179,9 +179,9 @@ def start_ssh(endpoint: Endpoint, command: str) -> Upstream:
             env=ssh.environment(),
             start_new_session=True,
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError) as error:
         ours.close()
-        raise problem("ssh-missing", endpoint.connection) from None
+        raise problem("ssh-missing", endpoint.connection, str(error)) from None
     except OSError:
         ours.close()
         raise

@@ -187,7 +187,7 @@ PROBLEMS: Mapping[str, Problem] = {
         "Check the port; SSH's is 22.",
     ),
     "ssh-missing": Problem(
-        "invalid", "The program ssh is not installed on npvirt's machine.",
+        "invalid", "The program ssh is not on npvirt's machine, or may not be run.",
         "Install it: apt-get install openssh-client",
     ),
     "no-driver": Problem(

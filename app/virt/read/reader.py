@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from app.virt.session import Session
 
 # How many slow parts a scan takes in turn: with the fourteen calls on the wire that a scan of one
-# pool and one network always makes, sixteen.
+# pool and one network always makes, sixteen; and up to eight where domains have snapshots.
 _SLOW_PER_SCAN = 2
 
 
