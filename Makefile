@@ -17,7 +17,7 @@ demo: ## Install what is missing and serve a made-up fleet with a year of histor
 
 test: ## Install what the tests need and run them
 	@.ci/setup test
-	@$(PYTHON) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(PYTHON) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: ## Lint, format, types and the layers
 	@.ci/setup test
