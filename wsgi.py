@@ -38,6 +38,7 @@ def build() -> Flask:
     for chatty in ("apscheduler", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     store = open_store(settings)
+    store.keep_readers()
     attach_syslog(store, settings.syslog)
     mark = read_mark(settings.data)
     collector, application = (

@@ -74,7 +74,8 @@ def test_a_migration_that_is_cut_off_leaves_the_old_schema(tmp_path: Path) -> No
     Store.open(path).close()
     program = (
         "import os, sys, pathlib, app.store.sqlite as sqlite\n"
-        "e = sqlite.engine_of(pathlib.Path(sys.argv[1]), query_only=False)\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "e = sqlite.engine_of(lambda: sqlite.connect(path), query_only=False)\n"
         "c = e.connect(); t = c.begin()\n"
         "c.exec_driver_sql('CREATE TABLE half_made (a INTEGER)')\n"
         "c.exec_driver_sql('DROP TABLE scan')\n"

@@ -222,7 +222,6 @@ def test_once_a_day_all_is_looked_at_and_damage_is_a_banner_until_it_is_gone(
     assert not again.ok
     overwrite(path, offset, before, injected)
     other.close()
-    other._reader.dispose()
     upkeep.look()
     assert other.troubles.now() is None
     assert injected.count == 2

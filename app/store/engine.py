@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.store.dropped import DroppedScans
 from app.store.faults import EMPTIED, SENTENCES, Troubles, is_emptied, translated
 from app.store.file import copy_file, create, identity, refuse_foreign, revision_of, upgrade
+from app.store.readers import Readers
 from app.store.schema import REVISION
 from app.store.sqlite import connect, engine_of, plain, set_writing
 
@@ -66,9 +67,10 @@ class Store:
         self.audit_listener: AuditListener | None = None
         self.troubles = Troubles(path)
         self.dropped = DroppedScans()
-        self._writer = engine_of(path, query_only=False, at_rest=at_rest)
-        self._reader = engine_of(path, query_only=True, at_rest=at_rest)
+        self._at_rest = at_rest
         self._identity = identity(path)
+        self._writer = engine_of(self._connect, query_only=False)
+        self._readers = Readers(self._connect)
         self._log = path.with_name(f"{path.name}-wal")
         # Of the log that is open; None until something was written.
         self._log_identity: tuple[int, int] | None = None
@@ -95,11 +97,22 @@ class Store:
     def reading(self) -> Iterator[sa.Connection]:
         """A connection that sees one state of the store and cannot write."""
         try:
-            with translated(self.path), self._reader.begin() as connection:
+            with (
+                translated(self.path),
+                self._readers.connected() as connection,
+                connection.begin(),
+            ):
                 yield connection
         except StoreError as error:
             self.troubles.failed(error, reading=True)
             raise
+
+    def keep_readers(self) -> None:
+        """Have connections that read open from now on, so that reads go on where the file goes
+        away: for who serves. Raises StoreError.
+        """
+        with translated(self.path):
+            self._readers.keep()
 
     @contextmanager
     def writing(self, *, durable: bool = False) -> Iterator[sa.Connection]:
@@ -136,6 +149,18 @@ class Store:
         if trouble is not None or identity(self.path) != self._identity:
             with self.writing() as connection:
                 connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+
+    def _connect(self) -> sqlite3.Connection:
+        """A connection to the file that is open already; raises StoreError where another has its
+        name. SQLite would take itself for the first to open that one, and shorten the memory beside
+        the log, which goes by the name as well, under all others: that ends the process.
+        """
+        if identity(self.path) == self._identity:
+            connection = connect(self.path, check_same_thread=False, at_rest=self._at_rest)
+            if identity(self.path) == self._identity:
+                return connection
+            connection.close()
+        raise StoreError(f"The store {self.path} {SENTENCES['gone']}.", problem="gone")
 
     def _follow_file(self) -> None:
         """See that the store's name is still that of the file that is open. One that was replaced
@@ -175,7 +200,7 @@ class Store:
         self._log_identity = None
         self._generation += 1
         self._writer.dispose()
-        self._reader.dispose()
+        self._readers.open_anew()
         self._close_version()
 
     def version(self) -> int:
@@ -195,7 +220,7 @@ class Store:
         if self._version is not None and is_emptied(self.path):
             raise StoreError(f"The store {self.path} {EMPTIED}.", problem="gone")
         if self._version_connection is None:
-            self._version_connection = connect(self.path, check_same_thread=False)
+            self._version_connection = self._connect()
         row = self._version_connection.execute("PRAGMA data_version").fetchone()
         return self._generation << 40 | int(row[0])
 
@@ -222,7 +247,7 @@ class Store:
         if self.audit_listener is not None:
             self.audit_listener.close()
         self._writer.dispose()
-        self._reader.dispose()
+        self._readers.close()
         with self._lock:
             self._close_version()
 

@@ -108,7 +108,7 @@ def migrate(path: Path, to: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
 
-    engine = engine_of(path, query_only=False)
+    engine = engine_of(lambda: connect(path, check_same_thread=False), query_only=False)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[2] / "migrations"))
     try:

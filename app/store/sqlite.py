@@ -5,6 +5,7 @@ there is an error, so that a store that vanished is never begun anew in silence.
 """
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -13,19 +14,20 @@ import sqlalchemy as sa
 
 from app.store.sums import teach
 
-_READERS = 4
+# So many that read stay open; more are opened while there is need of them.
+READERS = 4
 _PATIENCE_MS = 5000
 
 
-def engine_of(path: Path, *, query_only: bool, at_rest: bool = False) -> sa.Engine:
-    """Connections to the file at `path`: many readers that cannot write, or one writer that takes
-    the lock as it begins; `at_rest` as for `connect`.
+def engine_of(opened: Callable[[], sqlite3.Connection], *, query_only: bool) -> sa.Engine:
+    """What `opened` opens as connections: many readers that cannot write, or one writer that takes
+    the lock as it begins.
     """
     engine = sa.create_engine(
         "sqlite://",
-        creator=lambda: connect(path, check_same_thread=False, at_rest=at_rest),
+        creator=opened,
         poolclass=sa.pool.QueuePool,
-        pool_size=_READERS if query_only else 1,
+        pool_size=READERS if query_only else 1,
         max_overflow=32 if query_only else 0,
         pool_timeout=30,
     )
