@@ -10,9 +10,6 @@ from msgspec import Struct
 from app import clock
 from app.collect.steps import Step
 
-# A tick that is missing by so much more is late, not lost.
-_SLACK_S = 2.0
-
 
 class Pulse:
     """The ticks of one process; threads may share it."""
@@ -31,7 +28,7 @@ class Pulse:
     @property
     def limit_s(self) -> float:
         """How long after a tick the pulse has stopped: one was missed, and the next is due."""
-        return max(2 * self.every_s, self.every_s + _SLACK_S)
+        return 2 * self.every_s
 
     def tick(self) -> None:
         """Take note of a tick."""
