@@ -201,22 +201,7 @@ class HostWorker:
                 if self._woken_s is not None:
                     self._late_s, self._woken_s = self._busy_s - self._woken_s, None
                 self._scans_begun += 1
-            outcome: Summary | None = None
-            try:
-                seen = self._ready().scan(everything=everything, again=again, next_at_ms=self._plan)
-                outcome = summarise(self.slug, seen)
-            except StoreError as error:
-                log.error("%s: what was seen could not be stored: %s", self.slug, error)
-                self._retry_in_s = None
-            except NpvirtError as error:
-                # That a host is not to be looked at any more, or in another way, is no failure.
-                level = logging.INFO if self._stopping else logging.ERROR
-                log.log(level, "%s: %s", self.slug, error)
-                self._retry_in_s = None
-            except Exception:
-                # This loop must survive whatever one host provokes; the log keeps the traceback.
-                log.exception("%s: the scan failed for a reason npvirt did not foresee", self.slug)
-                outcome = self._unforeseen()
+            outcome = self._look(again, everything=everything)
             with self._condition:
                 self._last = outcome
                 self._scans_ended = self._scans_begun
@@ -224,21 +209,34 @@ class HostWorker:
         if self._scanner is not None:
             self._scanner.close()
 
-    def _unforeseen(self) -> Summary | None:
-        """Have the host say that it could not be looked at, and why npvirt cannot tell."""
-        self._retry_in_s = None
-        if self._scanner is None:
-            return None
-        try:
-            seen = self._scanner.unforeseen(self._plan)
-        except NpvirtError as error:
-            log.error("%s: %s", self.slug, error)
-            return None
-        except Exception:
-            # What was not foreseen may strike here again.
-            log.exception("%s: that its scan failed could not be stored", self.slug)
-            return None
-        return None if seen is None else summarise(self.slug, seen)
+    def _look(self, again: set[tuple[str, str]], *, everything: bool) -> Summary | None:
+        """Scan the host; where that meets what npvirt did not foresee, have the host say so."""
+
+        def scan() -> Scan:
+            return self._ready().scan(everything=everything, again=again, next_at_ms=self._plan)
+
+        for look in (scan, self._unforeseen):
+            try:
+                seen = look()
+                return None if seen is None else summarise(self.slug, seen)
+            except StoreError as error:
+                log.error("%s: what was seen could not be stored: %s", self.slug, error)
+            except NpvirtError as error:
+                # That a host is not to be looked at any more, or in another way, is no failure.
+                level = logging.INFO if self._stopping else logging.ERROR
+                log.log(level, "%s: %s", self.slug, error)
+            except Exception:
+                # The worker must survive whatever one host provokes; the log keeps the traceback.
+                log.exception("%s: the scan failed for a reason npvirt did not foresee", self.slug)
+                self._retry_in_s = None
+                continue
+            self._retry_in_s = None
+            break
+        return None
+
+    def _unforeseen(self) -> Scan | None:
+        """Have the store say that the host could not be looked at, and npvirt cannot tell why."""
+        return None if self._scanner is None else self._scanner.unforeseen(self._plan)
 
     def _watch_over(self) -> None:
         """Until there is something to do, see to it that a host that stands still is noticed."""
