@@ -5,6 +5,7 @@ drips, delays or closes. That the others' scans are in time is read from the sto
 beside the same fleet without faults; what npvirt's threads waited for a processor is not theirs.
 """
 
+import math
 import tempfile
 import time
 from contextlib import ExitStack
@@ -27,8 +28,11 @@ SQLITE_BYTES = 24 << 20
 # The deadline of an open and of a call; of what went on when a host was healed.
 _DEADLINE_S = 10.0
 _HEALTHY_TICKS, _SICK_TICKS, _WELL_TICKS = 4, 5, 3
+# Whoever is sick is so for longer than that deadline, however short the ticks are.
+_SICK_S = _DEADLINE_S + 2
 _SICK = (25, 1, 7, 13, 19, 25)
 _SETTLE_TICKS = 20
+_LONG_TICKS = 3_600
 
 
 class Held(NamedTuple):
@@ -243,8 +247,10 @@ def _prove(tally: Tally) -> None:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="npvirt-fleet-")))
         fleet = Fleet(tally, stack, root, hosts)
         before: Held | None = None
+        sick_ticks = max(_SICK_TICKS, math.ceil(_SICK_S / tally.tick_s))
+        long = math.ceil(_LONG_TICKS / (sick_ticks + _WELL_TICKS))
         fleet.stay_well(_HEALTHY_TICKS)
-        for turn in tally.rounds(2, len(_SICK), 440):
+        for turn in tally.rounds(2, len(_SICK), long):
             # In a brief trial as many as can be, each time.
             wanted = hosts if tally.length == "brief" else _SICK[turn % len(_SICK)]
             count = min(wanted, hosts // 2)
@@ -253,7 +259,7 @@ def _prove(tally: Tally) -> None:
                 slug: SICKNESSES[(turn + place) % len(SICKNESSES)]
                 for place, slug in enumerate(slugs)
             }
-            fleet.fall_sick(sick, _SICK_TICKS)
+            fleet.fall_sick(sick, sick_ticks)
             fleet.heal(sick, _WELL_TICKS)
             if before is None:
                 # What was needed once for the first sick ones is kept, and no more afterwards.

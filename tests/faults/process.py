@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.clock import now_ms
-from tests.faults.weighing import Scales
+from tests.faults.weighing import NOTHING_KEPT, Scales
 from tests.lab.host import die_with_parent
 from tests.panel import Panel
 from tests.ports import free_port
@@ -53,7 +53,7 @@ class Server:
         self.scales = Scales(data.with_name(f"{data.name}-scales"))
         if weighed:
             plant = plant or "none"
-            self.environ["SCALES"] = str(data.with_name(f"{data.name}-scales"))
+            self.environ |= {"SCALES": str(data.with_name(f"{data.name}-scales")), **NOTHING_KEPT}
         program = ["-m", "tests.faults.planted", plant] if plant else ["-m", "app.cli"]
         self._command = [sys.executable, *program, "serve"]
         self.said = data.with_name(f"{data.name}-said")
