@@ -58,10 +58,12 @@ def line(metric: Metric, rolled: Rolled, width_ms: int, cpus: Divisors) -> Line:
     per_mean, per_bound = _units(metric, column)
     low, high = column.bounds()
     seen = column.weight != 0
+    average = divided(column.total, np.where(seen, column.weight, 1)) * per_mean
+    # Bounds of rates are kept rounded, and those of a steady one are all but its mean.
     found = Line(
-        _shown(divided(column.total, np.where(seen, column.weight, 1)) * per_mean, seen),
-        _shown(low * per_bound, seen),
-        _shown(high * per_bound, seen),
+        _shown(average, seen),
+        _shown(np.minimum(low * per_bound, average), seen),
+        _shown(np.maximum(high * per_bound, average), seen),
     )
     return _divided(found, rolled.starts, width_ms, cpus) if metric.per == "cpu" else found
 
@@ -119,8 +121,11 @@ def _daily(
     if metric.unit in ("bytes", "bytes/s"):
         # Whole numbers take half the room. (And there is no 0 below 0.)
         average, last = np.rint(average) + 0.0, np.rint(last) + 0.0
-    figures = (low.min(axis=0) * per_bound, average, high.max(axis=0) * per_bound,
-               p95 * per_bound, last)  # fmt: skip
+    least, greatest = low.min(axis=0) * per_bound, high.max(axis=0) * per_bound
+    figures = (
+        np.minimum(least, np.minimum(average, last)), average,
+        np.maximum(greatest, np.maximum(average, last)), p95 * per_bound, last,
+    )  # fmt: skip
     return starmap(Daily, zip(*(one.tolist() for one in figures), strict=True))
 
 
@@ -149,10 +154,14 @@ def _daily_of_line(told: Line, weights: Sequence[int]) -> Daily | None:
         return None
     whole = sum(weight for _, weight in weighted)
     ordered = sorted(value for value, _ in weighted)
+    least = min(value for value in told.least if value is not None)
+    greatest = max(value for value in told.greatest if value is not None)
+    average = sum(value * weight for value, weight in weighted) / whole
     return Daily(
-        min(value for value in told.least if value is not None),
-        sum(value * weight for value, weight in weighted) / whole,
-        max(value for value in told.greatest if value is not None),
+        least,
+        # The sum may be rounded beyond them.
+        min(max(average, least), greatest),
+        greatest,
         ordered[min(len(ordered) - 1, int(_P * len(ordered)))],
         weighted[-1][0],
     )
