@@ -132,10 +132,10 @@ def _prove(tally: Tally) -> None:
         usual_s = _late_s(looks, since_ms)
         before = server.use()
         crowd = Crowd(panel, server.port)
-        since_ms, since_s, queued_s = now_ms(), time.monotonic(), server.queued_s()
+        since_ms, since_s, queue = now_ms(), time.monotonic(), server.queue()
         try:
             busy = _healths_s(server, min(float(tally.of(10, 30, 1200)), tally.left_s()))
-            queued_s = max(0.0, server.queued_s() - queued_s)
+            queued_s = queue.waited_s()
         finally:
             crowd.leave()
         slower = 1 + queued_s / (time.monotonic() - since_s)

@@ -77,8 +77,8 @@ class Fleet:
         self.healed_s = 0.0
         # What SQLite held at most when that was asked.
         self.sqlite_bytes = 0
-        # What its threads had waited for a processor when a phase began, and at most in one.
-        self._queued_s = 0.0
+        # What its threads wait for a processor in a phase, and at most in one.
+        self._queue = self.server.queue()
         self.queued_s = 0.0
 
     def ticks(self, count: int) -> None:
@@ -95,7 +95,7 @@ class Fleet:
 
     def fall_sick(self, sick: dict[str, Sickness], ticks: int) -> None:
         """Some fall sick for a while; the others are in time, and nobody's things are gone."""
-        since_ms, self._queued_s = now_ms(), self.server.queued_s()
+        since_ms, self._queue = now_ms(), self.server.queue()
         before = {slug: self.relays[slug].injected.total() for slug in sick}
         for slug, sickness in sick.items():
             self.relays[slug].set(sickness)
@@ -118,7 +118,7 @@ class Fleet:
 
     def heal(self, sick: dict[str, Sickness], ticks: int) -> None:
         """All are well again: each by the look that was going on, or the next one, a tick later."""
-        self._queued_s = self.server.queued_s()
+        self._queue = self.server.queue()
         for slug in sick:
             self.relays[slug].set("well")
         healed_ms = now_ms()
@@ -131,7 +131,7 @@ class Fleet:
 
     def allowed_s(self) -> float:
         """How late a scan may be: what is promised, and what it would have been anyway."""
-        queued_s = max(0.0, self.server.queued_s() - self._queued_s)
+        queued_s = self._queue.waited_s()
         self.queued_s = max(self.queued_s, queued_s)
         return LATE_S + max(0.0, self.usual_s) + queued_s
 

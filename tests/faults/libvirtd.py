@@ -150,22 +150,17 @@ def _check_alive(tally: Tally, fault: str, daemon: SessionDaemon) -> None:
 
 def _rounds(tally: Tally, host: Host, fault: str, server: Server, lock: Any) -> None:
     for _ in tally.rounds(1, 5, 200):
-        since_s, queued_s = time.monotonic(), server.queued_s()
+        since_s, queue = time.monotonic(), server.queue()
         _FAULTS[fault](host.daemon, partial(host.check_unknown, since_s))
         back_ms = now_ms()
         _check_alive(tally, fault, host.daemon)
-        host.check_green(back_ms, partial(_since, server, queued_s))
+        host.check_green(back_ms, queue.waited_s)
         host.check_nothing_gone()
         host.check_told()
         _check_alive(tally, fault, host.daemon)
         with lock:
             tally.attempts += 1
             tally.injected[f"libvirtd {fault}"] += 1
-
-
-def _since(server: Server, queued_s: float) -> float:
-    """How long npvirt has been in the queue for a processor since it was so long in it."""
-    return max(0.0, server.queued_s() - queued_s)
 
 
 def _prove(tally: Tally) -> None:

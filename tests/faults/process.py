@@ -84,7 +84,7 @@ class Server:
             time.sleep(0.01)
         took_s = time.monotonic() - self._started_s
         return took_s, max(
-            0.0, took_s - sum(_queued_by_threads_s(process) for process in self._tree())
+            0.0, took_s - sum(sum(_queued_s(process).values()) for process in self._tree())
         )
 
     def answers(self) -> bool:
@@ -131,11 +131,9 @@ class Server:
         memory = int(status.split("VmRSS:")[1].split()[0]) * 1024
         return Use(threads, len(list((root / "fd").iterdir())), memory)
 
-    def queued_s(self) -> float:
-        """How long the worker's threads have stood in the queue for a processor, all in all. One of
-        them at a time computes, so that no more than this of any delay is the machine's.
-        """
-        return _queued_by_threads_s(self.worker)
+    def queue(self) -> "Queue":
+        """What the worker's threads wait for a processor from now on."""
+        return Queue(self.worker)
 
     def panel(self, token: str) -> Panel:
         """It as others ask it, over HTTP."""
@@ -171,16 +169,28 @@ class Server:
             time.sleep(0.005)
 
 
-def _queued_by_threads_s(process: int) -> float:
-    try:
-        return sum(map(_queued_s, Path(f"/proc/{process}/task").iterdir()))
-    except OSError:
-        return 0.0
+class Queue:
+    """How long the threads of a process have stood in the queue for a processor since this was
+    made. One of them at a time computes, so that no more than this of any delay is the machine's.
+    """
+
+    def __init__(self, process: int) -> None:
+        self._process = process
+        self._before_s = _queued_s(process)
+
+    def waited_s(self) -> float:
+        """All threads together; what those waited that ended meanwhile nobody knows any more."""
+        return sum(
+            now_s - self._before_s.get(thread, 0.0)
+            for thread, now_s in _queued_s(self._process).items()
+        )
 
 
-def _queued_s(task: Path) -> float:
-    """How long a thread has stood in the queue for a processor."""
-    try:
-        return int((task / "schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
+def _queued_s(process: int) -> dict[str, float]:
+    """How long each thread has stood in the queue for a processor."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            with contextlib.suppress(OSError, IndexError):
+                found[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    return found
