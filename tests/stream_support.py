@@ -52,7 +52,7 @@ def listening(
 ) -> Iterator[Listening]:
     """The stream at `url`/events, read until the block ends; a refusal is there as its status."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=40)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=90)
     sent = {**headers, **({} if last is None else {"Last-Event-ID": last})}
     try:
         connection.request("GET", "/events", headers=sent)
@@ -71,7 +71,7 @@ def listening(
         finally:
             if sock is not None and not found.ended.is_set():
                 sock.shutdown(2)
-            thread.join(10)
+            thread.join(60)
     finally:
         connection.close()
 
