@@ -472,6 +472,32 @@ def test_a_loop_that_ends_over_one_stream_leaves_no_other_in_its_place(
     assert not hub.is_listened_to
 
 
+def test_what_is_stored_once_a_stream_began_is_told_however_late_the_store_is_looked_at(
+    a_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: the first look of the process, which takes what is there for known, in the thread
+    that checks the readers. On a busy machine it came after what the page had to be told.
+    """
+    hub, may_check, check = Hub(), threading.Event(), Streams._check
+    streams = Streams(a_store, hub, Noticer(a_store, hub, lambda: False), user_most=1, most=1)
+
+    def late(streams: Streams, loop: Loop) -> None:
+        assert may_check.wait(60)
+        check(streams, loop)
+
+    monkeypatch.setattr(Streams, "_check", late)
+    # Nobody ends it for who reads it.
+    monkeypatch.setattr(Streams, "_check_readers", lambda *_: True)
+    stream, end = a_stream(hub, [])
+    with end:
+        streams.take(stream)
+        received(end, b"event: ready")
+        add_host(a_store, "kvm-09", DEMO)
+        may_check.set()
+        received(end, b'"kvm-09"')
+    streams.stop()
+
+
 @pytest.mark.parametrize("refused", ["streams", "streams-check"])
 def test_where_no_thread_can_be_started_the_next_stream_has_its_own_all_the_same(
     a_store: Store, monkeypatch: pytest.MonkeyPatch, refused: str

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from app.collect.collector import Collector
 from app.collect.live import LIVE_KINDS, Hub
 from app.collect.noticing import Noticer
 from app.connection import Connection
+from app.errors import StoreError
 from app.settings import Settings, load
 from app.store.engine import Store, store_path
 from app.store.history import fleet
@@ -191,6 +193,24 @@ def test_what_another_process_stores_is_noticed(store: Store) -> None:
         assert hub.news(known).hosts == {"kvm-01": {"samples", "scan"}}
     finally:
         other.close()
+
+
+def test_after_a_first_look_that_failed_anything_may_have_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub()
+    noticer = Noticer(store, hub, lambda: False)
+    with monkeypatch.context() as patch:
+        error = StoreError("It cannot be read.", problem="io")
+        patch.setattr("app.collect.noticing.mark_of", mock.Mock(side_effect=error))
+        with pytest.raises(StoreError):
+            noticer.look()
+    fill(store)
+    noticer.look()
+    assert hub.news(0).everything
+    known = hub.number
+    noticer.look()
+    assert hub.number == known
 
 
 def test_a_process_that_collects_notices_the_registry_and_tells_its_scans_itself(

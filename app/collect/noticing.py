@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Collection
 
 from app.collect.live import Hub, live_kinds
+from app.errors import StoreError
 from app.store.engine import Store
 from app.store.news import Mark, committed_since, mark_of
 
@@ -24,13 +25,20 @@ class Noticer:
         self._version: int | None = None
         self._mark: Mark | None = None
         self._collected = False
+        # Whether somebody may have listened before there was a mark.
+        self._is_behind = False
 
     def look(self) -> None:
         """Publish what is new; costs nothing but the store's version when nothing is. The first
-        look takes the store as it is for known. Raises StoreError, and then the next look tells it.
+        look takes the store as it is for known. Raises StoreError, and then the next look tells it:
+        after a first one, that anything may have changed.
         """
         with self._lock:
-            self._look()
+            try:
+                self._look()
+            except StoreError:
+                self._is_behind = self._mark is None
+                raise
 
     def _look(self) -> None:
         collecting = self._is_collecting()
@@ -39,6 +47,8 @@ class Noticer:
         version = self._store.version()
         if self._mark is None:
             self._version, self._mark = version, mark_of(self._store)
+            if self._is_behind:
+                self._hub.publish_everything()
         elif version != self._version:
             mark, committed = committed_since(self._store, self._mark)
             self._version, self._mark = version, mark

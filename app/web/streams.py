@@ -92,7 +92,10 @@ class Streams:
         with self._lock:
             if self._loop is not None and self._loop.take(stream):
                 return
-            # The last loop ended with its last stream.
+            # The last loop ended with its last stream. What is stored once this one has begun is
+            # to be told, so it is looked before: the first look of all takes what is there for
+            # known.
+            self._notice()
             loop = Loop(self._hub, self._note_cut_off)
             loop.take(stream)
             checking = threading.Thread(
