@@ -10,14 +10,14 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from app.web.events import streams_of
@@ -26,11 +26,15 @@ from tests.signing import COOKIE, a_user, session_cookie
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Of a busy machine.
 _PATIENCE_S = 60.0
+# Playwright's own is five seconds.
+expect.set_options(timeout=30_000)
 # As root, without a screen, and without calling anybody but the served application.
 CHROMIUM_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
+# What app/static/js/live.js says of the parts of the page.
+_ASKS = "asking.size > 0 || [...due.values()].some(at => at < performance.now() + 1000)"
 _NOTE_VIOLATIONS = """
 document.addEventListener('securitypolicyviolation',
   event => console.error('CSP: ' + event.violatedDirective + ' ' + event.blockedURI));
@@ -142,9 +146,25 @@ class Watched:
         self._wait_for_answers()
         self.page.wait_for_timeout(60)
 
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait until `condition` holds, while the page lives on."""
+        end_s = time.monotonic() + _PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end_s, "it did not come true in time"
+            self.page.wait_for_timeout(20)
+
+    def forgive(self, words: str) -> None:
+        """Wait for what the browser itself notes of an answer, and forget that alone. The note may
+        come later than what the page makes of the answer.
+        """
+        self.until(lambda: any(words in error for error in self.errors))
+        assert [error for error in self.errors if words not in error] == []
+        self.errors.clear()
+
     def _wait_for_answers(self) -> None:
+        """Wait until no part of the page asks, or is to ask within a moment."""
         for _ in range(500):
-            if not self.page.evaluate("asking.size"):
+            if not self.page.evaluate(_ASKS):
                 return
             self.page.wait_for_timeout(20)
 
@@ -170,7 +190,7 @@ def watched(
             user = a_user(app.extensions["npvirt"].store, f"the-{role}", role)
             context.add_cookies([{"name": COOKIE, "value": session_cookie(app, user), "url": base}])
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         seen = Watched(page, base)
         if script:
             page.add_init_script(_NOTE_VIOLATIONS)

@@ -1,6 +1,7 @@
 """Pages that follow what changes, in a real browser: at once over a stream, else by asking."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from app.inventory import Domain
 from app.store.hosts import add_host, get_host
 from app.store.record import Recorder
 from app.web.events import streams_of
-from tests.browser_support import Watched, watched
+from tests.browser_support import Watched, wait_for, watched
 from tests.made_once import open_store
 from tests.panel import panel
 from tests.test_collector import DEMO
@@ -22,6 +23,11 @@ from tests.web_support import INTERVAL_MS, Web, a_scan
 FIRST = "00000001-0000-4000-8000-000000000001"
 SECOND = "00000001-0000-4000-8000-000000000002"
 IN_TIME_MS = 20_000
+# A part asks no more often than this (app/static/js/live.js).
+PACE_S = 0.25
+# What is asked for when the stream begins.
+_HAS_ASKED = """[...document.querySelectorAll('[data-live][hx-trigger*="refresh"]')]
+    .every(one => askedAt.has(one.id)) && !asking.size && !due.size"""
 HIDE = """hidden => {
   Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
   document.dispatchEvent(new Event('visibilitychange'));
@@ -65,9 +71,12 @@ class Asked:
 
 
 def settled(page: Page) -> None:
-    """The page is told of changes, and has asked for what it may have missed while loading."""
+    """The page is told of changes, and has asked for what it may have missed while loading: every
+    part that does so did, and is answered.
+    """
     is_live(page)
-    page.wait_for_timeout(800)
+    wait_for(page, _HAS_ASKED)
+    page.wait_for_timeout(100)
 
 
 def test_a_change_that_somebody_else_made_appears_without_a_reload(web: Web, seen: Watched) -> None:
@@ -120,7 +129,7 @@ def test_a_storm_of_changes_is_few_questions_and_the_last_one_is_seen(
 ) -> None:
     page = seen.go("/hosts/kvm-01/domains")
     settled(page)
-    asked = Asked(page)
+    asked, begun_s = Asked(page), time.monotonic()
     for turn in range(30):
         state = ("running", "paused")[turn % 2]
         rescan(web, vm_2={"state": state, "state_reason": None})
@@ -129,7 +138,8 @@ def test_a_storm_of_changes_is_few_questions_and_the_last_one_is_seen(
     rescan(web, vm_2={"state": "pmsuspended", "state_reason": None})
     row = page.locator(f"tr:has(a[href*='{SECOND}'])").first
     expect(row).to_contain_text("Suspended by guest", timeout=IN_TIME_MS)
-    assert 1 <= asked.of("/ui/domains") < 25
+    # However long that took on a busy machine.
+    assert 1 <= asked.of("/ui/domains") <= (time.monotonic() - begun_s) / PACE_S + 2
 
 
 def test_while_a_page_is_told_it_does_not_ask(seen: Watched) -> None:

@@ -52,7 +52,7 @@ def _wait_for(issuer: str) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
-            requests.get(f"{issuer}/.well-known/openid-configuration", timeout=5)
+            requests.get(f"{issuer}/.well-known/openid-configuration", timeout=60)
         except requests.ConnectionError:
             time.sleep(0.05)
         else:
@@ -96,7 +96,7 @@ def _asked(web: Web, wanted: str = "/domains") -> str:
 
 def _back(address: str, subject: str) -> str:
     """The way back from the provider, once `subject` signed in there; path and query."""
-    answer = requests.post(address, data={"sub": subject}, allow_redirects=False, timeout=10)
+    answer = requests.post(address, data={"sub": subject}, allow_redirects=False, timeout=60)
     assert answer.status_code == 302, answer.text
     parts = urlsplit(answer.headers["Location"])
     return f"{parts.path}?{parts.query}"
@@ -192,7 +192,7 @@ def test_an_answer_works_once(web: Web) -> None:
 
 
 def test_who_says_no_at_the_provider_reads_why_they_are_not_in(web: Web) -> None:
-    answer = requests.post(_asked(web), data={"action": "deny"}, allow_redirects=False, timeout=10)
+    answer = requests.post(_asked(web), data={"action": "deny"}, allow_redirects=False, timeout=60)
     parts = urlsplit(answer.headers["Location"])
     refused = web.client.get(f"{parts.path}?{parts.query}")
     assert refused.status_code == 403
