@@ -24,7 +24,7 @@ from app.collect.steps import ClockWatch
 from app.collect.summary import Summary
 from app.collect.upkeep import EVERY_S, Upkeep
 from app.collect.watchdog import Watchdog
-from app.collect.worker import HUNG_AFTER_S, HostWorker, Looks
+from app.collect.worker import HostWorker, Looks
 from app.connection import Connection
 from app.errors import StoreError
 from app.notifier import notifier
@@ -52,11 +52,8 @@ _MOST_DOUBLINGS = 6
 class Collector:
     """Scans every enabled host on a schedule while this process holds the lock."""
 
-    def __init__(
-        self, settings: Settings, store: Store, *, hung_after_s: float = HUNG_AFTER_S
-    ) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
-        self._hung_after_s = hung_after_s
         self._store = store
         self.hub = Hub()
         self.noticer = Noticer(store, self.hub, lambda: self._leadership.held)
@@ -308,7 +305,6 @@ class Collector:
             lambda: self._scanner(record, interval_ms),
             record.slug,
             self._interval_s,
-            hung_after_s=self._hung_after_s,
         )
         worker.start()
         self._workers[record.id] = (record, worker)

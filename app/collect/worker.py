@@ -81,11 +81,9 @@ class HostWorker:
         make_scanner: Callable[[], Looks],
         slug: str,
         interval_s: float,
-        *,
-        hung_after_s: float = HUNG_AFTER_S,
     ) -> None:
         self.slug = slug
-        self._hung_after_s = hung_after_s
+        self._hung_after_s = HUNG_AFTER_S
         self._scanner: Looks | None = None
         self._woken_s: float | None = None
         # When the present look, or closing, began; None while it waits.
