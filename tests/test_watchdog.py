@@ -122,10 +122,12 @@ def test_late_ticks_are_one_catch_up() -> None:
         ticks.wait(1)
         time.sleep(1.0)
         assert len(ticks.at_s) == 1
+        released_s = time.monotonic()
         held.set()
-        ticks.wait(2)
-        # Nine were missed: they are not made up for.
-        assert len(ticks.at_s) <= 4
+        ticks.wait(4)
+        # Nine were missed: they are not made up for, but by the one that was due.
+        for count, at_s in enumerate(ticks.at_s[1:], 1):
+            assert count <= (at_s - released_s) / 0.1 + 2
     finally:
         held.set()
         schedule.stop()
@@ -196,12 +198,16 @@ def test_a_scheduler_whose_thread_died_is_red_at_once_and_replaced(
         raise SystemExit
 
     monkeypatch.setattr(scheduler, "_process_jobs", die)
-    scheduler.wakeup()
-    until(lambda: not collector.health().ok)
-    # Not that it stands still, which would have taken two ticks to be known.
-    assert collector.health().sentence == "The scheduler died."
+    renewals = collector.supervision().renewals
+    with monkeypatch.context() as patch:
+        # Not replaced before it was seen to be dead.
+        patch.setattr(collector, "_renew_if_stuck", lambda: None)
+        scheduler.wakeup()
+        # Not that it stands still, which would have taken two ticks to be known.
+        until(lambda: collector.health().sentence == "The scheduler died.")
+        assert not collector.health().ok
     until(lambda: collector.health().ok)
-    assert collector.supervision().renewals == 1
+    assert collector.supervision().renewals > renewals
     scanned = len(scans_of(store))
     until(lambda: len(scans_of(store)) > scanned + 1)
 
@@ -216,8 +222,8 @@ def test_a_stuck_executor_is_red_within_two_ticks_and_replaced(
     try:
         for name in ("stuck", "stuck too"):
             collector._schedule.every(name, 3600, lambda: held.wait(60.0))
-        until(lambda: not collector.health().ok)
-        assert "stands still" in collector.health().sentence
+        # Again and again, since it is replaced by one that does the same.
+        until(lambda: "stands still" in collector.health().sentence)
         for name in ("stuck", "stuck too"):
             collector._schedule.cancel(name)
         until(lambda: collector.health().ok)
