@@ -62,6 +62,12 @@ class Trial:
         self.store = Store.open(store_path(settings))
         add_host(self.store, "demo", _DEMO)
         self.collector = Collector(settings, self.store)
+        self._begun_s = 0.0
+
+    def start(self) -> None:
+        """Begin to scan."""
+        self._begun_s = time.monotonic()
+        self.collector.start()
 
     def scans(self) -> list[Any]:
         """What was stored, in the order in which it was."""
@@ -97,6 +103,15 @@ class Trial:
         labels = [row.at_ms for row in self.scans()]
         self.tally.check(labels == sorted(set(labels)), f"{where}: scans are out of order")
 
+    def check_rhythm(self, where: str) -> None:
+        """No tick was done twice: there are never more scans than there was time for, one at the
+        beginning, and one at that of each scheduler that took another's place. A busy machine may
+        be late with some, and leave some out.
+        """
+        scans, took_s = len(self.scans()), time.monotonic() - self._begun_s
+        most = took_s / TICK_S + 1 + self.collector.supervision().renewals
+        self.tally.check(scans <= most, f"{where}: {scans} scans in {took_s / TICK_S:.1f} ticks")
+
     def noticed_s(self) -> float:
         """The last step that the watchdog noticed, in seconds; 0 for none."""
         step = self.collector.supervision().pulse.last_step
@@ -119,7 +134,7 @@ def _trial(tally: Tally, zone: str = "UTC") -> Iterator[Trial]:
 
 def _steps(tally: Tally) -> None:
     with steered() as wall, _trial(tally) as trial:
-        trial.collector.start()
+        trial.start()
         for by_s in STEPS_S:
             where = f"a step by {by_s:+} s"
             trial.until_scanned(3, where)
@@ -130,19 +145,19 @@ def _steps(tally: Tally) -> None:
         last_ms, as_of_ms = trial.scans()[-1].at_ms, fleet(trial.store, None).as_of_ms
         told = as_of_ms is not None and last_ms <= as_of_ms <= trial.scans()[-1].at_ms
         tally.check(told, "pages are not as of the last scan")
-        tally.check(trial.collector.health().ok, "npvirt is not in good health after the steps")
+        trial.until(
+            lambda: trial.collector.health().ok, "npvirt is not in good health after the steps"
+        )
 
 
 def _step(trial: Trial, wall: SteeredClock, by_s: int, where: str) -> None:
     tally, before = trial.tally, len(trial.scans())
     wall.step(by_s)
-    stepped_s = time.monotonic()
     trial.until_scanned(4, where)
-    ticks = (time.monotonic() - stepped_s) / TICK_S
-    # None is done twice: four scans take three ticks at least (one was under way).
-    tally.check(ticks > 2.5, f"{where}: four scans within {ticks:.1f} ticks")
+    trial.check_rhythm(where)
     trial.check_order(where)
-    marked = [row.clock_stepped for row in trial.scans()[before : before + 2]]
+    # The first that began after it, whichever that is.
+    marked = [row.clock_stepped for row in trial.scans()[before:]]
     tally.check(any(marked), f"{where}: no scan is marked")
     trial.until(
         lambda: trial.noticed_s() and abs(trial.noticed_s() - by_s) < 0.25,
@@ -218,12 +233,11 @@ def _live_through(tally: Tally, zone: str, at_ms: int, before_s: float) -> bool:
     with process_zone(zone), steered(at_ms - round(before_s * 1000)), _trial(tally, zone) as trial:
         offsets = [time.localtime((at_ms + ms) / 1000).tm_gmtoff for ms in (-1000, 1000)]
         tally.check(offsets[0] != offsets[1], f"nothing is changed in {zone} then")
-        trial.collector.start()
+        trial.start()
         trial.until_past(at_ms + 500, zone)
         trial.check_order(zone)
+        trial.check_rhythm(zone)
         labels = [row.at_ms for row in trial.scans()]
-        most = (labels[-1] - labels[0]) / (TICK_S * 1000) + 2
-        tally.check(len(labels) <= most, f"{zone}: ticks were doubled")
         gap_ms = max((later - before for before, later in pairwise(labels)), default=0)
         tally.check(gap_ms < 1_800_000, f"{zone}: an hour is left out")
         stepped = any(row.clock_stepped for row in trial.scans()) or trial.noticed_s()
