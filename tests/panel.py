@@ -37,7 +37,7 @@ class Panel:
     def get(self, path: str) -> Any:
         """The JSON at `path`; raises URLError while nothing answers."""
         asked = urllib.request.Request(self.url + path, headers=self.headers)
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             return json.load(answer)
 
     @property
@@ -77,7 +77,7 @@ class Panel:
     def page(self, path: str) -> int:
         """The status of the answer at `path` to somebody who is not signed in."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

@@ -38,7 +38,7 @@ from tests.lab.host import lab_unavailable
 from tests.panel import NPVIRT, Panel, panel
 
 HOST = "demo"
-WAIT_S = 40.0
+WAIT_S = 120.0
 _CHECK = (
     "import sqlite3, sys\n"
     "print(*sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone())\n"
@@ -61,7 +61,7 @@ class Faulty:
     def text(self, path: str) -> str:
         """The text at `path`."""
         asked = urllib.request.Request(self.panel.url + path, headers=self.panel.headers)
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             return str(answer.read().decode())
 
     def page(self, path: str) -> tuple[int, str]:

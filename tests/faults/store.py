@@ -131,14 +131,14 @@ def failing_calls(
         yield
     finally:
         tracer.terminate()
-        tracer.wait(20)
+        tracer.wait(60)
         words = told.read_text(errors="replace") if told.exists() else ""
         told.unlink(missing_ok=True)
         injected.add(f"calls failed with {error}", words.count("(INJECTED)"))
 
 
 def _attached(process: int, tracer: "subprocess.Popen[bytes]") -> None:
-    for _ in range(400):
+    for _ in range(3_000):
         status = Path(f"/proc/{process}/status").read_text()
         if f"TracerPid:\t{tracer.pid}" in status:
             return
