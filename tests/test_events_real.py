@@ -51,7 +51,7 @@ def test_closed_sessions_leave_no_callback_thread_or_descriptor(lab: None, world
         time.sleep(0.3)
         before = descriptors(), threading.active_count()
         left = [one() for _ in range(30)]
-        until(lambda: (descriptors(), threading.active_count()) == before)
+        until(lambda: descriptors() <= before[0] and threading.active_count() <= before[1])
         # libvirt lets go of a callback in its own thread, a little later.
         until(lambda: gc.collect() >= 0 and not any(session() for session in left))
 
@@ -194,11 +194,11 @@ def test_a_libvirtd_that_is_killed_and_restarted_tells_again_and_deletes_nothing
     until(lambda: domain() == ("shutoff", True))
     real.kill("KILL")
     # The relay tells, long before the next scan.
-    until(lambda: domain() == ("shutoff", False), 10)
+    until(lambda: domain() == ("shutoff", False))
     real.start_libvirtd()
-    until(lambda: domain() == ("shutoff", True), 30)
+    until(lambda: domain() == ("shutoff", True))
     real.virsh("start", "web")
-    until(lambda: domain() == ("running", True), 10)
+    until(lambda: domain() == ("running", True))
     told = [one.what for one in latest(store, Wanted(key=uuid), 100)]
     assert "deleted" not in told
     real.virsh("destroy", "web")

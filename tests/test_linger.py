@@ -201,9 +201,9 @@ def test_a_daemon_that_stood_still_is_told_of_the_end_after_its_answer_where_it_
     with SessionDaemon() as daemon:
         way = Connection(driver="test", transport="tcp", host="127.0.0.1", port=daemon.port)
         session = Session.open(Endpoint(way), read_only=True)
-        session.call_deadline_s = 0.3
         if is_subscribed:
             assert events.subscribe(session, lambda told: None, lambda reason: None)
+        session.call_deadline_s = 0.3
         daemon.kill(signal.SIGSTOP)
         try:
             with pytest.raises(VirtError) as caught:

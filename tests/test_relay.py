@@ -44,9 +44,9 @@ def _relayed(*, over_tcp: bool = False) -> Iterator[tuple[Relay, socket.socket, 
 
 def _connected(relay: Relay) -> socket.socket:
     if relay.address.port is not None:
-        return socket.create_connection(("127.0.0.1", relay.address.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", relay.address.port), timeout=60)
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(10)
+    client.settimeout(60)
     try:
         client.connect(relay.address.socket or "")
     except OSError:
@@ -71,7 +71,7 @@ def _open_files() -> int:
 def test_what_either_side_sends_arrives_whole_and_in_order(over_tcp: bool) -> None:
     out, back = os.urandom(3_000_000), os.urandom(3_000_000)
     with _relayed(over_tcp=over_tcp) as (_, client, host):
-        host.settimeout(10)
+        host.settimeout(60)
         senders = [
             threading.Thread(target=end.sendall, args=(data,))
             for end, data in ((client, out), (host, back))
@@ -82,7 +82,7 @@ def test_what_either_side_sends_arrives_whole_and_in_order(over_tcp: bool) -> No
             thread.start()
         assert _read(client, len(back)) == back
         for thread in (*senders, reader):
-            thread.join(10)
+            thread.join(60)
         assert got == [out]
 
 
@@ -105,19 +105,19 @@ def test_what_tls_brings_arrives_whole_and_in_order(lab_pki: Pki) -> None:
         sender = threading.Thread(target=client.sendall, args=(data,))
         sender.start()
         assert _read(client, len(data)) == data
-        sender.join(10)
+        sender.join(60)
     relay.close()
-    thread.join(10)
+    thread.join(60)
 
 
 def test_a_side_that_does_not_read_holds_the_other_back() -> None:
     with _relayed() as (_, client, host):
         sent = bytearray()
         block = os.urandom(65_536)
-        # Until the relay and the kernel take no more for a while.
-        host.settimeout(0.5)
+        # Until the relay and the kernel take no more for a while; they take that much for sure.
         with contextlib.suppress(TimeoutError):
             while len(sent) < 64_000_000:
+                host.settimeout(0.5 if len(sent) > 1_000_000 else 60)
                 count = host.send(block)
                 sent += block[:count]
         assert 1_000_000 < len(sent) < 16_000_000
@@ -227,7 +227,7 @@ def test_a_temporary_directory_that_is_too_deep_is_an_error_and_leaves_nothing(
         before = _open_files()
         with pytest.raises(OSError, match="too long"):
             Relay(upstream, over_tcp=False)
-        assert _open_files() == before
+        assert _open_files() <= before
     assert list(deep.iterdir()) == []
 
 
