@@ -68,6 +68,26 @@ def test_more_readers_than_are_open_all_read_though_the_file_is_gone(
     assert read == [["kvm-01"]] * (20 * together.parties)
 
 
+def test_readers_go_on_where_not_even_the_directory_is_one(tmp_path: Path) -> None:
+    place = tmp_path / "var"
+    place.mkdir()
+    store = open_store(place / "npvirt.sqlite")
+    add_host(store, "kvm-01", Connection())
+    store.keep_readers()
+    place.rename(tmp_path / "aside")
+    place.touch()
+    with ExitStack() as taken:
+        for _ in range(READERS):
+            taken.enter_context(store.reading())
+        released = threading.Timer(0.3, taken.close)
+        released.start()
+        assert _slugs(store) == ["kvm-01"]
+    released.join()
+    place.unlink()
+    (tmp_path / "aside").rename(place)
+    store.close()
+
+
 @GONE
 def test_a_file_that_had_the_name_meanwhile_is_never_read(
     store: Store, body: bytes | None, monkeypatch: pytest.MonkeyPatch

@@ -42,13 +42,13 @@ class Readers:
 
     def connected(self) -> sa.Connection:
         """One that is free, or a new one; where none can be opened, the next that is free. Raises
-        what SQLAlchemy and the store do.
+        what SQLAlchemy, the store and the file system do.
         """
         end_s = clock.monotonic_s() + _PATIENCE_S
         while True:
             try:
                 return self._engine.connect()
-            except (DBAPIError, StoreError):
+            except (DBAPIError, StoreError, OSError):
                 if not self._kept or clock.monotonic_s() > end_s:
                     raise
             self._pause.wait(_POLL_S)
