@@ -23,14 +23,14 @@ def test_a_host_is_tested_trusted_let_in_added_and_seen(
     try:
         with watched(chromium, web.app) as seen:
             page = seen.go("/hosts/add")
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(60_000)
             _fill(page, ssh_host)
             _trust_the_key(page, ssh_host)
             _let_npvirt_in(page, allowed)
             page.get_by_role("button", name="Add host").last.click()
             page.wait_for_url("**/hosts/lab-ssh")
             connected = page.get_by_text("Connected", exact=True)
-            expect(connected).to_be_visible(timeout=30_000)
+            expect(connected).to_be_visible(timeout=60_000)
             assert "SMBIOS" in page.inner_text("#hardware")
             assert seen.errors == []
         connection = get_host(web.store, "lab-ssh").connection
@@ -48,7 +48,7 @@ def _fill(page: Page, host: LabHost) -> None:
 
 def _trust_the_key(page: Page, host: LabHost) -> None:
     page.locator(_TEST).click()
-    expect(page.locator("#result .note.bad")).to_contain_text("not known yet", timeout=20_000)
+    expect(page.locator("#result .note.bad")).to_contain_text("not known yet", timeout=60_000)
     shown = page.locator("#fingerprint").inner_text()
     real = host.run(f"ssh-keygen -lf {host.root}/hostkey.pub")
     assert re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}", shown)
@@ -58,12 +58,12 @@ def _trust_the_key(page: Page, host: LabHost) -> None:
 
 def _let_npvirt_in(page: Page, allowed: Path) -> None:
     key = page.locator("#own-key-text")
-    expect(key).to_be_visible(timeout=20_000)
+    expect(key).to_be_visible(timeout=60_000)
     line = key.inner_text().strip()
     assert line.startswith("ssh-ed25519 ")
     with allowed.open("a") as file:
         file.write(f"{line}\n")
     page.locator(_TEST).click()
     connected = page.locator("#result .note.ok")
-    expect(connected).to_contain_text("Connected in", timeout=20_000)
+    expect(connected).to_contain_text("Connected in", timeout=60_000)
     wait_for(page, "document.querySelector('[name=tested]').value !== ''")

@@ -118,6 +118,14 @@ def test_of_one_host_nothing_of_the_others_is_told(web: Web, view: str) -> None:
         assert ask(web, view, limited).text == text
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute of the server's is as long as a busy machine takes for what is to be in one."""
+    monkeypatch.setattr(reviewed, "_HOLD_S", 3_600.0)
+    monkeypatch.setattr("app.web.embed.budget._WINDOW_S", 3_600.0)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_one_review_a_minute_serves_all_who_look(web: Web, reviews: list[Told]) -> None:
     tokens = [(view, a_token(web.store, view)[0]) for view in ("forecast", "outlook", "losses")]
     for _ in range(3):
@@ -131,6 +139,7 @@ def test_one_review_a_minute_serves_all_who_look(web: Web, reviews: list[Told]) 
     assert len(reviews) == 1
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_reviews_of_moments_that_a_page_chooses_have_an_end(web: Web, reviews: list[Told]) -> None:
     token, now = a_token(web.store, "losses")[0], now_ms()
     moments = [rfc3339(now - hours * 3_600_000) for hours in range(1, 16)]
@@ -141,6 +150,7 @@ def test_reviews_of_moments_that_a_page_chooses_have_an_end(web: Web, reviews: l
     assert sentence(answers[-1]).startswith("So many capacity reviews")
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_nobody_waits_for_another_s_review_where_theirs_is_kept(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:

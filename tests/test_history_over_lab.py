@@ -94,9 +94,9 @@ def test_the_host_that_was_stopped_is_told_to_be_gone_and_back(history: Told) ->
     found = [one for one in history.changes(host="kvm-02") if one["kind"] == "host"]
     assert [one["what"] for one in found][:2] == ["unreachable", "back"], found
     gone, back = found[:2]
-    # A look is named by its beginning, and may have been under way already.
-    assert -SCAN_S <= _seconds(gone["at"]) - history.at("host stopped") < SOON_S
-    assert -SCAN_S <= _seconds(back["at"]) - history.at("host started") < SOON_S
+    # A look is named by its beginning, and may have been under way already, however long it takes.
+    assert abs(_seconds(gone["at"]) - history.at("host stopped")) < SOON_S
+    assert abs(_seconds(back["at"]) - history.at("host started")) < SOON_S
 
 
 def test_nobody_is_told_to_be_deleted_or_created(history: Told) -> None:

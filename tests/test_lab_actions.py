@@ -312,7 +312,7 @@ def test_a_sleeping_guest_is_woken(acted: Acting) -> None:
             return False
         return True
 
-    acted.panel.until(asleep, 120)
+    acted.panel.until(asleep, 300)
     acted.panel.until(lambda: acted.item("domains", "talking")["state"] == "pmsuspended")
     assert acted.act("domains", "talking", "dompmwakeup")["state"] == "running"
     acted.act("domains", "talking", "destroy", confirm="talking")

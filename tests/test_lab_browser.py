@@ -191,7 +191,7 @@ def _wakes(person: Person) -> None:
         found: bool = acted.item("domains", "talking")["state"] == "pmsuspended"
         return found
 
-    acted.panel.until(asleep, 120)
+    acted.panel.until(asleep, 300)
     person.does(f"/hosts/{HOST}/domains/{uuid}", "talking", "Wake", "dompmwakeup")
 
 

@@ -83,7 +83,7 @@ def test_the_guest_agent_tells_host_name_and_addresses(looking: Looking) -> None
         (item,) = [item for item in looking.domains("kvm-02") if item["name"] == "talking"]
         return item["guest"]
 
-    told = looking.panel.until(guest, seconds=90)
+    told = looking.panel.until(guest, seconds=300)
     assert told["hostname"] == "talking-guest"
     assert "192.168.122.77" in str(told)
 
@@ -147,7 +147,7 @@ def test_a_host_that_hangs_delays_no_other(looking: Looking) -> None:
     fourth = looking.members[3].host
     fourth.kill("STOP")
     try:
-        looking.panel.until(lambda: not looking.scans()["kvm-04"]["ok"], seconds=90)
+        looking.panel.until(lambda: not looking.scans()["kvm-04"]["ok"], seconds=120)
         _others_go_on(looking)
     finally:
         fourth.kill("CONT")
