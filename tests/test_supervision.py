@@ -6,6 +6,7 @@ given-up look that is stored all the same, a look that failed unforeseen and is 
 
 import contextlib
 import gc
+import logging
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -40,8 +41,8 @@ from tests.web_support import Web
 
 
 class Troubled(Scanner):
-    """A scanner that runs into trouble at its second look: "dies", "hangs" until it is let go, or
-    "stumbles", at all later ones, too, and "falls" when it stores that.
+    """A scanner that runs into trouble at its second look: "dies", "hangs" until it is let go,
+    "breaks" then, or "stumbles", at all later ones, too, and "falls" when it stores that.
     """
 
     def __init__(self, trouble: str, *arguments: Any) -> None:
@@ -61,6 +62,8 @@ class Troubled(Scanner):
                 raise SystemExit
             self.hanging_since_ms = at_ms
             self.let_go.wait(60.0)
+            if self.trouble == "breaks":
+                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         return super()._look(at_ms, everything, again)
 
     def unforeseen(self, next_at_ms: Callable[[bool], int | None]) -> Scan | None:
@@ -170,6 +173,25 @@ def test_what_a_host_was_seen_as_late_is_not_stored_once_it_is_reached_in_anothe
         assert status(store, "demo").failures
     # Nor as a look that failed.
     assert hung.hanging_since_ms not in [row.at_ms for row in scans_of(store)]
+
+
+@pytest.mark.parametrize("trouble", ["hangs", "breaks"])
+def test_of_a_look_that_outlasts_its_collector_nothing_is_stored_or_said(
+    tmp_path: Path, store: Store, trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A busy machine's look at one host went on while another's kept Python from ending, which lets
+    nobody start threads then: that was stored as a failure of the host, and logged as npvirt's.
+    """
+    add_host(store, "demo", DEMO)
+    with supervised(tmp_path, store, trouble) as collector:
+        until(lambda: collector.made and collector.made[0].hanging_since_ms)
+        hung = collector.made[0]
+        collector.stop()
+        before = scans_of(store)
+        hung.let_go.set()
+        until(hung.ended.is_set)
+    assert scans_of(store) == before
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_a_look_that_failed_for_a_reason_nobody_foresaw_is_one_that_failed(

@@ -89,7 +89,7 @@ class Collector:
 
     def stop(self) -> None:
         """Stop the schedule, end the workers and what is being sent (waiting up to two seconds for
-        each) and free the lock.
+        each) and free the lock; of looks that go on beyond that nothing is stored.
         """
         self._upkeep.stop()
         self._watchdog.stop()
@@ -102,7 +102,9 @@ class Collector:
                 worker.stop()
             deadline_s = clock.monotonic_s() + 2.0
             for worker in workers:
-                worker.join(max(0.0, deadline_s - clock.monotonic_s()))
+                if not worker.join(max(0.0, deadline_s - clock.monotonic_s())):
+                    # Another process may scan from now on.
+                    worker.abandon()
             self.notifier.stop()
             self._leadership.release()
 

@@ -154,7 +154,11 @@ class PartialLooks:
             return self._look(gathered)
         except NpvirtError as error:
             log.warning("%s: %s", self._name, error)
-        except Exception:
+        except Exception as error:
+            if self._stopping:
+                # Python may start no more threads at its end.
+                log.info("%s: a look was broken off at the end: %s", self._name, error)
+                return False
             # The loop must survive whatever one host provokes; the log keeps the traceback.
             log.exception("%s: a look failed for a reason npvirt did not foresee", self._name)
         return False

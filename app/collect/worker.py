@@ -223,7 +223,11 @@ class HostWorker:
                 # That a host is not to be looked at any more, or in another way, is no failure.
                 level = logging.INFO if self._stopping else logging.ERROR
                 log.log(level, "%s: %s", self.slug, error)
-            except Exception:
+            except Exception as error:
+                if self._stopping:
+                    # Python may start no more threads at its end; of the host that says nothing.
+                    log.info("%s: a look was broken off at the end: %s", self.slug, error)
+                    return None
                 # The worker must survive whatever one host provokes; the log keeps the traceback.
                 log.exception("%s: the scan failed for a reason npvirt did not foresee", self.slug)
                 self._retry_in_s = None
