@@ -24,6 +24,7 @@ from app.store.record import Recorder
 from app.store.schema import APPLICATION_ID
 from app.store.secret_files import pack_secrets
 from tests.made_once import open_store
+from tests.waiting import until
 
 ATTEMPT = Attempt(COMMAND_LINE, "", "try", "test")
 
@@ -81,7 +82,7 @@ def test_there_and_back_again(data: Path, tmp_path: Path, capsys: Any) -> None:
 def test_backups_taken_while_others_write_are_sound(data: Path, tmp_path: Path) -> None:
     store = open_store(data / "npvirt.sqlite")
     recorder = Recorder(store, add_host(store, "kvm-01", Connection()), 1000)
-    stop = threading.Event()
+    stop, written = threading.Event(), list[int]()
 
     def write() -> None:
         number = 0
@@ -92,12 +93,16 @@ def test_backups_taken_while_others_write_are_sound(data: Path, tmp_path: Path) 
                 Scan(at_ms=number, took_ms=1, ok=True, host=host, host_sample=HostSample(number))
             )
             note(store, ATTEMPT, "ok")
+            written.append(number)
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
         for number in range(8):
+            before = len(written)
             store.backup(tmp_path / f"{number}.sqlite")
+            # A busy machine may have let nobody write meanwhile.
+            until(lambda known=before: len(written) > known)  # type: ignore[misc] # bound now
     finally:
         stop.set()
         writer.join()

@@ -205,7 +205,7 @@ def test_threads_may_share_a_session(socket_host: LabHost) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     session.close()
     assert names == ["lab-socket"] * 80
 
@@ -231,8 +231,9 @@ def test_opening_a_host_that_has_stopped_ends_at_its_deadline(
     with pytest.raises(VirtError) as caught:
         opened(endpoint, deadline_s=1.0)
     assert caught.value.failure == "timeout"
-    assert caught.value.problem in ("no-answer", "silent")
-    assert children("ssh") == []
+    # The last where a busy machine did not even get as far as to ask.
+    assert caught.value.problem in ("no-answer", "silent", "timeout")
+    until(lambda: children("ssh") == [])
     stoppable.kill("CONT")
     opened(endpoint).close()
 
@@ -255,7 +256,7 @@ def test_calls_on_a_host_that_has_stopped_end_at_their_deadline_all_of_them(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert [(error.failure, error.problem) for error in errors] == [("timeout", "no-answer")] * 3
     assert not session.alive
     with pytest.raises(VirtError, match="did not answer"):
@@ -274,10 +275,11 @@ def test_closing_does_not_wait_for_a_host_that_has_stopped(stoppable: LabHost) -
             session.call(session.connection.getHostname)
         failures.append(caught.value.failure)
 
-    thread = threading.Thread(target=ask)
+    thread, before_s = threading.Thread(target=ask), session.last_call_s
     thread.start()
+    until(lambda: session.last_call_s > before_s)
     session.close()
-    thread.join(20)
+    thread.join(60)
     assert failures == ["unreachable"]
 
 

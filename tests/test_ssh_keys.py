@@ -47,7 +47,7 @@ def test_many_who_need_the_key_at_once_get_the_same(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(found) == 8
     assert len(set(found)) == 1
 
@@ -189,7 +189,7 @@ def test_many_who_trust_at_once_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     names = sorted(line.split()[0] for line in known.read_text().splitlines())
     assert names == [f"kvm-{number:02d}" for number in range(12)]
 
