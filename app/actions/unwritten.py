@@ -33,11 +33,14 @@ class Unwritten:
         """Have `write`, which raises StoreError while it cannot, done later; then free `lock`."""
         with self._condition:
             self._waiting.append((write, lock))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="npvirt-unwritten", daemon=True
-                )
+            # One that could not be started, or died, is no reason to write nothing any more.
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._thread = threading.Thread(target=self._run, name="npvirt-unwritten", daemon=True)
+            try:
                 self._thread.start()
+            except RuntimeError as error:
+                log.error("An outcome waits for the next one that has to: %s", error)
 
     def close(self) -> None:
         """Try no more."""
