@@ -38,6 +38,7 @@ _LONG_S = 24 * 3600.0
 ANSWER_AT_ONCE_S = 2.0
 _IN_USE_MATTERS = ("delete", "wipe", "upload")
 _INSIDE = "Something went wrong inside npvirt; its log says what. Look at its state."
+_NO_THREAD = "npvirt may start no more threads for a moment, so nothing was done."
 _SPEECHLESS = ("timeout", "unreachable")
 
 
@@ -89,7 +90,12 @@ class Run:
     def soon(self) -> Done:
         """Begin it; its outcome if it comes soon, else that it goes on."""
         lock = self._performer.lock(self._plan)
-        threading.Thread(target=self._work, args=(lock,), name="npvirt-job", daemon=True).start()
+        work = threading.Thread(target=self._work, args=(lock,), name="npvirt-job", daemon=True)
+        try:
+            work.start()
+        except RuntimeError:
+            self._release(lock)
+            raise Conflict(_NO_THREAD) from None
         self._over.wait(ANSWER_AT_ONCE_S)
         if not self._intended.is_set():
             # Still opening the connection: what comes of that is worth waiting for.
@@ -156,8 +162,9 @@ class Run:
         if session is None:
             assert self._done is not None
             return self._done
-        watch = self._watch() if self._plan.ask.action.long else None
+        watch: Watch | None = None
         try:
+            watch = self._watch() if self._plan.ask.action.long else None
             session.call_deadline_s = _LONG_S if self._plan.ask.action.long else _QUICK_S
             if watch is not None:
                 watch.session = session

@@ -53,12 +53,17 @@ class Sessions:
         if not session.alive:
             session.close()
             return
+        timer = threading.Timer(_KEPT_S + 1, self._close_old)
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError:
+            # No more threads for a moment: nobody would close it.
+            session.close()
+            return
         with self._lock:
             idle = self._idle.setdefault((record.id, record.connection), [])
             idle.append((clock.monotonic_s(), session))
-        timer = threading.Timer(_KEPT_S + 1, self._close_old)
-        timer.daemon = True
-        timer.start()
 
     def close(self) -> None:
         """Close all that are idle."""
