@@ -92,20 +92,20 @@ class Streams:
         with self._lock:
             if self._loop is not None and self._loop.take(stream):
                 return
-            # The last loop ended with its last stream. What is stored once this one has begun is
-            # to be told, so it is looked before: the first look of all takes what is there for
-            # known.
-            self._notice()
+            # The last loop ended with its last stream.
             loop = Loop(self._hub, self._note_cut_off)
             loop.take(stream)
             checking = threading.Thread(
                 target=self._check, args=(loop,), name="streams-check", daemon=True
             )
             try:
+                # What is stored once the stream has begun is to be told, so it is looked before:
+                # the first look of all takes what is there for known.
+                self._notice()
                 # First the one without which nobody may read.
                 checking.start()
                 loop.start()
-            except RuntimeError:
+            except BaseException:
                 loop.give_up()
                 raise
             self._loop, self._checking = loop, checking
