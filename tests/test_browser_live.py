@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from app.clock import now_ms, rfc3339
 from app.inventory import Domain
@@ -162,6 +162,23 @@ def test_an_open_menu_stays_and_what_changed_comes_after_it(web: Web, seen: Watc
     expect(page.locator("#host-menu")).to_be_visible()
     assert asked.of("/ui/hosts/kvm-01") == 0
     with page.expect_response(lambda got: "/ui/hosts/kvm-01" in got.url and got.status == 200):
+        page.keyboard.press("Escape")
+
+
+def test_a_stream_that_begins_leaves_an_open_menu_alone_and_asks_after_it(seen: Watched) -> None:
+    begins: list[Route] = []
+    seen.page.route("**/events", lambda route: begins.append(route))
+    page = seen.go("/hosts/kvm-01")
+    seen.until(lambda: begins)
+    page.click("#host-menu-button")
+    expect(page.locator("#host-menu")).to_be_visible()
+    asked = Asked(page)
+    begins[0].continue_()
+    is_live(page)
+    page.wait_for_timeout(900)
+    expect(page.locator("#host-menu")).to_be_visible()
+    assert asked.of("/ui/hosts/kvm-01") == 0
+    with page.expect_request(lambda request: "/ui/hosts/kvm-01" in request.url):
         page.keyboard.press("Escape")
 
 

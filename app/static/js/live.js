@@ -13,7 +13,8 @@ const SAMPLES_PACE_MS = 5_000; // Nor than this for what was merely measured aga
 
 const stream = document.getElementById('stream');
 const regions = () => document.querySelectorAll('[data-live]');
-const isPoll = event => ['every', 'live'].includes(event.detail.ctx.sourceEvent?.type);
+const isPoll = event => ['every', 'live', 'refresh'].includes(event.detail.ctx.sourceEvent?.type);
+const isRefresh = event => event.detail.ctx.sourceEvent?.type === 'refresh';
 const isOfStream = event => event.detail.ctx?.sourceElement === stream && stream !== null;
 const isHeld = () => document.hidden || document.querySelector('dialog[open], [popover]:popover-open, .dragging') !== null;
 
@@ -56,7 +57,10 @@ document.addEventListener('htmx:config:request', event => {
   const isBusy = region.id === 'jobs' && region.childElementCount > 0;
   const isEarly = performance.now() - (askedAt.get(region.id) ?? 0) < SAFETY_MS;
   const isTold = state === 'live' && region.dataset.live && event.detail.ctx.sourceEvent.type === 'every' && isEarly && !isBusy;
-  if (isTold || isHeld()) event.preventDefault();
+  if (!isTold && !isHeld()) return;
+  event.preventDefault();
+  // A poll comes again, a refresh does not: a menu may be open when a stream begins or ends.
+  if (isRefresh(event)) want(region);
 });
 document.addEventListener('htmx:before:request', event => {
   const region = event.detail.ctx.sourceElement;
@@ -72,7 +76,7 @@ document.addEventListener('htmx:before:swap', event => {
   // A menu opened while the answer was on its way stays open; then it is asked for again.
   if (!isPoll(event) || !isHeld()) return;
   event.preventDefault();
-  if (state === 'live') want(event.detail.ctx.sourceElement);
+  if (state === 'live' || isRefresh(event)) want(event.detail.ctx.sourceElement);
 });
 // What is asked for while a region waits for an older answer is asked for after it.
 document.addEventListener('refresh', () => {
