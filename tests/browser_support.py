@@ -1,4 +1,4 @@
-"""Chromium from the system's packages, looking at a served application.
+"""Chromium, looking at a served application.
 
 A page of `Watched` notes every console message, page error, failed request and violation of the
 content security policy; `errors` must be empty at the end of a test.
@@ -6,7 +6,6 @@ content security policy; `errors` must be empty at the end of a test.
 
 import contextlib
 import os
-import shutil
 import socket
 import threading
 import time
@@ -21,18 +20,13 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from app.web.events import streams_of
+from tests.chromium import is_there, start
 from tests.signing import COOKIE, a_user, session_cookie
 
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Of a busy machine.
 _PATIENCE_S = 60.0
 # Playwright's own is five seconds.
 expect.set_options(timeout=30_000)
-# As root, without a screen, and without calling anybody but the served application.
-CHROMIUM_OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 # What app/static/js/live.js says of the parts of the page.
 _ASKS = "asking.size > 0 || [...due.values()].some(at => at < performance.now() + 1000)"
 _NOTE_VIOLATIONS = """
@@ -104,10 +98,10 @@ def served(app: Flask, port: int = 0) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """One browser for all tests of this process."""
-    if _CHROMIUM is None:
-        pytest.skip("Chromium is not installed (apt install chromium)")
+    if not is_there():
+        pytest.skip("Chromium is not installed (apt install chromium-headless-shell)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=CHROMIUM_OPTIONS)
+        browser = start(playwright)
         yield browser
         browser.close()
 

@@ -10,7 +10,8 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from app.clock import now_ms, rfc3339
 from app.demo.plan import Plan
-from tests.browser_support import CHROMIUM_OPTIONS, served
+from tests import chromium
+from tests.browser_support import served
 from tests.demo_support import KEEP, demo_web, make_demo
 from tests.signing import COOKIE, a_user, session_cookie
 
@@ -30,9 +31,7 @@ def main(target: Path) -> None:
         primary = web.client.get("/api/v1/domains?q=db-primary").get_json()["items"][0]["url"]
         at = rfc3339((plan.end_ms - _WEEKS_MS) // 60_000 * 60_000)
         with served(web.app) as base, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
-            )
+            browser = chromium.start(playwright)
             context = browser.new_context(viewport=_SIZE, color_scheme="light")
             context.add_cookies([{"name": COOKIE, "value": cookie, "url": base}])
             page = context.new_page()

@@ -9,8 +9,8 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from app.web.identity import identify
+from tests import chromium
 from tests.acting_support import HOST, ROOT, Acting, acting
-from tests.browser_support import CHROMIUM_OPTIONS
 from tests.signing import COOKIE, a_user, bearer, session_cookie
 from tests.web_support import Web, fill, make_web
 
@@ -39,9 +39,7 @@ def run() -> Iterator[str]:
         acting(Path(text) / "var", seconds="60") as acted,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
-        )
+        browser = chromium.start(playwright, whole=True)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         acted.panel.sign_in(page)
         yield from _power(acted, page)

@@ -18,8 +18,8 @@ from app.store.embed_tokens import create_embed_token
 from app.store.engine import Store
 from app.store.hosts import add_host
 from app.store.record import Recorder
+from tests import chromium
 from tests.bench.page import served as served_by_gunicorn
-from tests.browser_support import CHROMIUM_OPTIONS
 from tests.fleet_support import KNOWN_MS, make_scan
 from tests.intranet import Intranet, intranet
 from tests.web_support import make_web
@@ -54,9 +54,7 @@ def run() -> Iterator[str]:
                 f'<npvirt-view view="domains" token="{secret}"></npvirt-view>'
             )
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(
-                    executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
-                )
+                browser = chromium.start(playwright, whole=True)
                 yield from _looked_at(browser, site)
                 browser.close()
         web.store.close()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests import chromium
 from tests.acting_support import HOST, Acting, acting
-from tests.browser_support import CHROMIUM_OPTIONS
 
 ROUNDS = 20
 NAME = "web-01"
@@ -47,9 +47,7 @@ def run() -> Iterator[str]:
         sync_playwright() as playwright,
     ):
         yield _to_the_store(acted)
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
-        )
+        browser = chromium.start(playwright, whole=True)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         acted.panel.sign_in(page)
         yield from _to_the_row(acted, page)

@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import ViewportSize, sync_playwright
 
-from tests.browser_support import CHROMIUM_OPTIONS
+from tests import chromium
 from tests.lab.fleet import Member, fleet, register
 from tests.panel import Panel, panel
 
@@ -28,9 +28,7 @@ def main(target: Path) -> None:
     ):
         running.until(lambda: _settled(running), seconds=120)
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
-            )
+            browser = chromium.start(playwright)
             page = browser.new_page(viewport=_SIZE, color_scheme="light")
             running.sign_in(page)
             for name, address in _pages(running).items():
