@@ -216,17 +216,18 @@ def test_idle_domains_are_not_told_before_they_were_seen_long_enough(
 
 
 def test_two_periods_stand_side_by_side(panel: tuple[Web, Plan]) -> None:
-    web, _ = panel
-    today = now_ms() // DAY_MS
+    web, plan = panel
+    # As of the last moment that was measured: midnight may have passed since.
+    at, today = f"at={rfc3339(plan.end_ms)}", plan.end_ms // DAY_MS
     spans = [(day_text(today - 13), day_text(today - 7)), (day_text(today - 6), day_text(today))]
-    both = "compare_from={}&compare_to={}&from={}&to={}".format(*spans[0], *spans[1])
+    both = "{}&compare_from={}&compare_to={}&from={}&to={}".format(at, *spans[0], *spans[1])
     for by in BYS:
         told = _get(web, f"{both}&by={by}")["comparison"]
         assert told["period"] == {"from": spans[0][0], "to": spans[0][1], "cut": []}
         assert told["groups"] or by == "owner"
         # Each side is what is told of its period alone.
         for which, (first, last) in zip(("first", "second"), spans, strict=True):
-            alone = f"compare_from={first}&compare_to={last}&from={first}&to={last}&by={by}"
+            alone = f"{at}&compare_from={first}&compare_to={last}&from={first}&to={last}&by={by}"
             expected = {
                 one["group"]: one["second"] for one in _get(web, alone)["comparison"]["groups"]
             }
@@ -246,7 +247,7 @@ def test_two_periods_stand_side_by_side(panel: tuple[Web, Plan]) -> None:
         == (_get(web, both)["comparison"])
     )
     # Of a past moment, what was known then.
-    then = f"{both}&at={rfc3339((today - 20) * DAY_MS)}"
+    then = both.replace(at, f"at={rfc3339((today - 20) * DAY_MS)}")
     assert web.client.get(f"{CAPACITY}?{then}").status_code == 422
     assert _get(web)["comparison"] is None
     lines = list(csv.DictReader(io.StringIO(

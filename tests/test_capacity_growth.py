@@ -9,7 +9,7 @@ from app.capacity.owners import checked, owner_of
 from app.capacity.periods import Period, months, period
 from app.clock import DAY_MS
 from app.errors import InvalidField
-from tests.capacity_support import GIB, TODAY, a_host, evidence_of
+from tests.capacity_support import GIB, TODAY, a_host, a_pool, days_of, evidence_of
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,23 @@ def test_two_periods_are_compared_group_by_group() -> None:
     assert (fleet.first.partial, fleet.second.partial) == (False, False)
     assert (fleet.second.created, fleet.second.moved_here, fleet.second.vcpus) == (1, 0, -2)
     assert [row.group for row in top(over(seen, first, "host"), "vcpus")] == ["kvm-01"]
+
+
+@pytest.mark.parametrize("unseen", [0, 1, 3])
+def test_growth_up_to_now_counts_days_that_are_over_but_not_put_together_yet(unseen: int) -> None:
+    # As in the hour after midnight, and where npvirt was away over one.
+    allocation = days_of(400.0 * GIB, GIB).before(TODAY - unseen)
+    pool = a_pool(allocation=allocation, allocation_bytes=470 * GIB)
+    week = Period(TODAY - 6, TODAY + 1)
+    before = allocation.at(TODAY - 7)
+    assert before is not None
+    (fleet,) = over(evidence_of(pools=(pool,)), week)
+    assert fleet.allocated_bytes == 470 * GIB - before
+    # Of a pool that is not known now, up to what was seen last.
+    last = allocation.at(TODAY - 1 - unseen)
+    assert last is not None
+    (fleet,) = over(evidence_of(pools=(replace(pool, known=False),)), week)
+    assert fleet.allocated_bytes == last - before
 
 
 @pytest.mark.parametrize(

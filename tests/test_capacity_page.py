@@ -89,8 +89,9 @@ def test_every_group_of_growth_and_every_chart_is_shown(panel: tuple[Web, Plan])
 
 def test_two_periods_stand_side_by_side(panel: tuple[Web, Plan]) -> None:
     web, plan = panel
-    today = plan.end_ms // DAY_MS
-    page = unescape(web.text(f"/capacity?from={day_text(today - 6)}"))
+    # As of the last moment that was measured: midnight may have passed since.
+    at, today = f"at={rfc3339(plan.end_ms)}", plan.end_ms // DAY_MS
+    page = unescape(web.text(f"/capacity?{at}&from={day_text(today - 6)}"))
     assert "Give the days of another period" in page
     (before,) = re.findall(r'href="(/capacity[^"]+)#comparison">the days before', page)
     page = unescape(web.text(f"{before}&by=pool"))
@@ -100,10 +101,10 @@ def test_two_periods_stand_side_by_side(panel: tuple[Web, Plan]) -> None:
     ) in page
     assert "kvm-02/fast-nvme" in page.partition('id="comparison"')[2]
     assert "table=comparison" in page
-    page = web.text(f"/capacity?compare_from=2001-01-01&compare_to={day_text(today)}")
+    page = web.text(f"/capacity?{at}&compare_from=2001-01-01&compare_to={day_text(today)}")
     assert "the first period is told as far as it was seen" in page
     assert "They are not of the same length" not in page
-    other = f"compare_from={day_text(today - 4)}&compare_to={day_text(today)}"
+    other = f"{at}&compare_from={day_text(today - 4)}&compare_to={day_text(today)}"
     page = web.text(f"/capacity?from={day_text(today - 3)}&{other}")
     assert "They are not of the same length" in page
 

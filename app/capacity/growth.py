@@ -187,12 +187,14 @@ def _allocations(evidence: Evidence, by: By) -> list[tuple[str, Daily]]:
 def _with_now(evidence: Evidence, series: Daily, found: Sequence[Storage]) -> Daily:
     """The series without its gaps and, for the day that is not over, what is allocated now."""
     kept = series.trimmed()
-    series = Daily(kept.first_day, tuple(bridged(kept.values)))
     known = [one.pool for one in found if one.pool.allocation_bytes is not None]
-    if series.end_day != evidence.day or not known or not all(pool.known for pool in known):
-        return series
+    is_known = bool(known) and all(pool.known for pool in known)
+    if not kept.values or kept.end_day > evidence.day or not is_known:
+        return Daily(kept.first_day, tuple(bridged(kept.values)))
     now = float(sum(pool.allocation_bytes or 0 for pool in known))
-    return Daily(series.first_day, (*series.values, now))
+    # A day that is over counts only some time after midnight: until then it is a gap like others.
+    unseen = (None,) * (evidence.day - kept.end_day)
+    return Daily(kept.first_day, tuple(bridged((*kept.values, *unseen, now))))
 
 
 def _more(series: Daily, of: Period) -> float | None:
