@@ -133,6 +133,45 @@ def test_late_ticks_are_one_catch_up() -> None:
         schedule.stop()
 
 
+def test_a_schedule_that_ends_waits_for_what_is_being_done_and_begins_nothing_more() -> None:
+    schedule, begun, done = Schedule(), Ticks(), Ticks()
+
+    def tick() -> None:
+        begun()
+        time.sleep(0.3)
+        done()
+
+    schedule.every("tick", 0.1, tick)
+    schedule.start()
+    try:
+        begun.wait(1)
+    finally:
+        schedule.stop(wait_s=60.0)
+    count = len(begun.at_s)
+    assert len(done.at_s) == count
+    time.sleep(0.5)
+    assert len(begun.at_s) == count
+
+
+def test_a_schedule_that_ends_does_not_wait_for_what_hangs() -> None:
+    schedule, begun, held = Schedule(), Ticks(), threading.Event()
+
+    def tick() -> None:
+        begun()
+        held.wait(60.0)
+
+    schedule.every("tick", 0.1, tick)
+    schedule.start()
+    try:
+        begun.wait(1)
+        before_s = time.monotonic()
+        schedule.stop(wait_s=0.1)
+        assert time.monotonic() - before_s < 30.0
+    finally:
+        held.set()
+        schedule.stop()
+
+
 # --- the scans ------------------------------------------------------------------------------
 
 

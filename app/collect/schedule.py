@@ -56,6 +56,10 @@ class Schedule:
         self._lock = threading.Lock()
         self._jobs: dict[str, _Job] = {}
         self._scheduler: BackgroundScheduler | None = None
+        # How many jobs are being done, by a scheduler that was given up as well.
+        self._busy = 0
+        self._quiet = threading.Condition()
+        self._stopped = False
         # How often it was replaced.
         self.renewals = 0
 
@@ -80,7 +84,7 @@ class Schedule:
         with self._lock:
             self._jobs[name] = job
             if self._scheduler is not None:
-                _add(self._scheduler, name, job)
+                self._add(self._scheduler, name, job)
 
     def cancel(self, name: str) -> None:
         """Do the job of that name no more, if there is one."""
@@ -90,6 +94,8 @@ class Schedule:
 
     def start(self) -> None:
         """Begin; every job's first time counts from now."""
+        with self._quiet:
+            self._stopped = False
         with self._lock:
             self._scheduler = self._made()
 
@@ -107,12 +113,16 @@ class Schedule:
             target=given_up.shutdown, args=(False,), name="schedule-given-up", daemon=True
         ).start()
 
-    def stop(self) -> None:
-        """End; what is being done is not waited for."""
+    def stop(self, wait_s: float = 2.0) -> None:
+        """Begin no job any more, and wait so long at most for those that are being done."""
+        with self._quiet:
+            self._stopped = True
         with self._lock:
             scheduler, self._scheduler = self._scheduler, None
         if scheduler is not None and scheduler.running:
             scheduler.shutdown(wait=False)
+        with self._quiet:
+            self._quiet.wait_for(lambda: not self._busy, wait_s)
 
     def _made(self) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(
@@ -125,18 +135,30 @@ class Schedule:
         )
         scheduler.start(paused=True)
         for name, job in self._jobs.items():
-            _add(scheduler, name, job)
+            self._add(scheduler, name, job)
         scheduler.resume()
         return scheduler
 
+    def _add(self, scheduler: BackgroundScheduler, name: str, job: _Job) -> None:
+        scheduler.add_job(
+            self._do,
+            # Given the time of the last run it counts from there, and asks no clock.
+            IntervalTrigger(seconds=job.every_s, timezone=UTC),
+            args=(job.work,),
+            next_run_time=_Steady.now() + timedelta(seconds=job.after_s),
+            id=name,
+            executor=job.pool,
+            replace_existing=True,
+        )
 
-def _add(scheduler: BackgroundScheduler, name: str, job: _Job) -> None:
-    scheduler.add_job(
-        job.work,
-        # Given the time of the last run it counts from there, and asks no clock.
-        IntervalTrigger(seconds=job.every_s, timezone=UTC),
-        next_run_time=_Steady.now() + timedelta(seconds=job.after_s),
-        id=name,
-        executor=job.pool,
-        replace_existing=True,
-    )
+    def _do(self, work: Callable[[], object]) -> None:
+        with self._quiet:
+            if self._stopped:
+                return
+            self._busy += 1
+        try:
+            work()
+        finally:
+            with self._quiet:
+                self._busy -= 1
+                self._quiet.notify_all()
