@@ -116,8 +116,8 @@ def test_a_region_asks_once_for_what_it_shows_and_not_for_the_rest(web: Web, see
     page.wait_for_timeout(700)
     assert asked.of("/ui/hosts/kvm-01") == 0
     with page.expect_response(lambda got: "/ui/hosts/kvm-01" in got.url) as answered:
-        for kind in ("domain", "pool", "network"):
-            hub.publish("kvm-01", frozenset((kind,)))
+        # In one message: of several the last may come long after the first on a busy machine.
+        hub.publish("kvm-01", frozenset(("domain", "pool", "network")))
     # Nothing differs, and that is said in no bytes.
     assert answered.value.status == 204
     page.wait_for_timeout(700)

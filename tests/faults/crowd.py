@@ -126,7 +126,7 @@ def _prove(tally: Tally) -> None:
         server.start()
         server.until_served()
         panel, looks = server.panel(token), Looks(data / "npvirt.sqlite")
-        panel.until(lambda: len(panel.items("domains")) == HOSTS)
+        panel.until(lambda: len(panel.items("domains")) == HOSTS, 180.0)
         since_ms = now_ms()
         quiet = _healths_s(server, _QUIET_S)
         usual_s = _late_s(looks, since_ms)
