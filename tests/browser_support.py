@@ -29,6 +29,9 @@ _PATIENCE_S = 60.0
 expect.set_options(timeout=30_000)
 # What app/static/js/live.js says of the parts of the page.
 _ASKS = "asking.size > 0 || [...due.values()].some(at => at < performance.now() + 1000)"
+# What is asked for when the stream begins is there.
+HAS_ASKED = """[...document.querySelectorAll('[data-live][hx-trigger*="refresh"]')]
+    .every(one => askedAt.has(one.id)) && !asking.size && !due.size"""
 _NOTE_VIOLATIONS = """
 document.addEventListener('securitypolicyviolation',
   event => console.error('CSP: ' + event.violatedDirective + ' ' + event.blockedURI));

@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, Route, expect
 
+from tests.browser_support import HAS_ASKED, wait_for
+
 STEPS = (60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
 
 
@@ -90,7 +92,10 @@ def stack_answer(address: str) -> dict[str, object]:
 
 
 def settled(page: Page) -> None:
-    """Wait until every visible panel is drawn."""
+    """Wait until the page is told of changes and has what it asked for since, and every visible
+    panel is drawn.
+    """
+    wait_for(page, f"!stream || (state === 'live' && {HAS_ASKED})")
     expect(page.locator("[data-charts]:not([data-drawn])")).to_have_count(0, timeout=30_000)
     page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 30)))")
 

@@ -14,7 +14,7 @@ from app.inventory import Domain
 from app.store.hosts import add_host, get_host
 from app.store.record import Recorder
 from app.web.events import streams_of
-from tests.browser_support import Watched, wait_for, watched
+from tests.browser_support import HAS_ASKED, Watched, wait_for, watched
 from tests.made_once import open_store
 from tests.panel import panel
 from tests.test_collector import DEMO
@@ -25,9 +25,6 @@ SECOND = "00000001-0000-4000-8000-000000000002"
 IN_TIME_MS = 20_000
 # A part asks no more often than this (app/static/js/live.js).
 PACE_S = 0.25
-# What is asked for when the stream begins.
-_HAS_ASKED = """[...document.querySelectorAll('[data-live][hx-trigger*="refresh"]')]
-    .every(one => askedAt.has(one.id)) && !asking.size && !due.size"""
 HIDE = """hidden => {
   Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
   document.dispatchEvent(new Event('visibilitychange'));
@@ -75,7 +72,7 @@ def settled(page: Page) -> None:
     part that does so did, and is answered.
     """
     is_live(page)
-    wait_for(page, _HAS_ASKED)
+    wait_for(page, HAS_ASKED)
     page.wait_for_timeout(100)
 
 
