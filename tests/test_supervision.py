@@ -20,24 +20,30 @@ import sqlalchemy as sa
 
 from app import clock
 from app.collect.collector import Collector
+from app.collect.partial import Batch
 from app.collect.scanner import Scanner
 from app.collect.worker import Looks
 from app.connection import Connection, Endpoint
 from app.errors import VirtError
-from app.inventory import Scan
+from app.inventory import PartialLook, Scan
 from app.services import attach, services_of
 from app.settings import load
 from app.store import schema
 from app.store.engine import Store, store_path
+from app.store.history import fleet
 from app.store.hosts import HostRecord, add_host, edit_host
 from app.virt import session as session_module
+from app.virt.read.reader import Reader
 from app.virt.relay import Relay
 from app.virt.session import Session
+from tests.events_support import World, world
 from tests.made_once import open_store
 from tests.test_collector import DEMO, status
 from tests.test_watchdog import scans_of
 from tests.waiting import until
 from tests.web_support import Web
+
+__all__ = ["world"]
 
 
 class Troubled(Scanner):
@@ -192,6 +198,58 @@ def test_of_a_look_that_outlasts_its_collector_nothing_is_stored_or_said(
         until(hung.ended.is_set)
     assert scans_of(store) == before
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_of_a_look_beside_the_scans_that_outlasts_its_collector_nothing_is_stored_or_said(
+    tmp_path: Path,
+    store: Store,
+    world: World,
+    breaks: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A change that libvirt told of was being read at the end. Planted: a collector that does not
+    give up what goes on, and a look that is let break as at any other time.
+    """
+    domain = world.define()
+    domain.create()
+    add_host(store, "demo", DEMO)
+    collector = Collector(load({"NPVIRT_DATA": str(tmp_path / "var")}), store)
+    has_read, let_go = threading.Event(), threading.Event()
+    look_at = Reader.look_at
+
+    def slowly(self: Reader, session: Session, batch: Batch) -> PartialLook:
+        seen = look_at(self, session, batch)
+        has_read.set()
+        let_go.wait(60.0)
+        if breaks:
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        return seen
+
+    def stored() -> tuple[object, ...]:
+        seen = fleet(store, None).domain("demo", world.uuid)
+        return None if seen is None else seen.fact.state, scans_of(store)
+
+    monkeypatch.setattr(Reader, "look_at", slowly)
+    collector.start()
+    try:
+        until(lambda: stored()[0] == "running")
+        domain.suspend()
+        assert has_read.wait(60.0)
+        (worker,) = (worker for _, worker in collector._workers.values())
+        collector.stop()
+        before = stored()
+        let_go.set()
+        assert worker._partial.join(60.0)
+    finally:
+        let_go.set()
+        collector.stop()
+    assert stored() == before
+    assert before[0] == "running"
+    assert status(store, "demo").known
+    said = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [sentence for sentence in said if "demo" in sentence] == []
 
 
 def test_a_look_that_failed_for_a_reason_nobody_foresaw_is_one_that_failed(
