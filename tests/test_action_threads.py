@@ -2,6 +2,7 @@
 was done is in the audit.
 """
 
+import gc
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,16 +13,18 @@ import pytest
 from app.access import COMMAND_LINE
 from app.actions.perform import Performer
 from app.actions.plan import Ask
+from app.actions.progress import Watch
 from app.actions.registry import ACTIONS
-from app.actions.run import Done
+from app.actions.run import Done, Run
 from app.collect.scanner import Scanner
 from app.errors import Conflict
 from app.services import services_of
-from app.store.audit import get_record
+from app.store.audit import Wanted, get_record, records
 from app.store.engine import Store
 from app.store.history import fleet
 from app.store.hosts import add_host
 from tests.test_collector import DEMO
+from tests.waiting import until
 from tests.web_support import make_web
 
 
@@ -87,3 +90,37 @@ def test_long_work_that_cannot_be_begun_is_refused_and_leaves_nothing_locked(
     refused.undo()
     assert acting.do("suspend", "running").outcome == "ok"
     assert acting.do("resume", "paused").outcome == "ok"
+
+
+def test_long_work_that_nobody_can_watch_is_refused_before_it_begins_and_leaves_nothing_behind(
+    acting: Acting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread is there, the one beside it, which notices that a host has fallen silent, is not.
+    Planted: a watch whose error leaves npvirt as it is, and a refusal that keeps the lock.
+    """
+    # Nothing, unless a test before this one failed.
+    held, start = _held(), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "npvirt-watch":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(Conflict, match="no more threads"):
+            acting.do("managedsave", "running")
+    (record,), _ = records(acting.store, Wanted(), limit=9)
+    assert record.outcome == "refused"
+    assert list(acting.performer.jobs.all()) == []
+    assert len(acting.performer.unwritten) == 0
+    # The thread of the work may be on its way out yet.
+    until(lambda: _held() <= held)
+    assert acting.do("suspend", "running").outcome == "ok"
+    assert acting.do("resume", "paused").outcome == "ok"
+
+
+def _held() -> int:
+    """How many actions, and watches of them, are in memory."""
+    gc.collect()
+    return sum(isinstance(one, (Run, Watch)) for one in gc.get_objects())

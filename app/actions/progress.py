@@ -35,7 +35,7 @@ class Watch:
         self.over = threading.Event()
 
     def start(self) -> None:
-        """Begin to look, in a thread."""
+        """Begin to look, in a thread. Raises RuntimeError where none can be started."""
         threading.Thread(target=self._run, name="npvirt-watch", daemon=True).start()
 
     def _run(self) -> None:

@@ -313,7 +313,11 @@ class Run:
         watch = Watch(
             self._performer.sessions, self._performer.jobs, self._plan, lambda: self.intent_id
         )
-        watch.start()
+        try:
+            watch.start()
+        except RuntimeError:
+            # Of a host that falls silent nobody would know, and its object be locked for a day.
+            raise Conflict(_NO_THREAD) from None
         return watch
 
     def _cancel(self) -> None:
