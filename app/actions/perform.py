@@ -36,6 +36,8 @@ class Performer:
         self._sessions = Sessions(store, settings.data)
         self.jobs = Jobs()
         self.unwritten = Unwritten()
+        # Where its thread cannot be started when an outcome comes, it is later.
+        collector.with_every_tick(self.unwritten.go_on)
         self._lock = threading.Lock()
         self._twins: dict[tuple[str, ...], _Twin] = {}
 

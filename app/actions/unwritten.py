@@ -17,7 +17,9 @@ _AGAIN_S = 2.0
 
 
 class Unwritten:
-    """What is to be written, tried again every two seconds by a thread that ends when all is."""
+    """What is to be written, tried again every two seconds by a thread that ends when all is.
+    Threads may share it.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -33,14 +35,22 @@ class Unwritten:
         """Have `write`, which raises StoreError while it cannot, done later; then free `lock`."""
         with self._condition:
             self._waiting.append((write, lock))
-            # One that could not be started, or died, is no reason to write nothing any more.
+        self.go_on()
+
+    def go_on(self) -> None:
+        """See to it that a thread writes what waits; called now and then, and returns at once.
+        Where none can be started, or one died, the next call has another.
+        """
+        with self._condition:
+            if self._closed or not self._waiting:
+                return
             if self._thread is not None and self._thread.is_alive():
                 return
             self._thread = threading.Thread(target=self._run, name="npvirt-unwritten", daemon=True)
             try:
                 self._thread.start()
             except RuntimeError as error:
-                log.error("An outcome waits for the next one that has to: %s", error)
+                log.error("An outcome has to wait until it can have a thread: %s", error)
 
     def close(self) -> None:
         """Try no more."""

@@ -6,7 +6,7 @@ only wakes the workers, so hung hosts cannot use up its threads; a watchdog look
 
 import logging
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from app import clock
 from app.collect import connecting
@@ -69,8 +69,15 @@ class Collector:
         self._pulse = Pulse(min(self._interval_s, _TICK_S))
         self._clock_watch = ClockWatch()
         self._watchdog = Watchdog(min(_WATCH_S, self._interval_s / 2), self._watch)
+        self._with_tick: list[Callable[[], None]] = []
         self._renewed_s: float | None = None
         self._replaced: dict[str, int] = {}
+
+    def with_every_tick(self, do: Callable[[], None]) -> None:
+        """Have `do`, which returns at once and raises nothing, called with every tick from now on,
+        whichever process collects.
+        """
+        self._with_tick.append(do)
 
     def start(self) -> None:
         """Start the schedule; the first scans begin at once if the lock is free. To be called in
@@ -216,8 +223,12 @@ class Collector:
         return f"{who} It has not ticked for {holder.age_s():.0f} s, and holds the lock."
 
     def _tick(self) -> None:
-        """Renew the lead and follow the registry; host jobs wake the workers themselves."""
+        """Renew the lead and follow the registry, after what others want done with every tick; host
+        jobs wake the workers themselves.
+        """
         self._pulse.tick()
+        for do in self._with_tick:
+            do()
         try:
             if not self._leadership.acquire():
                 if self._control.listening:
