@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.connection import Connection, Endpoint
+from app.errors import VirtError
 from app.virt.read.background import Background
 from app.virt.session import Session
 from tests.read_support import write_node
@@ -42,3 +43,28 @@ def test_what_nobody_foresaw_is_logged_and_the_next_work_is_done_over_another_se
     finally:
         beside.close()
     assert [session.alive for session in opened] == [False, False]
+
+
+def test_what_waits_while_a_host_refuses_is_not_done_after_it_and_the_refusal_stays(
+    tmp_path: Path,
+) -> None:
+    way = Connection(driver="test", transport="embedded", path=str(write_node(tmp_path)))
+    another_waits, done = threading.Event(), threading.Event()
+
+    def refused(session: Session) -> None:
+        assert another_waits.wait(60)
+        raise VirtError("denied", "It may only be read.")
+
+    beside = Background("beside", lambda: Session.open(Endpoint(way), read_only=False), 10.0)
+    try:
+        beside.submit(refused)
+        until(lambda: beside._work is None)
+        beside.submit(lambda session: done.set())
+        another_waits.set()
+        until(lambda: beside.refusal is not None or done.is_set())
+        # Nor is what comes before the pause is over.
+        beside.submit(lambda session: done.set())
+        assert not done.wait(0.3)
+        assert beside.refusal == "It may only be read."
+    finally:
+        beside.close()

@@ -53,10 +53,8 @@ class Background:
 
     def submit(self, work: "Callable[[Session], None]") -> None:
         """Have `work` done with the writable session soon; replaces work that still waits."""
-        if clock.monotonic_s() < self._not_before_s:
-            return
         with self._changed:
-            if self._closed:
+            if self._closed or clock.monotonic_s() < self._not_before_s:
                 return
             self._work = work
             if self._thread is None or not self._thread.is_alive():
@@ -130,8 +128,12 @@ class Background:
         raise VirtError("unreachable", "The connection is being closed.")
 
     def _drop(self, refusal: str | None) -> None:
-        self._refusal = refusal
-        self._not_before_s = clock.monotonic_s() + _PAUSE_S
+        with self._changed:
+            self._refusal = refusal
+            self._not_before_s = clock.monotonic_s() + _PAUSE_S
+            if refusal is not None:
+                # It would be refused as well, or find nothing to do and seem to have succeeded.
+                self._work = None
         self._release()
 
     def _release(self) -> None:
