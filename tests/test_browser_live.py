@@ -162,7 +162,7 @@ def test_an_open_menu_stays_and_what_changed_comes_after_it(web: Web, seen: Watc
         page.keyboard.press("Escape")
 
 
-def test_a_stream_that_begins_leaves_an_open_menu_alone_and_asks_after_it(seen: Watched) -> None:
+def test_a_stream_that_begins_or_ends_leaves_an_open_menu_alone(web: Web, seen: Watched) -> None:
     begins: list[Route] = []
     seen.page.route("**/events", lambda route: begins.append(route))
     page = seen.go("/hosts/kvm-01")
@@ -173,10 +173,17 @@ def test_a_stream_that_begins_leaves_an_open_menu_alone_and_asks_after_it(seen: 
     begins[0].continue_()
     is_live(page)
     page.wait_for_timeout(900)
-    expect(page.locator("#host-menu")).to_be_visible()
     assert asked.of("/ui/hosts/kvm-01") == 0
-    with page.expect_request(lambda request: "/ui/hosts/kvm-01" in request.url):
-        page.keyboard.press("Escape")
+    rescan(web, vm_1={"state": "paused", "state_reason": "user"})
+    with page.expect_response(lambda got: "/ui/hosts/kvm-01" in got.url) as answered:
+        # Whether npvirt is there at all is asked at once.
+        streams_of(web.app).stop()
+    answered.value.finished()
+    page.wait_for_timeout(300)
+    expect(page.locator("#page")).not_to_contain_text("Paused")
+    expect(page.locator("#host-menu")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#page")).to_contain_text("Paused")
 
 
 def test_a_hidden_tab_lets_go_of_its_stream_and_catches_up_on_its_return(
@@ -251,6 +258,41 @@ def test_a_page_says_since_when_npvirt_does_not_answer_and_is_live_again_when_it
         is_live(page)
         expect(loud).to_be_hidden()
         expect(page.locator("body")).not_to_have_class(re.compile("offline"))
+
+
+def test_under_an_open_menu_a_page_says_that_npvirt_is_silent_and_that_it_is_there_again(
+    web: Web, chromium: Browser
+) -> None:
+    with watched(chromium, web.app) as seen:
+        page = seen.go("/hosts/kvm-01")
+        settled(page)
+        page.click("#host-menu-button")
+        page.evaluate("window.kept = document.querySelector('#host-menu')")
+        page.route("**/*", lambda route: route.abort())
+        streams_of(web.app).stop()
+        expect(page.locator("#feed")).to_contain_text("npvirt does not answer since")
+        rescan(web, vm_1={"state": "paused", "state_reason": "user"})
+        page.unroute_all()
+        is_live(page)
+        page.wait_for_timeout(600)
+        assert page.evaluate("kept === document.querySelector('#host-menu:popover-open')")
+        expect(page.locator("#page")).not_to_contain_text("Paused")
+        page.keyboard.press("Escape")
+        expect(page.locator("#page")).to_contain_text("Paused")
+
+
+def test_without_a_stream_a_page_tries_again_also_under_an_open_menu(
+    asking_web: Web, chromium: Browser
+) -> None:
+    with watched(chromium, asking_web.app) as seen:
+        page = seen.go("/hosts/kvm-01")
+        page.route("**/*", lambda route: route.abort())
+        feed = page.locator("#feed")
+        expect(feed).to_contain_text("npvirt does not answer since")
+        page.click("#host-menu-button")
+        page.unroute_all()
+        expect(feed).to_have_text("polling every 5 s")
+        expect(page.locator("#host-menu")).to_be_visible()
 
 
 def test_the_past_opens_no_stream_and_never_asks(web: Web, chromium: Browser) -> None:

@@ -57,10 +57,9 @@ document.addEventListener('htmx:config:request', event => {
   const isBusy = region.id === 'jobs' && region.childElementCount > 0;
   const isEarly = performance.now() - (askedAt.get(region.id) ?? 0) < SAFETY_MS;
   const isTold = state === 'live' && region.dataset.live && event.detail.ctx.sourceEvent.type === 'every' && isEarly && !isBusy;
-  if (!isTold && !isHeld()) return;
-  event.preventDefault();
-  // A poll comes again, a refresh does not: a menu may be open when a stream begins or ends.
-  if (isRefresh(event)) want(region);
+  // Whether npvirt is there at all is asked under an open menu as well.
+  const isInDoubt = isRefresh(event) || (state === 'silent' && !document.hidden);
+  if (isTold || (isHeld() && !isInDoubt)) event.preventDefault();
 });
 document.addEventListener('htmx:before:request', event => {
   const region = event.detail.ctx.sourceElement;
@@ -134,7 +133,8 @@ stream?.addEventListener('htmx:sse:close', () => {
 });
 stream?.addEventListener('ready', event => {
   // What changed between the drawing of the page and now was told to nobody.
-  if (!JSON.parse(event.detail.data).resumed) refresh();
+  if (JSON.parse(event.detail.data).resumed) return;
+  for (const region of document.querySelectorAll('[hx-trigger*="refresh"]')) want(region);
 });
 stream?.addEventListener('changed', event => {
   const { everything, hosts } = JSON.parse(event.detail.data);
