@@ -9,14 +9,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from app.web.events import streams_of
@@ -38,11 +38,34 @@ document.addEventListener('securitypolicyviolation',
 """
 
 
-def is_of_the_page(text: str) -> bool:
-    """Whether a console error is the page's doing. Where a lab host gets its cable meanwhile,
-    Chromium lets requests go that are under way, and says so; the page asks again.
+def note_faults(
+    page: Page, note: Callable[[str], None], kinds: Collection[str] = ("error",)
+) -> None:
+    """Have `note` called with what goes wrong on `page`: what its console says of these `kinds`,
+    errors of its scripts, and violations of its policy. To be called before it goes anywhere.
+
+    Where a lab host gets its cable meanwhile, Chromium lets requests go that are under way, and
+    says so, as htmx does; the page asks again. That streams are refused, Chromium says by itself,
+    and the page in its own words.
     """
-    return "net::ERR_NETWORK_CHANGED" not in text
+    let_go: list[str] = []
+
+    def failed(request: Request) -> None:
+        if "net::ERR_NETWORK_CHANGED" in (request.failure or ""):
+            let_go.append(request.url)
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type not in kinds or "net::ERR_NETWORK_CHANGED" in message.text:
+            return
+        if "Failed to fetch" in message.text and let_go:
+            let_go.pop()
+        elif not message.location.get("url", "").endswith("/events"):
+            note(f"{message.type}: {message.text}")
+
+    page.on("requestfailed", failed)
+    page.on("console", said)
+    page.on("pageerror", lambda error: note(str(error)))
+    page.add_init_script(_NOTE_VIOLATIONS)
 
 
 class _Lent:
@@ -189,18 +212,8 @@ def watched(
         page = context.new_page()
         page.set_default_timeout(60_000)
         seen = Watched(page, base)
-        if script:
-            page.add_init_script(_NOTE_VIOLATIONS)
-        page.on("console", lambda said: _note(seen, said))
-        page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        note_faults(page, seen.errors.append, ("error", "warning"))
         try:
             yield seen
         finally:
             context.close()
-
-
-def _note(seen: Watched, said: ConsoleMessage) -> None:
-    # That streams are refused, Chromium says by itself; the page says it in its own words.
-    is_refusal = said.location.get("url", "").endswith("/events")
-    if said.type in ("error", "warning") and is_of_the_page(said.text) and not is_refusal:
-        seen.errors.append(f"{said.type}: {said.text}")

@@ -125,19 +125,15 @@ def _next_poll(seen: Watched) -> int:
     return polled.value.status
 
 
-@pytest.mark.parametrize("told", ["web", "asking_web"])
-def test_an_open_menu_is_left_alone_by_the_clock(
-    chromium: Browser, told: str, request: pytest.FixtureRequest
-) -> None:
-    web: Web = request.getfixturevalue(told)
-    with watched(chromium, web.app) as seen:
+def test_an_open_menu_is_left_alone_by_the_clock(chromium: Browser, asking_web: Web) -> None:
+    with watched(chromium, asking_web.app) as seen:
         seen.page.clock.install()
         page = seen.go("/hosts/kvm-01")
         page.locator("#host-menu-button").click()
         expect(page.locator("#host-menu")).to_be_visible()
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        rescan(web)
+        rescan(asking_web)
         page.clock.run_for(20_000)
         assert not [url for url in asked if "/ui/hosts/" in url]
         expect(page.locator("#host-menu")).to_be_visible()

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.acting_support import HOST, ROOT, Acting, acting
-from tests.browser_support import is_of_the_page
+from tests.browser_support import note_faults
 from tests.lab.guest import tiny_guest_xml
 from tests.panel import Panel
 
@@ -153,18 +153,9 @@ class Looking:
 
     def __init__(self, page: Page, panel: Panel) -> None:
         self.page, self.panel, self.trouble = page, panel, list[str]()
-        page.on("console", lambda said: self._note(said.type, said.text))
-        page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        note_faults(page, self.trouble.append)
         page.on("dialog", lambda dialog: self.trouble.append(f"dialog: {dialog.message}"))
         page.on("request", lambda asked: self._asked(asked.url))
-        page.add_init_script(
-            "document.addEventListener('securitypolicyviolation',"
-            " event => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"
-        )
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind == "error" and is_of_the_page(text):
-            self.trouble.append(text)
 
     def _asked(self, url: str) -> None:
         if not url.startswith((self.panel.url, "data:", "about:")):

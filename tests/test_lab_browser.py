@@ -15,7 +15,7 @@ from app.access import ROLES, Role
 from app.actions.registry import ACTIONS, PLURALS, Action
 from app.web.actions import addresses
 from tests.acting_support import HOST, ROOT, Acting, acting
-from tests.browser_support import is_of_the_page, wait_for
+from tests.browser_support import note_faults, wait_for
 from tests.lab import stock
 from tests.panel import PASSWORD
 
@@ -117,19 +117,7 @@ def person(request: Any, acted: Acting, chromium: Browser) -> Iterator[Person]:
     page = context.new_page()
     page.set_default_timeout(_WAIT_MS)
     made = Person(acted, page, request.param)
-    page.add_init_script(
-        "document.addEventListener('securitypolicyviolation',"
-        " event => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"
-    )
-    page.on(
-        "console",
-        lambda said: (
-            made.errors.append(said.text)
-            if said.type == "error" and is_of_the_page(said.text)
-            else None
-        ),
-    )
-    page.on("pageerror", lambda error: made.errors.append(str(error)))
+    note_faults(page, made.errors.append)
     acted.panel.sign_in(page, f"the-{request.param}")
     yield made
     context.close()

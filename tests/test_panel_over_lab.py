@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser_support import is_of_the_page
+from tests.browser_support import note_faults
 from tests.lab.fleet import Member, fleet, register
 from tests.panel import Panel, panel
 
@@ -94,17 +94,7 @@ def test_every_page_is_clicked_through_without_an_error(
     errors: list[str] = []
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.on(
-        "console",
-        lambda said: (
-            errors.append(said.text) if said.type == "error" and is_of_the_page(said.text) else None
-        ),
-    )
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.add_init_script(
-        "document.addEventListener('securitypolicyviolation',"
-        " event => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"
-    )
+    note_faults(page, errors.append)
     addresses = list(PAGES)
     looking.panel.sign_in(page)
     for listing in ("/hosts", "/domains", "/pools"):

@@ -339,6 +339,8 @@ class LabHost:
         number, veth = self.slot.number, self.slot.veth
         for command in (
             f"ip link add {veth} type veth peer name mgmt0 netns {self._init}",
+            # It has addresses enough; each one that comes disturbs whoever else is on this machine.
+            f"ip link set {veth} addrgenmode none",
             f"ip addr add 10.213.{number}.1/24 dev {veth}",
             f"ip -6 addr add fd13:{number}::1/64 dev {veth} nodad",
             f"ip link set {veth} up",
