@@ -1,5 +1,5 @@
 /* Panels of charts: fetch what each is about from the series API, at first, after a refresh and by the
-   minute. One cursor and one zoom for all charts of a page. */
+   minute, every ten seconds while npvirt does not answer. One cursor and one zoom for all of a page. */
 'use strict';
 {
   const { span, zoneOf, wholeTime } = chartAxes;
@@ -21,6 +21,8 @@
       this.charts = [...root.querySelectorAll('[data-chart]')].map(figure => new Chart(this, figure, page));
       this.answer = null;
       this.fetchedMs = 0;
+      // npvirt did not answer when it was asked last.
+      this.isUnanswered = false;
       root.addEventListener('toggle', () => this.want(), true);
     }
 
@@ -72,6 +74,7 @@
       this.wantedKey = this.key;
       this.seen = this.root.dataset.seen;
       this.fetchedMs = Date.now();
+      this.isUnanswered = false;
       try {
         const asked = this.isStack ? [...this.metrics()].map(metric => [metric]) : [undefined];
         const answers = await Promise.all(asked.map(metrics => this.ask(this.address(wanted, metrics), aborter.signal)));
@@ -83,7 +86,8 @@
         this.draw();
       } catch (error) {
         if (error.name === 'AbortError') return;
-        this.trouble(error instanceof TypeError ? 'npvirt did not answer; these are the values from before.' : error.message);
+        this.isUnanswered = error instanceof TypeError;
+        this.trouble(this.isUnanswered ? `npvirt did not answer${this.answer ? '; these are the values from before' : ''}.` : error.message);
       }
     }
 
@@ -190,7 +194,8 @@
   document.addEventListener('htmx:before:cleanup', () => setTimeout(purge));
   setInterval(() => {
     for (const panel of panels.values()) {
-      if (isIdle(panel) && Date.now() - panel.fetchedMs > EVERY_MS) panel.want();
+      const isDue = panel.isUnanswered ? !document.hidden && !isDragged() : isIdle(panel) && Date.now() - panel.fetchedMs > EVERY_MS;
+      if (isDue) panel.want();
     }
   }, 10_000);
   document.addEventListener('visibilitychange', look);
