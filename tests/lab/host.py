@@ -209,7 +209,15 @@ class LabHost:
             subprocess.run(["ip", "link", "del", self.slot.veth], capture_output=True, check=False)
         self._libvirtd = self._holder = None
         self.slot.release()
-        shutil.rmtree(self.root, ignore_errors=True)
+        self._remove_files()
+
+    def _remove_files(self) -> None:
+        # What was killed may still write, or keep something mounted, for a moment.
+        for _ in range(100):
+            shutil.rmtree(self.root, ignore_errors=True)
+            if not self.root.exists():
+                return
+            time.sleep(0.05)
 
     def start_libvirtd(self) -> None:
         """Start libvirtd and wait until it answers; raises RuntimeError."""
