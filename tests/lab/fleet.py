@@ -31,9 +31,11 @@ def fleet(wanted: int = 4, *, guests: bool = True) -> Iterator[list[Member]]:
     """The first `wanted` hosts, running and filled; all gone afterwards."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="npvirt-lab-")))
-        members = _members(directory)[:wanted]
+        members = _members(directory)
         for member in members:
+            # Those that are never started have a place on disk and a slot as well.
             stack.callback(member.host.stop)
+        del members[wanted:]
         for member in members:
             # Not in threads: the kernel ends a child when the thread that made it ends.
             member.host.start()
